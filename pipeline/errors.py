@@ -1,0 +1,96 @@
+"""Every error this package raises on purpose, split by what the reader of it has to do.
+
+::
+
+    PipelineError
+    ├── UsageError             tell the person who typed or configured it; exit code 2
+    │   └── SettingsError      a setting is missing, unknown or out of range
+    ├── Poison                 this record can never be handled: dead letter, go on
+    ├── Refused                this request breaks a rule: a `rejected` or `blocked` outcome, go on
+    ├── Infrastructure         the outside is away or behind: wait and retry, lose nothing
+    │   ├── UnknownWriter      an internal record of a schema or key id not seen yet (rolling upgrade)
+    │   ├── LogUnavailable     Kafka did not answer in time
+    │   └── DeadlinePassed     a bounded wait on the outside ran out
+    ├── TaskLost               rebuild the task: fresh producer, re-read positions and state
+    │   ├── Fenced             another owner has the task: let it go, never re-initialise in place
+    │   └── RecordTooLarge     the broker would refuse this output for ever: quarantine its input
+    ├── Misconfigured          the cluster does not fit the stage (partition counts, two writers): exit
+    └── PoisonRun              suddenly everything is poison: it is us, so stop the stage
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Base of the tree; never raised itself."""
+
+
+class UsageError(PipelineError):
+    """A person asked for something impossible; the message names the field, the problem and the fix."""
+
+
+class SettingsError(UsageError):
+    """A setting is missing, unknown or out of range."""
+
+
+class Poison(PipelineError):
+    """A record that can never be handled.
+
+    ``reason`` is one of the dead-letter reasons of ``pipeline.model.reasons``; ``detail`` is for people
+    and holds no code, recipient or other secret.
+    """
+
+    def __init__(self, reason: str, detail: str, verification_id: str | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.verification_id = verification_id
+
+
+class Refused(PipelineError):
+    """A request that breaks a rule; becomes a final outcome with this reason.
+
+    ``reason`` is one of ``pipeline.model.reasons``; ``field`` names the offending field as the caller wrote it.
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+
+
+class Infrastructure(PipelineError):
+    """The outside is away or behind; waiting helps, and nothing may be dropped meanwhile."""
+
+
+class UnknownWriter(Infrastructure):
+    """An internal record uses a schema or key id this process does not know yet."""
+
+
+class LogUnavailable(Infrastructure):
+    """Kafka did not answer within its deadline."""
+
+
+class DeadlinePassed(Infrastructure):
+    """A bounded wait on the outside ran out; the message names what was waited for and for how long."""
+
+
+class TaskLost(PipelineError):
+    """The task's producer is in an unknown state; only a rebuild (new epoch, re-read) decides."""
+
+
+class Fenced(TaskLost):
+    """Another owner initialised this transactional id; the task must be given up."""
+
+
+class RecordTooLarge(TaskLost):
+    """An output is larger than the broker takes; the input that caused it will fail every time."""
+
+
+class Misconfigured(PipelineError):
+    """The cluster or the deployment does not fit; the message says what differs and how to mend it."""
+
+
+class PoisonRun(PipelineError):
+    """More poison in a row, or a larger share of it, than bad producers explain."""

@@ -1,0 +1,267 @@
+"""Records between our own stages; they may change together with the code, but stay versioned.
+
+Everything named ``*_sealed`` is sealed with the key ring (``pipeline.model.sealing``); no field holds a code, a full
+recipient, an IP address or a payee in clear.
+"""
+
+from __future__ import annotations
+
+from pipeline.records.types import (
+    AttemptResult,
+    AttemptStatus,
+    AvroRecord,
+    Channel,
+    CodeHolder,
+    CommandKind,
+    DecisionKind,
+    Long,
+    ResultClass,
+    RoutingKind,
+    TimeMs,
+    VerificationMode,
+    VerificationState,
+)
+
+
+class PlannedStep(AvroRecord):
+    """A step after validation: defaults merged, recipient normalised and sealed."""
+
+    index: int = 0
+    channel: Channel = Channel.UNKNOWN
+    recipient_sealed: bytes = b""
+    recipient_masked: str = ""
+    recipient_hash: str = ""
+    """Keyed per tenant, 32 hex digits."""
+    recipient_key: str = ""
+    """Keyed without the tenant: the router's state key, as limits live with the person."""
+    partition: int = 0
+    """The partition of ``router-inbox`` where this recipient's limits live."""
+    country: str | None = None
+    provider: str | None = None
+    """Pinned provider."""
+    wait_s: int = 30
+    ttl_s: int | None = None
+    language: str | None = None
+    """Wished language of this step, already resolved by the order request, country, tenant, en."""
+    sender: str | None = None
+    template: str | None = None
+    text: str | None = None
+    flow_id: str | None = None
+    subject: str | None = None
+    options: dict[str, str] = {}
+    automatic: bool = False
+    """Made by the automatic plan, not by the caller."""
+
+
+class Plan(AvroRecord):
+    """All that is pinned for one verification when its request is decided."""
+
+    tenant: str = "default"
+    external_id: str | None = None
+    job_id: str | None = None
+    row: Long | None = None
+    mode: VerificationMode = VerificationMode.VERIFY
+    metadata: dict[str, str] = {}
+    bulk: bool = False
+    """The lane this verification travels in."""
+    test: bool = False
+    recipient_masked: str = ""
+    """Of the key recipient."""
+    recipient_hash: str = ""
+    recipient_key: str = ""
+    recipient_partition: int = 0
+    """Partition of ``router-inbox`` where the key recipient's state lives."""
+    country: str | None = None
+    steps: list[PlannedStep] = []
+    code_holder: CodeHolder = CodeHolder.OURS
+    """``ours`` or ``caller``; an attempt may still be given to a provider that makes its own."""
+    kid: str = ""
+    """Key id the code is derived with; pinned."""
+    code_length: int = 0
+    code_sealed: bytes | None = None
+    """The caller's own code, sealed."""
+    amount: str | None = None
+    payee_sealed: bytes | None = None
+    language: str | None = None
+    brand: str | None = None
+    signature: str | None = None
+    use_case: str | None = None
+    end_user_ip_sealed: bytes | None = None
+    prefer_channel: Channel | None = None
+    expires_in_s: int = 300
+    max_checks: int = 3
+    checks_allowed: int = 3
+    """max_checks, or less when the recipient's failure limit leaves less."""
+    queue_deadline_at: TimeMs = 0
+    """No first provider call after this."""
+    requested_at: TimeMs = 0
+    """The request's ``requested_at``, or its record's time."""
+
+
+class AttemptPlan(AvroRecord):
+    """The route the router picked for one attempt."""
+
+    n: int = 0
+    """From 1 without gaps per verification."""
+    step_index: int = 0
+    channel: Channel = Channel.UNKNOWN
+    provider: str = ""
+    reference: str = ""
+    """``<verification_id>_<n>_<6 base32 characters of the decision id>``."""
+    sender: str | None = None
+    language: str | None = None
+    code_holder: CodeHolder = CodeHolder.OURS
+    adjusted: list[str] = []
+    has_receipts: bool = True
+    """Whether this provider reports deliveries for this channel."""
+    has_lookup: bool = False
+    why: str = ""
+    """How the route was chosen, for ``policy explain`` and people."""
+
+
+class Decision(AvroRecord):
+    """What the router made of one request record or one routing event."""
+
+    verification_id: str
+    kind: DecisionKind = DecisionKind.UNKNOWN
+    decision_id: str = ""
+    """Lower-case hex of a hash of verification id, recipient hash and source position; one per request record."""
+    plan: Plan | None = None
+    """Set for ``accepted`` and ``refused``."""
+    attempt: AttemptPlan | None = None
+    """Set for ``routed``, and for ``accepted`` unless its first step is routed in another partition."""
+    step_index: int = 0
+    """For ``routed`` and ``unroutable``: the step that was asked for."""
+    n: int = 0
+    """For ``routed`` and ``unroutable``: the attempt number that was asked for."""
+    state: VerificationState = VerificationState.PENDING
+    """For ``refused``: the final state."""
+    reason: str | None = None
+    detail: str | None = None
+    decided_at: TimeMs = 0
+
+
+class SendCommand(AvroRecord):
+    """One thing for one sender to do."""
+
+    verification_id: str
+    command_id: str
+    """The attempt id for sends, the check id for checks."""
+    kind: CommandKind = CommandKind.UNKNOWN
+    attempt_id: str = ""
+    decision_id: str = ""
+    n: int = 0
+    step_index: int = 0
+    tenant: str = "default"
+    bulk: bool = False
+    test: bool = False
+    provider: str = ""
+    channel: Channel = Channel.UNKNOWN
+    reference: str = ""
+    provider_message_id: str | None = None
+    """For check, lookup, report and cancel."""
+    recipient_sealed: bytes = b""
+    recipient_masked: str = ""
+    recipient_hash: str = ""
+    country: str | None = None
+    key_recipient_hash: str = ""
+    """The hash the code is derived with (the plan's ``recipient_hash``)."""
+    code_holder: CodeHolder = CodeHolder.OURS
+    kid: str = ""
+    code_length: int = 0
+    code_sealed: bytes | None = None
+    """The caller's own code; for ``check`` the typed one."""
+    generation: int = 0
+    amount: str | None = None
+    payee_sealed: bytes | None = None
+    language: str | None = None
+    brand: str | None = None
+    signature: str | None = None
+    use_case: str | None = None
+    end_user_ip_sealed: bytes | None = None
+    sender: str | None = None
+    template: str | None = None
+    text: str | None = None
+    flow_id: str | None = None
+    subject: str | None = None
+    ttl_s: int | None = None
+    options: dict[str, str] = {}
+    adjusted: list[str] = []
+    expires_in_s: int = 300
+    send_by_at: TimeMs = 0
+    """No call after this."""
+    valid_until_at: TimeMs = 0
+    """End of the code's life; 0 while no provider was called (then: call time + expires_in_s)."""
+    requested_at: TimeMs = 0
+    issued_at: TimeMs = 0
+
+
+class SendResult(AvroRecord):
+    """What became of one command."""
+
+    verification_id: str
+    command_id: str
+    kind: CommandKind = CommandKind.UNKNOWN
+    attempt_id: str = ""
+    decision_id: str = ""
+    n: int = 0
+    step_index: int = 0
+    provider: str = ""
+    channel: Channel = Channel.UNKNOWN
+    used_channel: Channel | None = None
+    result: AttemptResult = AttemptResult.UNKNOWN
+    result_class: ResultClass = ResultClass.NONE
+    reason: str | None = None
+    detail: str | None = None
+    provider_message_id: str | None = None
+    status: AttemptStatus = AttemptStatus.NONE
+    """What the answer itself says of the delivery (Neutrino: sent)."""
+    code_holder: CodeHolder = CodeHolder.OURS
+    valid: bool | None = None
+    """For checks: the provider's verdict."""
+    number_valid: bool | None = None
+    language: str | None = None
+    sender: str | None = None
+    adjusted: list[str] = []
+    called_at: TimeMs | None = None
+    """When the call was begun; null when none was."""
+    finished_at: TimeMs = 0
+    cost: str | None = None
+    currency: str | None = None
+
+
+class RoutingEvent(AvroRecord):
+    """Something for the router at the partition of a recipient (topic ``router-inbox``)."""
+
+    verification_id: str
+    kind: RoutingKind = RoutingKind.UNKNOWN
+    bulk: bool = False
+    request_sealed: bytes | None = None
+    """misplaced: the Avro single-object bytes of the request, sealed."""
+    source_topic: str = ""
+    source_partition: int = 0
+    source_offset: Long = 0
+    recorded_at: TimeMs = 0
+    """misplaced: timestamp of the original record."""
+    ack_by_at: TimeMs | None = None
+    """misplaced: the ``ack_by`` header of the original record."""
+    decision_id: str = ""
+    plan: Plan | None = None
+    """next_step: what was pinned."""
+    step_index: int = 0
+    n: int = 0
+    """next_step: the attempt number to use."""
+    used_providers: list[str] = []
+    """next_step: providers already tried in this step."""
+    sent_at: TimeMs | None = None
+    """next_step: the first provider call, if any."""
+    send_by_at: TimeMs = 0
+    valid_until_at: TimeMs = 0
+    tenant: str = "default"
+    recipient_key: str = ""
+    """verified, closed: of the key recipient."""
+    failed_checks: int = 0
+    """verified, closed: wrong codes of this verification."""
+    provider: str | None = None
+    channel: Channel | None = None
+    occurred_at: TimeMs = 0

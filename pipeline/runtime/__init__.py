@@ -1,0 +1,1 @@
+"""Tasks on Kafka: exactly-once between topics, state, durable timers. Knows nothing of verifications."""

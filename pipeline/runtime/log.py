@@ -1,0 +1,151 @@
+"""The port to the log: all that the runtime and the edges need of Kafka, and nothing else.
+
+Two implementations obey the same contract tests (``tests/contract/log``): :mod:`pipeline.runtime.kafka` over
+aiokafka, and :mod:`pipeline.testing.memory_log`. Topic names here carry no deployment prefix; the implementation
+adds it (to groups, transactional and instance ids as well).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pipeline.runtime.api import Emit, Record
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic, by its unprefixed name."""
+
+    topic: str
+    partition: int
+
+
+Rebalance = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+
+
+class Writer(Protocol):
+    """A transactional producer, one per task; its id is the fence between two owners of the task."""
+
+    async def start(self) -> None:
+        """Fence every earlier writer of this id and wait until its last transaction is decided and visible."""
+
+    async def commit(self, outputs: Sequence[Emit], offsets: Mapping[TopicPartition, int], group: str) -> None:
+        """Write ``outputs`` and the next-to-read ``offsets`` of ``group`` in one transaction.
+
+        Every ``Emit.partition`` is set. Returns only when the transaction is committed. Raises Fenced when another
+        writer of this id exists, RecordTooLarge, or TaskLost for any other doubt; after an error this writer is
+        unusable, nothing of the transaction is visible or it is visible whole, and only a new writer's ``start``
+        decides which.
+        """
+
+    async def stop(self) -> None:
+        """Release connections; bounded in time."""
+
+
+class GroupReader(Protocol):
+    """A member of a consumer group (read_committed, range assignment, static membership)."""
+
+    async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
+        """Join; the callbacks run inside the rebalance. ``on_assigned`` must return at once, ``on_revoked`` may await."""
+
+    async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
+        """Next records of the partitions not paused; never cancel this call. May also block through a rebalance."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions owned now."""
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Stop fetching these; records already fetched for them may be dropped and fetched again."""
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch these again."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """The next fetch of this partition starts at ``offset``; buffered records of it are dropped."""
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """The group's committed position as the broker has it now."""
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset to fetch; it moves past markers and aborted records."""
+
+    async def stop(self) -> None:
+        """Leave without a rebalance where membership is static; runs no callbacks."""
+
+
+class Reader(Protocol):
+    """A reader of fixed partitions without a group (global tables, replies, restore, people)."""
+
+    async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
+        """Next committed records in partition order; an empty list when none came in time."""
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset to fetch; it moves past markers and aborted records."""
+
+    async def stop(self) -> None:
+        """Release connections."""
+
+
+class Producer(Protocol):
+    """A plain idempotent producer for the edges."""
+
+    async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
+        """Write one record with acks=all; returns its partition and offset. Raises LogUnavailable, RecordTooLarge."""
+
+    async def stop(self) -> None:
+        """Flush and release connections."""
+
+
+class Log(Protocol):
+    """A connection to one cluster under one topic prefix."""
+
+    async def start(self) -> None:
+        """Connect; raises LogUnavailable with the address and the fix when nobody answers in time."""
+
+    async def stop(self) -> None:
+        """Release connections."""
+
+    def writer(self, transactional_id: str) -> Writer:
+        """A writer to be started by its task."""
+
+    def group_reader(self, group: str, topics: Sequence[str], instance: str) -> GroupReader:
+        """A member of ``group`` reading ``topics``; ``instance`` is the static member name."""
+
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> Reader:
+        """A reader of exactly these partitions from exactly these offsets."""
+
+    async def producer(self) -> Producer:
+        """A started producer."""
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; raises Misconfigured when it does not exist."""
+
+    async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The first offset still kept."""
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The high watermark: behind every record written, also those of open transactions."""
+
+    async def offsets_at(self, partitions: Iterable[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        """The first offset whose timestamp is not earlier; the end where there is none."""
+
+
+async def scan(log: Log, starts: Mapping[TopicPartition, int], *, wait_ms: int = 200) -> AsyncIterator[list[Record]]:
+    """Read each partition from its start to the high watermark of this moment and stop.
+
+    The end is judged by position, not by the last record's offset: a partition may end in markers, aborted
+    records or compacted gaps that no reader is ever handed.
+    """
+    ends = await log.end_offsets(starts)
+    left = {partition for partition, end in ends.items() if starts[partition] < end}
+    if not left:
+        return
+    reader = await log.reader({partition: starts[partition] for partition in left})
+    try:
+        while left:
+            records = await reader.fetch(timeout_ms=wait_ms, max_records=5_000)
+            if records:
+                yield records
+            left = {partition for partition in left if await reader.position(partition) < ends[partition]}
+    finally:
+        await reader.stop()
