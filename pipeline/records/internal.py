@@ -23,7 +23,7 @@ from pipeline.records.types import (
 )
 
 
-class PlannedStep(AvroRecord):
+class PlannedStep(AvroRecord, frozen=True, kw_only=True):
     """A step after validation: defaults merged, recipient normalised and sealed."""
 
     index: int = 0
@@ -53,7 +53,7 @@ class PlannedStep(AvroRecord):
     """Made by the automatic plan, not by the caller."""
 
 
-class Plan(AvroRecord):
+class Plan(AvroRecord, frozen=True, kw_only=True):
     """All that is pinned for one verification when its request is decided."""
 
     tenant: str = "default"
@@ -98,7 +98,7 @@ class Plan(AvroRecord):
     """The request's ``requested_at``, or its record's time."""
 
 
-class AttemptPlan(AvroRecord):
+class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     """The route the router picked for one attempt."""
 
     n: int = 0
@@ -119,7 +119,7 @@ class AttemptPlan(AvroRecord):
     """How the route was chosen, for ``policy explain`` and people."""
 
 
-class Decision(AvroRecord):
+class Decision(AvroRecord, frozen=True, kw_only=True):
     """What the router made of one request record or one routing event."""
 
     verification_id: str
@@ -141,7 +141,7 @@ class Decision(AvroRecord):
     decided_at: TimeMs = 0
 
 
-class SendCommand(AvroRecord):
+class SendCommand(AvroRecord, frozen=True, kw_only=True):
     """One thing for one sender to do."""
 
     verification_id: str
@@ -196,7 +196,7 @@ class SendCommand(AvroRecord):
     issued_at: TimeMs = 0
 
 
-class SendResult(AvroRecord):
+class SendResult(AvroRecord, frozen=True, kw_only=True):
     """What became of one command."""
 
     verification_id: str
@@ -230,7 +230,7 @@ class SendResult(AvroRecord):
     currency: str | None = None
 
 
-class RoutingEvent(AvroRecord):
+class RoutingEvent(AvroRecord, frozen=True, kw_only=True):
     """Something for the router at the partition of a recipient (topic ``router-inbox``)."""
 
     verification_id: str

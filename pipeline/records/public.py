@@ -16,7 +16,7 @@ from pipeline.records.types import (
 )
 
 
-class Step(AvroRecord):
+class Step(AvroRecord, frozen=True, kw_only=True):
     """One entry of the ordered plan."""
 
     channel: Channel = Channel.UNKNOWN
@@ -46,7 +46,7 @@ class Step(AvroRecord):
     """Extras of one provider, by the names it lists."""
 
 
-class VerificationRequest(AvroRecord):
+class VerificationRequest(AvroRecord, frozen=True, kw_only=True):
     """Ask for one verification; the public door."""
 
     verification_id: str
@@ -101,7 +101,7 @@ class VerificationRequest(AvroRecord):
     """When the person asked; 0 is the record's timestamp."""
 
 
-class StepView(AvroRecord):
+class StepView(AvroRecord, frozen=True, kw_only=True):
     """A step as an outcome shows it."""
 
     index: int = 0
@@ -112,7 +112,7 @@ class StepView(AvroRecord):
     wait_s: int = 0
 
 
-class Attempt(AvroRecord):
+class Attempt(AvroRecord, frozen=True, kw_only=True):
     """One hand-over of one message to one provider."""
 
     attempt_id: str
@@ -143,7 +143,7 @@ class Attempt(AvroRecord):
     currency: str | None = None
 
 
-class VerificationOutcome(AvroRecord):
+class VerificationOutcome(AvroRecord, frozen=True, kw_only=True):
     """The whole joined state of a verification; one record per change."""
 
     verification_id: str
@@ -196,7 +196,7 @@ class VerificationOutcome(AvroRecord):
     verified_at: TimeMs | None = None
 
 
-class DeliveryStatus(AvroRecord):
+class DeliveryStatus(AvroRecord, frozen=True, kw_only=True):
     """A delivery report of one known attempt; also what arrives after the final outcome."""
 
     verification_id: str
@@ -211,7 +211,7 @@ class DeliveryStatus(AvroRecord):
     currency: str | None = None
 
 
-class CodeCheck(AvroRecord):
+class CodeCheck(AvroRecord, frozen=True, kw_only=True):
     """A code typed by the person."""
 
     check_id: str
@@ -227,7 +227,7 @@ class CodeCheck(AvroRecord):
     """When the person typed it; informative, the broker's append time decides."""
 
 
-class Command(AvroRecord):
+class Command(AvroRecord, frozen=True, kw_only=True):
     """Something a caller asks of a running verification."""
 
     command_id: str
@@ -238,7 +238,7 @@ class Command(AvroRecord):
     issued_at: TimeMs = 0
 
 
-class Reply(AvroRecord):
+class Reply(AvroRecord, frozen=True, kw_only=True):
     """The answer to a check or a command."""
 
     request_id: str
@@ -255,7 +255,7 @@ class Reply(AvroRecord):
     replied_at: TimeMs = 0
 
 
-class DeadLetter(AvroRecord):
+class DeadLetter(AvroRecord, frozen=True, kw_only=True):
     """A record that could not be handled, with its reason and where it stood."""
 
     reason: str = ""

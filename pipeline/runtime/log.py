@@ -46,7 +46,7 @@ class GroupReader(Protocol):
     """A member of a consumer group (read_committed, range assignment, static membership)."""
 
     async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
-        """Join; the callbacks run inside the rebalance. ``on_assigned`` must return at once, ``on_revoked`` may await."""
+        """Join; callbacks run inside the rebalance: ``on_assigned`` must return at once, ``on_revoked`` may await."""
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Next records of the partitions not paused; never cancel this call. May also block through a rebalance."""
