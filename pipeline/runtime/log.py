@@ -69,6 +69,9 @@ class GroupReader(Protocol):
     async def position(self, partition: TopicPartition) -> int:
         """The next offset to fetch; it moves past markers and aborted records."""
 
+    def rejoin(self) -> None:
+        """Ask the group for a new assignment; the callbacks run as in any rebalance."""
+
     async def stop(self) -> None:
         """Leave without a rebalance where membership is static; runs no callbacks."""
 

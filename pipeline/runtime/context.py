@@ -1,0 +1,60 @@
+"""What the tasks of one stage in one process share, and one transaction while it is being built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.clock import Clock
+from pipeline.runtime.api import Emit, Measure, Record, Refusal
+from pipeline.runtime.failures import PoisonLimit
+from pipeline.runtime.log import GroupReader, Log
+from pipeline.settings import RuntimeSettings
+
+
+class DeadLetters(Protocol):
+    """How the runtime, which knows no domain, writes a dead letter."""
+
+    def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
+        """For an input record."""
+
+    def for_timer(self, stage: str, partition: int, key: bytes, value: bytes | None, now_ms: int) -> Emit:
+        """For a timer that failed three times over."""
+
+
+class Sink(Protocol):
+    """Where measurements go."""
+
+    def apply(self, measures: Sequence[Measure]) -> None:
+        """Take these increments and observations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the tasks of one stage in one process share."""
+
+    log: Log
+    reader: GroupReader
+    clock: Clock
+    settings: RuntimeSettings
+    metrics: Sink
+    dead_letters: DeadLetters
+    group: str
+    poison: PoisonLimit
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction being built."""
+
+    emits: list[Emit] = field(default_factory=list)
+    counts: list[Measure] = field(default_factory=list)
+    actions: list[Any] = field(default_factory=list)
+    touched: dict[bytes, Record | bytes] = field(default_factory=dict)
+    """Which work changed a state key last."""
+    topics: dict[str, int] = field(default_factory=dict)
+    """Handled records per topic."""
+    items: int = 0
+    bulk: int = 0
+    last: Record | bytes | None = None

@@ -1,0 +1,92 @@
+"""What failed before, over rebuilds of a task, and when failures are so many that they must be ours."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+
+from pipeline.errors import PoisonRun
+from pipeline.runtime.api import Record
+
+QUARANTINE_AFTER = 3
+"""So many rebuilds at the same record or timer, and it is taken out of the way."""
+
+Item = Hashable
+
+
+def item_of(work: Record | bytes) -> Item:
+    """What identifies a record or a timer over rebuilds."""
+    return (work.topic, work.partition, work.offset) if isinstance(work, Record) else work
+
+
+class Failures:
+    """Counts crashes per record or timer of one task; survives the task's rebuilds, not the process."""
+
+    def __init__(self) -> None:
+        self._crashes: dict[Item, int] = {}
+        self._reasons: dict[Item, str] = {}
+        self.careful = 0
+        """So many further items are to be committed one by one, to find the one that the broker refuses."""
+
+    def crashed(self, work: Record | bytes) -> None:
+        """The stage raised something that is a bug."""
+        item = item_of(work)
+        self._crashes[item] = self._crashes.get(item, 0) + 1
+
+    def condemn(self, work: Record | bytes, reason: str) -> None:
+        """No further try: the same input would fail for ever."""
+        self._crashes[item_of(work)] = QUARANTINE_AFTER
+        self._reasons[item_of(work)] = reason
+
+    def condemned(self, work: Record | bytes) -> str | None:
+        """The dead-letter reason when the work is to be quarantined, else None."""
+        if not self._crashes:
+            return None
+        item = item_of(work)
+        if self._crashes.get(item, 0) < QUARANTINE_AFTER:
+            return None
+        return self._reasons.get(item, "handler_refused")
+
+    def forget(self, work: Record | bytes) -> None:
+        """The work is out of the way."""
+        self._crashes.pop(item_of(work), None)
+        self._reasons.pop(item_of(work), None)
+
+
+class PoisonLimit:
+    """Bad producers make some records bad; when suddenly everything is bad, it is us."""
+
+    WINDOW = 1_000
+
+    def __init__(self, *, max_run: int, max_share: float) -> None:
+        self._max_run = max_run
+        self._max_share = max_share
+        self._run = 0
+        self._window: deque[bool] = deque(maxlen=self.WINDOW)
+        self._bad = 0
+
+    def good(self) -> None:
+        """A record was handled."""
+        self._run = 0
+        self._note(False)
+
+    def poison(self, reason: str) -> None:
+        """A record was poison; raises PoisonRun when there are too many."""
+        self._run += 1
+        self._note(True)
+        share = self._bad / len(self._window)
+        if self._run >= self._max_run:
+            raise PoisonRun(
+                f"{self._run} records in a row could not be handled (last: {reason}); this looks like a fault of this "
+                "release or its configuration, so the stage stops instead of emptying its topics into dead letters"
+            )
+        if len(self._window) == self.WINDOW and share > self._max_share:
+            raise PoisonRun(
+                f"{share:.0%} of the last {self.WINDOW} records could not be handled (last: {reason}); the stage stops"
+            )
+
+    def _note(self, bad: bool) -> None:
+        if len(self._window) == self.WINDOW:
+            self._bad -= self._window[0]
+        self._window.append(bad)
+        self._bad += bad

@@ -1,0 +1,165 @@
+"""Calls of the stage, and what becomes of their effects and failures; no I/O."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+import structlog
+
+from pipeline.errors import Infrastructure, Poison, PoisonRun, RecordTooLarge, TaskLost
+from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
+from pipeline.runtime.context import Batch, Context
+from pipeline.runtime.failures import Failures
+from pipeline.runtime.frontier import Frontier
+from pipeline.runtime.positions import Marks
+from pipeline.runtime.store import Store
+
+log = structlog.get_logger(__name__)
+S = TypeVar("S")
+
+MAX_RECORD_BYTES = 900_000
+"""Largest output value; leaves room for key, headers and framing under the brokers' 1 MiB."""
+
+
+class Handling(Generic[S]):
+    """Applies a task's stage to work; every method adds to the batch or raises.
+
+    Raised: Infrastructure (try this work again later), TaskLost (rebuild), PoisonRun (stop the stage). On any of
+    them nothing of this work was added.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage: Stage[S],
+        partition: int,
+        context: Context,
+        failures: Failures,
+        store: Store[S],
+        marks: Marks,
+        frontier: Frontier,
+    ) -> None:
+        self._stage = stage
+        self._partition = partition
+        self._c = context
+        self._failures = failures
+        self._store = store
+        self._marks = marks
+        self._frontier = frontier
+
+    def record(self, batch: Batch, record: Record, now_ms: int) -> None:
+        """Handle one input record."""
+        condemned = self._failures.condemned(record)
+        hold = False
+        if condemned is not None:
+            self._quarantine(batch, record, condemned, now_ms)
+        else:
+            try:
+                effects = self._stage.handle(record, self._store, now_ms)
+                _check_sizes(effects)
+            except Poison as poison:
+                self._c.poison.poison(poison.reason)
+                refusal = Refusal(poison.reason, poison.detail, poison.verification_id)
+                self._dead_letter(batch, record, refusal, now_ms)
+                self._absorb(batch, Effects(), record)
+            except RecordTooLarge:
+                self._quarantine(batch, record, "too_large", now_ms)
+            except (Infrastructure, PoisonRun, TaskLost):
+                raise
+            except Exception as error:
+                self._failures.crashed(record)
+                where = f"{record.topic}/{record.partition}@{record.offset}"
+                raise TaskLost(f"{self._stage.name} failed at {where}: {type(error).__name__}") from error
+            else:
+                self._c.poison.good()
+                for refusal in effects.refusals:
+                    self._dead_letter(batch, record, refusal, now_ms)
+                hold = effects.hold
+                self._absorb(batch, effects, record)
+        self._marks.handled(record.topic, record.offset, hold=hold)
+        self._frontier.handled(record.topic, record.timestamp_ms)
+        batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
+
+    def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
+        """Fire one deadline, unless the entry has changed it meanwhile."""
+        value = self._store.get(key)
+        if value is None or self._stage.deadline(value) != deadline:
+            return
+        condemned = self._failures.condemned(key)
+        if condemned is not None:
+            self._quarantine(batch, key, condemned, now_ms)
+            return
+        try:
+            effects = self._stage.fire(key, self._store, now_ms)
+            _check_sizes(effects)
+            if self._unmoved(key, deadline, effects):
+                raise AssertionError("the deadline stayed as it was, so the timer would fire for ever")
+        except (Infrastructure, TaskLost) as error:
+            if isinstance(error, RecordTooLarge):
+                self._quarantine(batch, key, "too_large", now_ms)
+                return
+            raise
+        except Exception as error:
+            self._failures.crashed(key)
+            raise TaskLost(f"{self._stage.name} failed at a timer: {type(error).__name__}") from error
+        lateness_s = max(0.0, (now_ms - deadline.at_ms) / 1000)
+        batch.counts.append(("timer_lateness_seconds", lateness_s, {"stage": self._stage.name}))
+        self._absorb(batch, effects, key)
+
+    def event(self, batch: Batch, event: object, now_ms: int) -> None:
+        """Handle what launched work has posted."""
+        worker = cast("AsyncStage[S]", self._stage)
+        self._absorb(batch, worker.on_event(event, self._store, now_ms), None)
+
+    def restored(self, batch: Batch, now_ms: int) -> None:
+        """Settle what a crash left open."""
+        worker = cast("AsyncStage[S]", self._stage)
+        self._absorb(batch, worker.restored(self._store, now_ms), None)
+
+    def _unmoved(self, key: bytes, deadline: Deadline, effects: Effects[S]) -> bool:
+        value = effects.state[key] if key in effects.state else self._store.get(key)
+        return value is not None and self._stage.deadline(value) == deadline
+
+    def _quarantine(self, batch: Batch, work: Record | bytes, reason: str, now_ms: int) -> None:
+        """Take work that can never succeed out of the way; what belongs to it ends in the same transaction."""
+        detail = "the record failed three times over" if reason == "handler_refused" else "its output is too large"
+        log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
+        try:
+            effects = self._stage.quarantine(work, self._store, now_ms)
+        except Exception:
+            log.exception("quarantine failed", action="quarantine_failed", stage=self._stage.name)
+            effects = Effects()
+        if isinstance(work, Record):
+            self._dead_letter(batch, work, Refusal(reason, detail), now_ms)
+        else:
+            value = self._store.get(work)
+            encoded = None if value is None else self._stage.encode(value)
+            batch.emits.append(self._c.dead_letters.for_timer(self._stage.name, self._partition, work, encoded, now_ms))
+            batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": reason}))
+            # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
+            effects.state.setdefault(work, None)
+        self._absorb(batch, effects, work)
+        self._failures.forget(work)
+
+    def _dead_letter(self, batch: Batch, record: Record, refusal: Refusal, now_ms: int) -> None:
+        batch.emits.append(self._c.dead_letters.for_record(self._stage.name, record, refusal, now_ms))
+        batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": refusal.reason}))
+
+    def _absorb(self, batch: Batch, effects: Effects[S], work: Record | bytes | None) -> None:
+        batch.items += 1
+        batch.last = work
+        if effects.state:
+            self._store.change(effects.state)
+            if work is not None:
+                batch.touched.update(dict.fromkeys(effects.state, work))
+        batch.emits += effects.emits
+        batch.counts += effects.counts
+        batch.actions += effects.actions
+        for topic, offset in effects.finished:
+            self._marks.release(topic, offset)
+
+
+def _check_sizes(effects: Effects[S]) -> None:
+    for emit in effects.emits:
+        if emit.value is not None and len(emit.value) > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"an output for {emit.topic} has {len(emit.value)} bytes")

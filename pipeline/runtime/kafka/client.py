@@ -1,0 +1,202 @@
+"""One connection to one cluster under one topic prefix."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any
+
+import aiokafka.errors
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from pipeline.errors import LogUnavailable, Misconfigured, RecordTooLarge
+from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka import patches
+from pipeline.runtime.kafka.connection import compression, connection_options
+from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names
+from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
+from pipeline.runtime.log import TopicPartition
+from pipeline.runtime.partition import partition_for
+from pipeline.settings import KafkaSettings
+
+
+class KafkaLog:
+    """See :class:`pipeline.runtime.log.Log`.
+
+    ``transaction_timeout_ms`` and ``commit_deadline_s`` apply to the writers: the broker aborts an open
+    transaction after the first, a task gives a commit up after the second.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        client_id: str = "pipeline",
+        transaction_timeout_ms: int = 5_000,
+        commit_deadline_s: float = 20.0,
+    ) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._commit_deadline_s = commit_deadline_s
+        self._names = Names(settings.topic_prefix)
+        self._ends: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect; raises LogUnavailable naming the address."""
+        patches.apply()
+        # A consumer of its own that reads uncommitted: ListOffsets of a read_committed one answers the last
+        # stable offset, and an open transaction of somebody else would hide committed records from a restore.
+        self._ends = AIOKafkaConsumer(
+            **connection_options(self._settings, f"{self._client_id}-offsets"),
+            enable_auto_commit=False,
+            isolation_level="read_uncommitted",
+            request_timeout_ms=self._settings.request_timeout_ms,
+        )
+        try:
+            await within(self._ends.start(), self._settings.connect_timeout_s, "connection to Kafka")
+        except Exception as error:
+            await self.stop()
+            raise LogUnavailable(
+                f"no Kafka broker answers at {self._settings.bootstrap_servers}; "
+                "start one (pipeline dev broker) or set kafka.bootstrap_servers"
+            ) from error
+
+    async def stop(self) -> None:
+        """Release connections."""
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            with contextlib.suppress(Exception):
+                await within(ends.stop(), 5.0, "stop of the offset reader")
+
+    def writer(self, transactional_id: str) -> KafkaWriter:
+        """A transactional producer, to be started by its task."""
+        return KafkaWriter(
+            settings=self._settings,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=self._transaction_timeout_ms,
+            deadline_s=self._commit_deadline_s,
+        )
+
+    def group_reader(self, group: str, topics: Sequence[str], instance: str) -> KafkaGroupReader:
+        """A member of a consumer group."""
+        return KafkaGroupReader(
+            settings=self._settings,
+            group=group,
+            topics=topics,
+            instance=instance,
+            client_id=f"{self._client_id}-{instance}",
+        )
+
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> KafkaReader:
+        """A started reader of fixed partitions."""
+        reader = KafkaReader(settings=self._settings, client_id=f"{self._client_id}-reader")
+        await reader.start(starts)
+        return reader
+
+    async def producer(self) -> KafkaProducer:
+        """A started idempotent producer."""
+        producer = KafkaProducer(settings=self._settings, client_id=f"{self._client_id}-producer", log=self)
+        await producer.start()
+        return producer
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has; raises Misconfigured when it does not exist."""
+        client = self._started()._client
+        name = self._settings.topic_prefix + topic
+        found = client.cluster.partitions_for_topic(name)
+        if not found:
+            client.add_topic(name)
+            await client.force_metadata_update()
+            found = client.cluster.partitions_for_topic(name)
+        if not found:
+            raise Misconfigured(f"topic {name} does not exist; create the topics first (pipeline topics apply)")
+        return len(found)
+
+    async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The first offset still kept."""
+        theirs = [self._names.theirs(p) for p in partitions]
+        found = await self._started().beginning_offsets(theirs) if theirs else {}
+        return {self._names.ours(p): int(offset) for p, offset in found.items()}
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The high watermark."""
+        theirs = [self._names.theirs(p) for p in partitions]
+        found = await self._started().end_offsets(theirs) if theirs else {}
+        return {self._names.ours(p): int(offset) for p, offset in found.items()}
+
+    async def offsets_at(self, partitions: Iterable[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        """The first offset not earlier than the time; the end where there is none."""
+        wanted = list(partitions)
+        if not wanted:
+            return {}
+        found = await self._started().offsets_for_times({self._names.theirs(p): timestamp_ms for p in wanted})
+        ends = await self.end_offsets(wanted)
+        offsets: dict[TopicPartition, int] = {}
+        for partition in wanted:
+            hit = found.get(self._names.theirs(partition))
+            offsets[partition] = ends[partition] if hit is None else int(hit.offset)
+        return offsets
+
+    def _started(self) -> AIOKafkaConsumer:
+        if self._ends is None:
+            raise LogUnavailable("the log was not started")
+        return self._ends
+
+
+class KafkaProducer:
+    """See :class:`pipeline.runtime.log.Producer`."""
+
+    def __init__(self, *, settings: KafkaSettings, client_id: str, log: KafkaLog) -> None:
+        self._settings = settings
+        self._log = log
+        self._producer = AIOKafkaProducer(
+            **connection_options(settings, client_id),
+            enable_idempotence=True,
+            request_timeout_ms=settings.request_timeout_ms,
+            max_batch_size=BATCH_BYTES,
+            compression_type=compression(settings),
+            linger_ms=1,
+        )
+
+    async def start(self) -> None:
+        """Connect; raises LogUnavailable."""
+        try:
+            await within(self._producer.start(), self._settings.connect_timeout_s, "start of the producer")
+        except Exception as error:
+            raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
+
+    async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
+        """Write one record and wait until all in-sync replicas have it."""
+        partition = emit.partition
+        if partition is None and emit.key is not None:
+            # Our own murmur2, cached and quicker than the library's pure Python one.
+            partition = partition_for(emit.key, await self._log.partitions(emit.topic))
+        try:
+            future = await self._producer.send(
+                self._settings.topic_prefix + emit.topic,
+                value=emit.value,
+                key=emit.key,
+                partition=partition,
+                timestamp_ms=timestamp_ms,
+                headers=list(emit.headers),
+            )
+            # An idempotent batch never expires (hazard 4), so the wait needs a bound of its own. The record may
+            # still be written later; callers repeat with the same id.
+            metadata = await within(_result(future), self._settings.request_timeout_ms / 1000, "acknowledgement")
+        except aiokafka.errors.MessageSizeTooLargeError as error:
+            raise RecordTooLarge(f"a record of {len(emit.value or b'')} bytes is too large for {emit.topic}") from error
+        except Exception as error:
+            raise LogUnavailable(f"Kafka did not acknowledge a record for {emit.topic}") from error
+        return metadata.partition, metadata.offset
+
+    async def stop(self) -> None:
+        """Flush and release connections."""
+        try:
+            await within(self._producer.stop(), 5.0, "stop of the producer")
+        except Exception:
+            await self._producer.client.close()
+
+
+async def _result(future: Awaitable[Any]) -> Any:
+    return await future

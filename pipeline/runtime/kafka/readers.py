@@ -1,0 +1,249 @@
+"""Consumers: a member of a group, and a reader of fixed partitions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import aiokafka.errors
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from pipeline.errors import LogUnavailable
+from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.kafka.connection import connection_options
+from pipeline.runtime.kafka.writer import within
+from pipeline.runtime.log import Rebalance, TopicPartition
+from pipeline.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+FETCH_WAIT_MS = 200
+"""Long poll of one fetch. aiokafka has one fetch in flight per broker, and a partition that is resumed or sought
+only joins the next one, so this bounds how long it waits."""
+
+
+class Names:
+    """Puts the deployment prefix on topic names and takes it off again."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._theirs: dict[TopicPartition, KafkaPartition] = {}
+        self._ours: dict[KafkaPartition, TopicPartition] = {}
+
+    def theirs(self, partition: TopicPartition) -> KafkaPartition:
+        """The partition as the cluster names it."""
+        found = self._theirs.get(partition)
+        if found is None:
+            found = KafkaPartition(self._prefix + partition.topic, partition.partition)
+            self._theirs[partition] = found
+            self._ours[found] = partition
+        return found
+
+    def ours(self, partition: KafkaPartition) -> TopicPartition:
+        """The partition without the prefix."""
+        found = self._ours.get(partition)
+        if found is None:
+            found = TopicPartition(partition.topic.removeprefix(self._prefix), partition.partition)
+            self.theirs(found)
+        return found
+
+    def record(self, message: Any) -> Record:
+        """A fetched message as ours."""
+        topic = message.topic.removeprefix(self._prefix)
+        return Record(
+            topic,
+            message.partition,
+            message.offset,
+            message.timestamp,
+            message.key,
+            message.value,
+            message.headers,
+            Lane.BULK if topic.endswith(".bulk") else Lane.INTERACTIVE,
+        )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Hands rebalances on; keeps an exception for the main loop, since aiokafka only logs and swallows it."""
+
+    def __init__(self, reader: KafkaGroupReader, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
+        self._reader = reader
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+
+    async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
+        await self._run(self._on_revoked, revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
+        # aiokafka resolves a position even for a paused partition, before the previous owner's commit may be
+        # visible, and without a committed offset it fails the next fetch. A position of any kind stops both; the
+        # task seeks to the right one after it has fenced the previous owner.
+        for partition in assigned:
+            self._reader.consumer.pause(partition)
+            self._reader.consumer.seek(partition, 0)
+        await self._run(self._on_assigned, assigned)
+
+    async def _run(self, callback: Rebalance, partitions: Iterable[KafkaPartition]) -> None:
+        try:
+            await callback(frozenset(map(self._reader.names.ours, partitions)))
+        except Exception as error:
+            self._reader.failure = error
+
+
+class KafkaGroupReader:
+    """A member of a consumer group; see :class:`pipeline.runtime.log.GroupReader`."""
+
+    def __init__(
+        self, *, settings: KafkaSettings, group: str, topics: Sequence[str], instance: str, client_id: str
+    ) -> None:
+        self._settings = settings
+        self._group = settings.topic_prefix + group
+        self._topics = [settings.topic_prefix + topic for topic in topics]
+        self._instance = settings.topic_prefix + instance
+        self._client_id = client_id
+        self.names = Names(settings.topic_prefix)
+        self.failure: Exception | None = None
+        self.gaps = 0
+        self.consumer: AIOKafkaConsumer = None
+
+    async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
+        """Join the group; raises LogUnavailable."""
+        self.consumer = AIOKafkaConsumer(
+            **connection_options(self._settings, self._client_id),
+            group_id=self._group,
+            group_instance_id=self._instance,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            # Exactly one: with two, aiokafka sends a JoinGroup for each (hazard 13).
+            partition_assignment_strategy=[RangePartitionAssignor],
+            session_timeout_ms=self._settings.session_timeout_ms,
+            heartbeat_interval_ms=min(3_000, self._settings.session_timeout_ms // 3),
+            rebalance_timeout_ms=self._settings.rebalance_timeout_ms,
+            # JoinGroup is answered only when the rebalance ends.
+            request_timeout_ms=self._settings.rebalance_timeout_ms + self._settings.request_timeout_ms,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_poll_interval_ms=300_000,
+            retry_backoff_ms=100,
+        )
+        self.consumer.subscribe(self._topics, listener=_Listener(self, on_assigned, on_revoked))
+        try:
+            await self.consumer.start()
+        except aiokafka.errors.KafkaConnectionError as error:
+            await self.consumer.stop()
+            raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
+
+    async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
+        """Next records; a position that retention has overrun moves to the first record kept and is counted."""
+        if self.failure is not None:
+            raise self.failure
+        try:
+            fetched = await self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except aiokafka.errors.OffsetOutOfRangeError as error:
+            await self._skip_gap(error.args[0])
+            return {}
+        except aiokafka.errors.NoOffsetForPartitionError:
+            # Resolved for an assignment that was taken over by a seek meanwhile.
+            return {}
+        if self.failure is not None:
+            raise self.failure
+        record = self.names.record
+        return {self.names.ours(partition): list(map(record, found)) for partition, found in fetched.items()}
+
+    async def _skip_gap(self, positions: Mapping[KafkaPartition, int]) -> None:
+        starts = await self.consumer.beginning_offsets(list(positions))
+        for partition, position in positions.items():
+            self.gaps += 1
+            log.error(
+                "position behind retention",
+                action="offset_gap",
+                topic=self.names.ours(partition).topic,
+                partition=partition.partition,
+                position=position,
+                first_kept=starts[partition],
+            )
+            self.consumer.seek(partition, starts[partition])
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions owned now."""
+        return frozenset(map(self.names.ours, self.consumer.assignment()))
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Stop fetching those still owned."""
+        self.consumer.pause(*self._owned(partitions))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch those still owned again."""
+        self.consumer.resume(*self._owned(partitions))
+
+    def _owned(self, partitions: Iterable[TopicPartition]) -> list[KafkaPartition]:
+        owned = self.consumer.assignment()
+        return [p for p in map(self.names.theirs, partitions) if p in owned]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Fetch from here next, unless the partition was lost meanwhile."""
+        with contextlib.suppress(aiokafka.errors.IllegalStateError):
+            self.consumer.seek(self.names.theirs(partition), offset)
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """The group's committed position, read from the broker."""
+        found = await self.consumer.committed(self.names.theirs(partition))
+        return None if found is None or found < 0 else int(found)
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset to fetch; -1 for a partition not owned any more."""
+        state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
+        return int(state.position) if state is not None and state.has_valid_position else -1
+
+    def rejoin(self) -> None:
+        """Ask the group for a new assignment."""
+        self.consumer._coordinator.request_rejoin()
+
+    async def stop(self) -> None:
+        """Leave; a static member keeps its place until the session timeout."""
+        if self.consumer is not None:
+            with contextlib.suppress(Exception):
+                await within(self.consumer.stop(), 10.0, "stop of the group reader")
+
+
+class KafkaReader:
+    """A reader of fixed partitions; see :class:`pipeline.runtime.log.Reader`."""
+
+    def __init__(self, *, settings: KafkaSettings, client_id: str) -> None:
+        self._names = Names(settings.topic_prefix)
+        self._consumer = AIOKafkaConsumer(
+            **connection_options(settings, client_id),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            request_timeout_ms=settings.request_timeout_ms,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_bytes=16 << 20,
+            max_partition_fetch_bytes=4 << 20,
+        )
+
+    async def start(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Connect and take the positions."""
+        await self._consumer.start()
+        theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
+        self._consumer.assign(list(theirs))
+        for partition, offset in theirs.items():
+            self._consumer.seek(partition, offset)
+
+    async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
+        """Next committed records."""
+        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        record = self._names.record
+        return [record(message) for found in fetched.values() for message in found]
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset to fetch."""
+        return int(await self._consumer.position(self._names.theirs(partition)))
+
+    async def stop(self) -> None:
+        """Release connections."""
+        with contextlib.suppress(Exception):
+            await within(self._consumer.stop(), 5.0, "stop of the reader")

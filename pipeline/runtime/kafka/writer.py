@@ -1,0 +1,178 @@
+"""A transactional producer whose every transaction is one call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import aiokafka.errors
+from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
+
+from pipeline.errors import DeadlinePassed, Fenced, PipelineError, RecordTooLarge, TaskLost
+from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka.connection import compression, connection_options
+from pipeline.runtime.log import TopicPartition
+from pipeline.settings import KafkaSettings
+
+BATCH_BYTES = 262_144
+"""Largest batch handed to the broker; below the smallest ``max.message.bytes`` of our topics."""
+
+T = TypeVar("T")
+
+
+class KafkaWriter:
+    """One transactional id; see :class:`pipeline.runtime.log.Writer` for what is promised."""
+
+    def __init__(
+        self, *, settings: KafkaSettings, transactional_id: str, transaction_timeout_ms: int, deadline_s: float
+    ) -> None:
+        self._settings = settings
+        self._prefix = settings.topic_prefix
+        self._id = transactional_id
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._deadline_s = deadline_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Fence earlier writers; raises DeadlinePassed when the coordinator does not answer in time."""
+        self._producer = AIOKafkaProducer(
+            **connection_options(self._settings, self._id),
+            transactional_id=self._prefix + self._id,
+            transaction_timeout_ms=self._transaction_timeout_ms,
+            request_timeout_ms=self._settings.request_timeout_ms,
+            retry_backoff_ms=20,
+            max_batch_size=BATCH_BYTES,
+            compression_type=compression(self._settings),
+        )
+        try:
+            await within(self._producer.start(), self._deadline_s, f"start of writer {self._id}")
+        except PipelineError:
+            raise
+        except Exception as error:
+            raise self._doubt(error) from error
+
+    async def commit(self, outputs: Sequence[Emit], offsets: Mapping[TopicPartition, int], group: str) -> None:
+        """One transaction; on any error this writer is finished."""
+        # The whole transaction runs as a task of its own: cancelling or timing out aiokafka's commit trips its
+        # state machine of asserts (hazards 3 and 4), so a transaction that does not end is left behind, not
+        # cancelled, and the rebuilt task's InitProducerId decides about it.
+        try:
+            await within(self._transaction(outputs, offsets, group), self._deadline_s, f"commit of {self._id}")
+        except DeadlinePassed as error:
+            raise TaskLost(str(error)) from error
+        except PipelineError:
+            raise
+        except Exception as error:  # aiokafka raises KafkaError, AssertionError and others here
+            raise self._doubt(error) from error
+
+    async def _transaction(self, outputs: Sequence[Emit], offsets: Mapping[TopicPartition, int], group: str) -> None:
+        producer = self._started()
+        await producer.begin_transaction()
+        deliveries: list[asyncio.Future[Any]] = []
+        try:
+            # Records before offsets: while markers of the previous transaction are being written, only
+            # AddPartitionsToTxn uses the short pause of ``patches.BACKOFF_S``.
+            for (topic, partition), emits in _by_partition(outputs).items():
+                for batch in self._batches(producer, emits):
+                    delivery = await producer.send_batch(batch, self._prefix + topic, partition=partition)
+                    deliveries.append(delivery)
+            if offsets:
+                await producer.send_offsets_to_transaction(
+                    {KafkaPartition(self._prefix + p.topic, p.partition): offset for p, offset in offsets.items()},
+                    self._prefix + group,
+                )
+            # commit_transaction() succeeds although a batch was refused for good (hazard 1), so every delivery is
+            # awaited first.
+            await asyncio.gather(*deliveries)
+        except BaseException:
+            await asyncio.gather(*deliveries, return_exceptions=True)
+            raise
+        await producer.commit_transaction()
+
+    def _batches(self, producer: AIOKafkaProducer, emits: Sequence[Emit]) -> Iterator[Any]:
+        batch = producer.create_batch()
+        for emit in emits:
+            record = {"key": emit.key, "value": emit.value, "timestamp": None, "headers": list(emit.headers)}
+            if batch.append(**record) is None:
+                yield batch
+                batch = producer.create_batch()
+                batch.append(**record)
+        batch.close()
+        yield batch
+
+    def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise TaskLost(f"writer {self._id} was not started")
+        return self._producer
+
+    def _doubt(self, error: BaseException) -> TaskLost:
+        """Which of our errors an error of the library is."""
+        causes = list(_chain(error))
+        sender_task = getattr(getattr(self._producer, "_sender", None), "sender_task", None)
+        if sender_task is not None and sender_task.done() and not sender_task.cancelled():
+            # commit after fencing raises a bare AssertionError; the reason lies in the sender task.
+            causes += _chain(sender_task.exception())
+        # A coordinator that aborted a transaction of ours for its timeout raises the epoch as well; the reaction
+        # is the same: somebody else decides who owns the task now.
+        if any(isinstance(c, aiokafka.errors.ProducerFenced | aiokafka.errors.InvalidProducerEpoch) for c in causes):
+            return Fenced(f"another writer took over {self._id}")
+        if any(isinstance(c, aiokafka.errors.MessageSizeTooLargeError) for c in causes):
+            return RecordTooLarge(f"the broker refused an output of {self._id} for its size")
+        return TaskLost(f"writer {self._id}: " + "; ".join(dict.fromkeys(repr(c) for c in causes)))
+
+    async def stop(self) -> None:
+        """Release connections; an open transaction is left to the next owner's InitProducerId."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        waiter = getattr(producer._txn_manager, "_transaction_waiter", None)
+        if waiter is not None:
+            if not waiter.done():
+                # Somebody may still wait in an abandoned commit; it ends with the connection.
+                waiter.add_done_callback(_retrieve)
+            else:
+                _retrieve(waiter)
+        try:
+            await within(producer.stop(), 5.0, f"stop of writer {self._id}")
+        except Exception:  # hazard 4: stop() may wait for brokers that are away; closing sockets always works
+            with contextlib.suppress(Exception):
+                await producer.client.close()
+
+
+async def within(work: Coroutine[Any, Any, T], deadline_s: float, what: str) -> T:
+    """Await ``work`` for at most ``deadline_s`` without ever cancelling it; raises DeadlinePassed."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=deadline_s)
+    except asyncio.CancelledError:
+        task.add_done_callback(_retrieve)
+        raise
+    if not done:
+        task.add_done_callback(_retrieve)
+        raise DeadlinePassed(f"{what} did not end within {deadline_s:g} s")
+    return task.result()
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Mark the exception of an abandoned future as seen."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _by_partition(outputs: Sequence[Emit]) -> dict[tuple[str, int], list[Emit]]:
+    grouped: dict[tuple[str, int], list[Emit]] = {}
+    for emit in outputs:
+        assert emit.partition is not None
+        grouped.setdefault((emit.topic, emit.partition), []).append(emit)
+    return grouped
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

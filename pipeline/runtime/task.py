@@ -1,0 +1,374 @@
+"""One task: all input topics of a stage at one partition number, its state, its timers, its transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar, cast
+
+import structlog
+
+from pipeline.errors import Infrastructure, RecordTooLarge, TaskLost, UnknownWriter
+from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Record, Stage
+from pipeline.runtime.context import Batch, Context
+from pipeline.runtime.failures import Failures
+from pipeline.runtime.frontier import Frontier
+from pipeline.runtime.handling import MAX_RECORD_BYTES, Handling
+from pipeline.runtime.log import TopicPartition, Writer
+from pipeline.runtime.partition import partition_for
+from pipeline.runtime.positions import Marks
+from pipeline.runtime.restore import POSITION_KEY, encode_position, find_positions, read_changelog
+from pipeline.runtime.store import Store
+from pipeline.runtime.timers import Timers
+
+log = structlog.get_logger(__name__)
+S = TypeVar("S")
+
+SLICE = 64
+"""Items handled before other coroutines get a turn."""
+BLOCKED_S = 0.02
+"""How often a due timer looks whether its inputs were read to their ends; markers at an end raise no event."""
+BACK_OFF_S = 0.5
+"""Pause before work that waits for the outside is tried again."""
+
+
+class Task(Generic[S]):
+    """Owns one partition number of a stage from :meth:`start` to the end of :meth:`run`."""
+
+    def __init__(
+        self, *, stage: Stage[S], partition: int, partitions: int, context: Context, failures: Failures
+    ) -> None:
+        self.partition = partition
+        self.wants_ends = False
+        """Due timers wait to know where the inputs end."""
+        self.moved = 0
+        """Counts everything handled, for the watchdog."""
+        self.waiting_for: str | None = None
+        """What the task waits for on purpose (an unknown schema, a key), for people."""
+        self._stage = stage
+        self._worker = cast("AsyncStage[S]", stage) if hasattr(stage, "launch") else None
+        self._partitions = partitions
+        self._c = context
+        self._failures = failures
+        self._inputs: dict[str, Input] = {i.topic: i for i in stage.inputs}
+        self._lanes: dict[Lane, list[TopicPartition]] = {
+            lane: [TopicPartition(i.topic, partition) for i in stage.inputs if i.queue is lane] for lane in Lane
+        }
+        self._writer: Writer = context.log.writer(f"{stage.name}.{partition}")
+        self._store: Store[S] = Store()
+        # One heap per lane: bulk timers that wait for a bulk backlog must not stand before interactive ones.
+        self._timers: dict[Lane | None, Timers] = {None: Timers(), Lane.INTERACTIVE: Timers(), Lane.BULK: Timers()}
+        self._frontier = Frontier(stage.inputs)
+        self._marks = Marks()
+        self._handling = Handling(
+            stage=stage,
+            partition=partition,
+            context=context,
+            failures=failures,
+            store=self._store,
+            marks=self._marks,
+            frontier=self._frontier,
+        )
+        self._queues: dict[Lane, deque[Record]] = {lane: deque() for lane in Lane}
+        self._paused: set[Lane] = set()
+        self._events: deque[object] = deque()
+        self._ready: deque[tuple[bytes, Deadline]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._blocked = False
+        self._counts: dict[str, int] = {}
+        self._uncommitted_since_s: float | None = None
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Become the owner. The order is everything: fence, then positions, then state, then read."""
+        begun_s = self._c.clock.monotonic_s()
+        await self._writer.start()
+        restored = await read_changelog(self._c.log, self._stage.changelog, self.partition, self._partitions)
+        positions = await find_positions(
+            self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
+        )
+        self._store.load({key: self._stage.decode(value) for key, value in restored.entries.items()})
+        for key, value in self._store.items():
+            self._set_timer(key, value)
+        self._marks.start(positions)
+        for topic, offset in positions.items():
+            self._c.reader.seek(TopicPartition(topic, self.partition), offset)
+        if self._worker is not None:
+            batch = Batch()
+            self._handling.restored(batch, self._c.clock.now_ms())
+            await self._commit(batch)
+        took_s = self._c.clock.monotonic_s() - begun_s
+        self._c.metrics.apply([("restore_seconds", took_s, {"stage": self._stage.name})])
+        log.info(
+            "task restored",
+            action="task_restored",
+            stage=self._stage.name,
+            partition=self.partition,
+            entries=len(self._store),
+            took_ms=round(took_s * 1000),
+        )
+
+    async def run(self) -> None:
+        """Handle work until :meth:`close`; any error means that the task must be rebuilt."""
+        while not self._closing:
+            if not self._has_work():
+                await self._wait()
+            self._wake.clear()
+            await self._turn()
+        if self._worker is not None:
+            await self._worker.drain()
+            while self._events:
+                await self._turn()
+        await self._commit(Batch(), force=True)
+
+    def close(self) -> None:
+        """Finish what is begun, commit, and let :meth:`run` return."""
+        self._closing = True
+        self._wake.set()
+
+    async def release(self) -> None:
+        """Let the producer go; an open transaction is the next owner's to abort."""
+        await self._writer.stop()
+
+    @property
+    def owned(self) -> list[TopicPartition]:
+        """Every input partition of this task."""
+        return [where for lane in self._lanes.values() for where in lane]
+
+    @property
+    def entries(self) -> int:
+        """How many state entries it holds."""
+        return len(self._store)
+
+    def position(self, where: TopicPartition) -> int:
+        """The next offset of this input to handle."""
+        return self._marks.position(where.topic)
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def push(self, records: Sequence[Record]) -> None:
+        """Queue fetched records of one input; pauses its lane at the high mark."""
+        lane = self._inputs[records[0].topic].queue
+        queue = self._queues[lane]
+        queue.extend(records)
+        if len(queue) >= self._c.settings.queue_high and lane not in self._paused:
+            self._paused.add(lane)
+            self._c.reader.pause(self._lanes[lane])
+        self._wake.set()
+
+    def post(self, event: object) -> None:
+        """Queue an event of launched work."""
+        self._events.append(event)
+        self._wake.set()
+
+    def ends(self, taken_ms: int, ends: Mapping[TopicPartition, int]) -> None:
+        """The high watermarks of the inputs, asked for at ``taken_ms``."""
+        self.wants_ends = False
+        self._frontier.snapshot(taken_ms, {where.topic: end for where, end in ends.items()})
+        self._wake.set()
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def _has_work(self) -> bool:
+        return bool(self._events or self._ready) or any(self._open(lane) for lane in Lane)
+
+    def _open(self, lane: Lane) -> bool:
+        if self._closing or not self._queues[lane]:
+            return False
+        return self._worker is None or self._worker.room(lane) > 0
+
+    async def _wait(self) -> None:
+        delay_s = self._c.settings.skipped_commit_s
+        if self._blocked:
+            delay_s = BLOCKED_S
+        else:
+            now_ms = self._c.clock.now_ms()
+            for timers in self._timers.values():
+                due_ms = timers.next_ms()
+                if due_ms is not None:
+                    delay_s = min(delay_s, (due_ms - now_ms) / 1000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(delay_s, 0.001)):
+                await self._wake.wait()
+
+    async def _turn(self) -> None:
+        """Build one transaction from what is there, and commit it."""
+        batch = Batch()
+        settings = self._c.settings
+        begun_s = self._c.clock.monotonic_s()
+        limit = settings.max_batch_records
+        if self._failures.careful > 0:
+            limit, self._failures.careful = 1, self._failures.careful - 1
+        await self._find_due_timers()
+        waited: Infrastructure | None = None
+        while batch.items < limit:
+            try:
+                if not self._step(batch):
+                    break
+            except Infrastructure as error:
+                waited = error
+                break
+            if batch.items % SLICE == 0:
+                await asyncio.sleep(0)
+                if (self._c.clock.monotonic_s() - begun_s) * 1000 >= settings.commit_interval_ms:
+                    break
+        self.moved += batch.items
+        await self._commit(batch)
+        for lane in tuple(self._paused):
+            if len(self._queues[lane]) <= settings.queue_low:
+                self._paused.discard(lane)
+                self._c.reader.resume(self._lanes[lane])
+        if waited is None:
+            self.waiting_for = None
+        elif not self._closing:
+            await self._back_off(waited)
+
+    def _step(self, batch: Batch) -> bool:
+        """Handle the next item: events, then timers, then interactive records, then bulk."""
+        now_ms = self._c.clock.now_ms()
+        if self._events:
+            self._handling.event(batch, self._events[0], now_ms)
+            self._events.popleft()
+            return True
+        if self._ready:
+            key, deadline = self._ready.popleft()
+            self._handling.timer(batch, key, deadline, now_ms)
+            return True
+        for lane in Lane:
+            if not self._open(lane):
+                continue
+            if lane is Lane.BULK and batch.bulk >= self._c.settings.max_bulk_records and batch.items > batch.bulk:
+                return False
+            self._handling.record(batch, self._queues[lane][0], now_ms)
+            self._queues[lane].popleft()
+            batch.bulk += lane is Lane.BULK
+            return True
+        return False
+
+    async def _back_off(self, error: Infrastructure) -> None:
+        if self.waiting_for is None:
+            log.warning(
+                "waiting", action="task_waits", stage=self._stage.name, partition=self.partition, cause=str(error)
+            )
+            if isinstance(error, UnknownWriter):
+                topic = next((queue[0].topic for queue in self._queues.values() if queue), self._stage.changelog)
+                self._c.metrics.apply([("schema_unknown_total", 1.0, {"topic": topic})])
+        self.waiting_for = str(error)
+        await asyncio.sleep(BACK_OFF_S)
+
+    # --- timers --------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, key: bytes, value: S | None) -> None:
+        deadline = None if value is None else self._stage.deadline(value)
+        for lane, timers in self._timers.items():
+            timers.set(key, deadline if deadline is not None and deadline.lane is lane else None)
+
+    async def _find_due_timers(self) -> None:
+        """Move due timers whose inputs were read far enough to the ready ones."""
+        self._blocked = False
+        if self._ready or self._closing:
+            return
+        now_ms = self._c.clock.now_ms()
+        looked = False
+        for lane, timers in self._timers.items():
+            next_ms = timers.next_ms()
+            if next_ms is None or next_ms > now_ms:
+                continue
+            if not looked:
+                self._frontier.reached(await self._read_to())
+                looked = True
+            complete_ms = self._frontier.complete_ms(lane)
+            for key, deadline in timers.due(now_ms, self._c.settings.max_batch_records):
+                forced = deadline.force_at_ms is not None and deadline.force_at_ms <= now_ms
+                if forced or complete_ms >= deadline.at_ms:
+                    self._ready.append((key, deadline))
+                    continue
+                self._blocked = True
+                # An end asked for after the deadline stays the goal until it is reached: a newer one each time
+                # would run away under load.
+                if not self._frontier.asked_since(deadline.at_ms):
+                    self.wants_ends = True
+
+    async def _read_to(self) -> dict[str, int]:
+        """Per input the offset before which everything was handled, markers and aborted records included."""
+        positions: dict[str, int] = {}
+        for queue in self._queues.values():
+            for record in queue:
+                positions.setdefault(record.topic, record.offset)
+        for topic in self._inputs:
+            if topic not in positions:
+                positions[topic] = await self._c.reader.position(TopicPartition(topic, self.partition))
+        return positions
+
+    # --- transactions --------------------------------------------------------------------------------------------
+
+    async def _commit(self, batch: Batch, *, force: bool = False) -> None:
+        outputs = [await self._placed(emit) for emit in batch.emits]
+        outputs += self._changelog(batch)
+        marks = self._marks.pending()
+        if outputs or (marks and (force or self._ridden_enough())):
+            await self._transact(batch, outputs, marks)
+        elif marks and self._uncommitted_since_s is None:
+            # Records that changed nothing open no transaction; their offsets ride with the next one.
+            self._uncommitted_since_s = self._c.clock.monotonic_s()
+        name = self._stage.name
+        batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
+        if batch.counts:
+            self._c.metrics.apply(batch.counts)
+        if self._worker is not None:
+            for action in batch.actions:
+                self._worker.launch(action, self.post)
+
+    def _changelog(self, batch: Batch) -> list[Emit]:
+        if not self._store.changed:
+            return []
+        entries: list[Emit] = []
+        for key, value in self._store.changed.items():
+            encoded = None if value is None else self._stage.encode(value)
+            if encoded is not None and len(encoded) > MAX_RECORD_BYTES:
+                if key in batch.touched:
+                    self._failures.condemn(batch.touched[key], "too_large")
+                raise TaskLost(f"a state entry of {self._stage.name} has {len(encoded)} bytes")
+            entries.append(Emit(self._stage.changelog, key, encoded, self.partition))
+        position = encode_position(self._marks.all(), self._partitions)
+        entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
+        return entries
+
+    async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
+        offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
+        begun_s = self._c.clock.monotonic_s()
+        try:
+            await self._writer.commit(outputs, offsets, self._c.group)
+        except RecordTooLarge:
+            # The broker does not say which record it was: repeat one by one, then take that one out.
+            if batch.items <= 1 and batch.last is not None:
+                self._failures.condemn(batch.last, "too_large")
+            else:
+                self._failures.careful = batch.items + 1
+            raise
+        took_s = self._c.clock.monotonic_s() - begun_s
+        for key, value in self._store.changed.items():
+            self._set_timer(key, value)
+        self._store.commit()
+        self._marks.committed(marks)
+        self._uncommitted_since_s = None
+        batch.counts.append(("transactions_total", 1.0, {"stage": self._stage.name, "result": "committed"}))
+        batch.counts.append(("transaction_seconds", took_s, {"stage": self._stage.name}))
+
+    async def _placed(self, emit: Emit) -> Emit:
+        """The output with an explicit partition."""
+        if emit.partition is not None:
+            return emit
+        count = self._counts.get(emit.topic)
+        if count is None:
+            count = self._counts[emit.topic] = await self._c.log.partitions(emit.topic)
+        partition = partition_for(emit.key, count) if emit.key is not None else self.partition % count
+        return Emit(emit.topic, emit.key, emit.value, partition, emit.headers)
+
+    def _ridden_enough(self) -> bool:
+        since_s = self._uncommitted_since_s
+        return since_s is not None and self._c.clock.monotonic_s() - since_s >= self._c.settings.skipped_commit_s
