@@ -1,0 +1,399 @@
+"""Apache Kafka itself as one process on this machine: started, stopped, killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from pipeline.clock import Clock, SystemClock
+from pipeline.dev import jars, leash
+from pipeline.dev.filelock import FileLock
+from pipeline.dev.java import Java, find_java
+from pipeline.dev.ports import free_port, is_free
+from pipeline.dev.properties import JVM_FLAGS, ExtraListener, logging_file, render, server_properties
+from pipeline.errors import Infrastructure, UsageError
+
+HOST: Final = "127.0.0.1"
+"""Only this machine may connect: the broker asks nobody for a password."""
+MINIMUM_FREE_BYTES: Final = 200 * 1024 * 1024
+_PORT_TRIES: Final = 3
+_LAST_LINES: Final = 15
+_FORMAT_TIMEOUT_S: Final = 60
+_FRAME: Final = re.compile(r"^\s+(at |\.\.\. \d+ more)")
+
+
+class BrokerFailed(Infrastructure):
+    """The broker did not start or ended by itself; the message has the last lines of its log."""
+
+
+class DevBroker:
+    """One combined Kafka broker and controller, ``PLAINTEXT`` on 127.0.0.1.
+
+    ``port`` 0 picks a free one, kept over :meth:`restart`. ``data_dir`` None is a temporary folder, deleted by
+    :meth:`stop`; a folder given is kept, and a broker started there again goes on with its topics.
+    ``extra_listener`` and ``properties`` (server properties that win over ours) are for fault tests.
+    ``ready_s`` bounds the start, ``stop_s`` a clean stop before the process is killed.
+
+    The broker ends with this process, however that ends (:mod:`pipeline.dev.leash`). The async methods belong to any
+    event loop, also a different one each time; as a plain context manager (``with DevBroker() as broker``) it
+    is started and stopped in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        data_dir: Path | None = None,
+        kafka_version: str = jars.DEFAULT_VERSION,
+        extra_listener: ExtraListener | None = None,
+        properties: Mapping[str, str] | None = None,
+        ready_s: float = 60.0,
+        stop_s: float = 20.0,
+        clock: Clock | None = None,
+        cache: Path | None = None,
+        progress: jars.Progress | None = None,
+    ) -> None:
+        self.kafka_version = kafka_version
+        self._asked_port = port
+        self._asked_dir = data_dir
+        self._extra = extra_listener
+        self._overrides = dict(properties or {})
+        self._ready_s = ready_s
+        self._stop_s = stop_s
+        self._clock = clock or SystemClock()
+        self._cache = cache or jars.cache_dir()
+        self._progress = progress
+        self._port = 0
+        self._controller_port = 0
+        self._dir: Path | None = None
+        self._leash: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 before the first start."""
+        return self._port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address clients are given."""
+        return f"{HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """The Java process, for signals. Raises BrokerFailed when it is not running."""
+        if self._pid is None or not self.running:
+            raise BrokerFailed("the broker is not running")
+        return self._pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there (not whether it answers)."""
+        return self._leash is not None and self._leash.poll() is None
+
+    @property
+    def data_dir(self) -> Path:
+        """Its folder: ``server.properties``, ``broker.log`` and Kafka's own ``data``."""
+        if self._dir is None:
+            raise BrokerFailed("the broker was never started")
+        return self._dir
+
+    @property
+    def log_file(self) -> Path:
+        """What the broker prints: warnings and errors."""
+        return self.data_dir / "broker.log"
+
+    def last_lines(self, count: int = _LAST_LINES) -> str:
+        """The end of the log without stack frames, for error messages."""
+        with contextlib.suppress(OSError):
+            lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+            return "\n".join([line for line in lines if line.strip() and not _FRAME.match(line)][-count:])
+        return ""
+
+    async def start(self) -> None:
+        """Start and wait until clients can use it.
+
+        Raises UsageError (port taken, no Java, unknown version, folder not usable), JarsUnavailable (first fetch) or
+        BrokerFailed (ended at start, not ready in time, no disk).
+        """
+        if self.running:
+            return
+        java = find_java()
+        classpath = await asyncio.to_thread(
+            jars.classpath, self.kafka_version, cache=self._cache, progress=self._progress
+        )
+        if self._asked_port and not is_free(HOST, self._asked_port):
+            raise UsageError(
+                f"port {self._asked_port} of {HOST} is taken: stop what listens there, or choose another with --port"
+            )
+        self._prepare_folder()
+        for attempt in range(1, _PORT_TRIES + 1):
+            self._choose_ports()
+            await asyncio.to_thread(self._format, java, classpath)
+            self._launch(java, classpath)
+            try:
+                await self._wait_ready()
+                return
+            except BrokerFailed as error:
+                await self._end()
+                # Between our look at the port and Java's bind somebody else took it: only then is another try sane.
+                if "already in use" not in str(error) or self._asked_port or attempt == _PORT_TRIES:
+                    self._drop_folder()
+                    raise
+                self._port = 0
+            except BaseException:
+                await self._end()
+                self._drop_folder()
+                raise
+
+    async def stop(self) -> None:
+        """End it cleanly (SIGTERM, after ``stop_s`` SIGKILL) and delete a temporary folder. Safe to call twice."""
+        await self._end()
+        self._drop_folder()
+
+    async def kill(self) -> None:
+        """``kill -9``: what a power cut does to it. The folder stays, :meth:`start` brings it back."""
+        if self.running and self._pid is not None:
+            # The leash has not waited for it yet or reports it dead below: the id cannot be somebody else's.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        await self._end()
+
+    async def restart(self) -> None:
+        """Stop cleanly and start again on the same port with the same data."""
+        await self._end()
+        await self.start()
+
+    def __enter__(self) -> DevBroker:
+        _in_thread(self.start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _in_thread(self.stop())
+
+    async def __aenter__(self) -> DevBroker:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _prepare_folder(self) -> None:
+        if self._dir is None:
+            if self._asked_dir is None:
+                self._dir = Path(tempfile.mkdtemp(prefix="dev-broker-"))
+            else:
+                self._dir = self._asked_dir.absolute()
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._dir).free
+            (self._dir / "broker.log").open("ab").close()
+        except OSError as error:
+            raise UsageError(
+                f"the data folder {self._dir} cannot be used ({error.strerror}): choose another"
+            ) from error
+        if free < MINIMUM_FREE_BYTES:
+            folder = self._dir
+            self._drop_folder()
+            raise BrokerFailed(
+                f"only {free // 1_048_576} MB are free in {folder}, Kafka needs {MINIMUM_FREE_BYTES // 1_048_576}: "
+                "free some, or choose a folder on another disk with --data-dir"
+            )
+
+    def _drop_folder(self) -> None:
+        if self._asked_dir is None and self._dir is not None:
+            shutil.rmtree(self._dir, ignore_errors=True)
+            self._dir = None
+            self._port = 0
+
+    def _choose_ports(self) -> None:
+        # A temporary broker keeps its ports over restarts, so that clients find it again.
+        if self._port == 0:
+            self._port = self._asked_port or free_port(HOST)
+            self._controller_port = free_port(HOST, avoid=(self._port,))
+
+    def _format(self, java: Java, classpath: tuple[Path, ...]) -> None:
+        """Write server.properties, and make the data folder a formatted one.
+
+        The tool is a Java program of its own and would double the time of every start, so its result is kept once per
+        Kafka release: it holds the feature levels of that release, and besides only the two ids replaced here.
+        """
+        folder = self.data_dir
+        properties = server_properties(
+            host=HOST,
+            port=self._port,
+            controller_port=self._controller_port,
+            log_dir=folder / "data",
+            extra_listener=self._extra,
+            overrides=self._overrides,
+        )
+        (folder / "server.properties").write_text(render(properties), encoding="utf-8")
+        name, content, _ = logging_file(self.kafka_version)
+        (folder / name).write_text(content, encoding="utf-8")
+        if (folder / "data" / "meta.properties").exists():
+            return
+        template = self._cache / f"formatted-{self.kafka_version}"
+        if not template.exists():
+            with FileLock(self._cache / "format.lock"):
+                if not template.exists():
+                    self._format_template(java, classpath, template)
+        unfinished = folder / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(template, unfinished)
+        meta = unfinished / "meta.properties"
+        text = re.sub(r"(?m)^(cluster\.id|directory\.id)=.*$", lambda line: f"{line[1]}={_uuid()}", meta.read_text())
+        meta.write_text(text, encoding="utf-8")
+        unfinished.replace(folder / "data")
+
+    def _format_template(self, java: Java, classpath: tuple[Path, ...], template: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="format-", dir=self._cache) as name:
+            properties = server_properties(host=HOST, port=9092, controller_port=9093, log_dir=Path(name) / "data")
+            file = Path(name) / "server.properties"
+            file.write_text(render(properties), encoding="utf-8")
+            command = [str(java.program), *JVM_FLAGS, "-cp", _joined(classpath), "kafka.tools.StorageTool"]
+            done = subprocess.run(  # noqa: S603
+                [*command, "format", "-t", _uuid(), "-c", str(file)],
+                capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False,
+            )  # fmt: skip
+            if done.returncode != 0:
+                raise BrokerFailed(f"Kafka's storage tool failed:\n{(done.stdout + done.stderr).strip()}")
+            (Path(name) / "data").replace(template)
+
+    def _launch(self, java: Java, classpath: tuple[Path, ...]) -> None:
+        folder = self.data_dir
+        name, _, switch = logging_file(self.kafka_version)
+        command = [
+            str(java.program),
+            *JVM_FLAGS,
+            f"-D{switch}={(folder / name).as_uri()}",
+            "-cp",
+            _joined(classpath),
+            "kafka.Kafka",
+            str(folder / "server.properties"),
+        ]
+        self.log_file.write_bytes(b"")
+        # A session of its own: Ctrl-C in a terminal goes to the whole foreground group, and would end the broker
+        # before those who still write to it.
+        self._leash = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", leash.__file__, str(self._stop_s), str(self.log_file), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=folder,
+            start_new_session=True,
+        )
+        assert self._leash.stdout is not None
+        first = self._leash.stdout.readline()
+        if not first:
+            raise BrokerFailed(f"{java.program} could not be started")
+        self._pid = int(first)
+
+    async def _wait_ready(self) -> None:
+        """Until a client's ApiVersions and Metadata are answered and the broker counts itself as alive."""
+        began = self._clock.monotonic_s()
+        while True:
+            if not self.running:
+                raise BrokerFailed(f"Kafka {self.kafka_version} ended at start:\n{self._explained()}")
+            if await self._answers():
+                return
+            if self._clock.monotonic_s() - began > self._ready_s:
+                raise BrokerFailed(
+                    f"Kafka {self.kafka_version} was not ready within {self._ready_s:.0f} s:\n{self._explained()}"
+                )
+            await asyncio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        # The client logs every refused connection as an error, so look for an open port before asking it.
+        try:
+            _, writer = await asyncio.open_connection(HOST, self._port)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        client_log = logging.getLogger("aiokafka")
+        level = client_log.level
+        client_log.setLevel(logging.CRITICAL)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=5_000)
+        try:
+            await admin.start()
+            cluster = await admin.describe_cluster()
+            # While its registration is pending the broker answers with an empty list of brokers.
+            return bool(cluster["brokers"])
+        except (TimeoutError, KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()
+            client_log.setLevel(level)
+
+    async def _end(self) -> None:
+        process, self._leash, self._pid = self._leash, None, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()  # the leash lets SIGTERM follow, then SIGKILL
+        await asyncio.to_thread(process.wait)
+        process.stdout.close()
+
+    def _explained(self) -> str:
+        lines = self.last_lines()
+        if "already in use" in lines.lower():
+            return f"a port is already in use\n{lines}"
+        if "No space left on device" in lines:
+            return f"no space left in {self.data_dir}\n{lines}"
+        if "Failed to acquire lock" in lines:
+            return (
+                f"another broker is using {self.data_dir}: stop it, or choose another folder with --data-dir\n{lines}"
+            )
+        return lines or f"(nothing in {self.log_file})"
+
+
+def _uuid() -> str:
+    """An id as Kafka writes them: 16 bytes in URL-safe base64, not beginning with a dash."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not text.startswith("-"):
+            return text
+
+
+def _joined(classpath: tuple[Path, ...]) -> str:
+    return os.pathsep.join(map(str, classpath))
+
+
+def _in_thread(work: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end in an event loop of its own, whether or not the caller's thread has one."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="dev-broker")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]

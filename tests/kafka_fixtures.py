@@ -1,0 +1,64 @@
+"""A real Kafka for tests: ``kafka`` (one broker per test session), ``topic_prefix``, ``apply_topics``.
+
+A test that uses them is marked ``kafka``. ``PIPELINE_TEST_KAFKA_VERSION`` picks the Kafka release, and
+``PIPELINE_TEST_KAFKA`` (``host:port``) names a running broker to use instead of starting one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from typing import Final, NoReturn
+
+import pytest
+
+from pipeline.dev import jars
+from pipeline.dev.broker import DevBroker
+from pipeline.dev.java import find_java
+from pipeline.errors import Infrastructure, UsageError
+
+# Read at import: fixtures that clean the environment for a test may run before the first use of the broker.
+VERSION: Final = os.environ.get("PIPELINE_TEST_KAFKA_VERSION") or jars.DEFAULT_VERSION
+RUNNING: Final = os.environ.get("PIPELINE_TEST_KAFKA", "")
+IN_CI: Final = os.environ.get("CI", "").lower() in ("true", "1")
+
+
+def kafka_absent(reason: str) -> NoReturn:
+    """Skip on a person's machine; in CI (``CI=true``) a promise not tested is a failure."""
+    if IN_CI:
+        pytest.fail(f"Kafka cannot be had: {reason}", pytrace=False)
+    pytest.skip(f"Kafka cannot be had: {reason}")
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> str:
+    """The release under test, with its jars fetched and a Java found (else the test is skipped)."""
+    try:
+        find_java()
+        jars.classpath(VERSION)
+    except (UsageError, Infrastructure) as error:
+        kafka_absent(str(error))
+    return VERSION
+
+
+@pytest.fixture(scope="session")
+def dev_broker(kafka_jars: str) -> Iterator[DevBroker]:
+    """The broker of this test session. Never kill or stop it: start one of your own for that."""
+    with DevBroker(kafka_version=kafka_jars) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """``host:port`` of the one broker all tests of this session share."""
+    if RUNNING:
+        return RUNNING
+    broker: DevBroker = request.getfixturevalue("dev_broker")
+    return broker.bootstrap_servers
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A deployment prefix no other test uses, so that tests share a broker without meeting."""
+    return f"t{secrets.token_hex(4)}."
