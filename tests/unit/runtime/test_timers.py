@@ -1,0 +1,44 @@
+"""Timers: a heap of deadlines that follows the state."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.runtime.api import Deadline
+from pipeline.runtime.timers import Timers
+
+CHANGES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.one_of(st.none(), st.integers(0, 20))))
+
+
+@given(changes=CHANGES, now_ms=st.integers(0, 20))
+def test_exactly_the_last_deadline_of_each_key_comes_due_in_order(
+    changes: list[tuple[bytes, int | None]], now_ms: int
+) -> None:
+    timers = Timers()
+    expected: dict[bytes, int] = {}
+    for key, at_ms in changes:
+        timers.set(key, None if at_ms is None else Deadline(at_ms))
+        expected.pop(key, None)
+        if at_ms is not None:
+            expected[key] = at_ms
+    due = [(deadline.at_ms, key) for key, deadline in timers.due(now_ms, 100)]
+    assert due == sorted((at_ms, key) for key, at_ms in expected.items() if at_ms <= now_ms)
+    assert timers.next_ms() == min(expected.values(), default=None)
+    assert len(timers) == len(expected)
+
+
+def test_a_due_timer_stays_due_until_its_entry_moves_it() -> None:
+    timers = Timers()
+    timers.set(b"a", Deadline(5))
+    assert timers.due(10, 10) == timers.due(10, 10) == [(b"a", Deadline(5))]
+    timers.set(b"a", Deadline(50))
+    assert timers.due(10, 10) == []
+
+
+def test_the_heap_does_not_grow_with_deadlines_that_were_replaced() -> None:
+    timers = Timers()
+    for at_ms in range(10_000):
+        timers.set(b"a", Deadline(at_ms))
+    assert len(timers._heap) < 2_000
+    assert timers.next_ms() == 9_999
