@@ -65,7 +65,7 @@ async def test_kill_in_a_transaction_leaves_input_state_and_output_agreeing(clus
     for record in found:
         seen.setdefault(record.key or b"", []).append(orjson.loads(record.value or b"")[2])
     assert all(counts == list(range(1, TOTAL // KEYS + 1)) for counts in seen.values())
-    inputs = Counter(tuple(orjson.loads(record.value or b"")[:2]) + (record.partition,) for record in found)
+    inputs = Counter((*orjson.loads(record.value or b"")[:2], record.partition) for record in found)
     assert set(inputs.values()) == {1}
 
 

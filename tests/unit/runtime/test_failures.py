@@ -46,9 +46,12 @@ def test_one_poison_record_in_a_hundred_does_not_stop_the_stage() -> None:
 
 def test_a_large_share_of_poison_stops_the_stage_even_without_a_run() -> None:
     limit = PoisonLimit(max_run=100, max_share=0.5)
+    records = iter(range(2_000))
+
+    def two_of_three_are_poison() -> None:
+        for number in records:
+            (limit.poison if number % 3 else lambda _: limit.good())("undecodable")
+
     with pytest.raises(PoisonRun, match="of the last 1000"):
-        for number in range(2_000):
-            if number % 3:
-                limit.poison("undecodable")
-            else:
-                limit.good()
+        two_of_three_are_poison()
+    assert next(records) == 1_000
