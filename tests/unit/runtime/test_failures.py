@@ -54,4 +54,4 @@ def test_a_large_share_of_poison_stops_the_stage_even_without_a_run() -> None:
 
     with pytest.raises(PoisonRun, match="of the last 1000"):
         two_of_three_are_poison()
-    assert next(records) == 1_000
+    assert next(records) == 1_001
