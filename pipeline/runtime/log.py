@@ -55,7 +55,7 @@ class GroupReader(Protocol):
         """The partitions owned now."""
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Stop fetching these; records already fetched for them may be dropped and fetched again."""
+        """Ask for no more of these; a fetch under way may still deliver some, or drop them to be fetched again."""
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch these again."""

@@ -167,13 +167,15 @@ class Member:
 
     async def _run(self) -> None:
         while not self._stopping:
-            to_seek, self._to_seek = self._to_seek, frozenset()
+            to_seek = self._to_seek
             if to_seek:
                 starts = await self._log.start_offsets(to_seek)
                 for partition in to_seek:
                     committed = await self.reader.committed(partition)
                     self.reader.seek(partition, starts[partition] if committed is None else committed)
                 self.reader.resume(to_seek)
+                if self._to_seek is to_seek:
+                    self._to_seek = frozenset()
             fetched = await self.reader.fetch(timeout_ms=20, max_records=100)
             for records in fetched.values():
                 self.records += records
