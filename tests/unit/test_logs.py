@@ -227,4 +227,4 @@ def test_a_phone_number_never_survives_whatever_stands_around_it(before: str, af
 def test_a_text_of_many_almost_matches_is_redacted_in_linear_time() -> None:
     for text in ("+1 " * 5_000, "a@" * 8_000, "code" * 4_000, "a_" * 8_000 + "code=", "(" * 16_000):
         # The suite's time-out guards the time: a quadratic pattern takes minutes.
-        assert len(logs.redact_text(text)) < 20_000
+        assert len(logs.redact_text(text)) < 40_000
