@@ -31,7 +31,7 @@ def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | N
     for kind, make in PROVIDERS.items():
         of_kind = [account for account in accounts if account.kind == kind]
         for account in of_kind:
-            for name in DEVELOPMENT_CREDENTIALS[kind]:
+            for name in make.required_credentials:
                 if not account.credentials.get(name):
                     raise SettingsError(f"providers.{account.instance}.{name} is missing: the simulator needs it too")
         if not of_kind:

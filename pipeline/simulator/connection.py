@@ -22,7 +22,9 @@ _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection with RST, dropping what was not sent yet."""
+    """End a connection with RST, dropping what was not sent yet; nothing happens when it is gone already."""
+    if transport.is_closing():
+        return
     found = transport.get_extra_info("socket")
     if found is not None:
         # A duplicate shares the connection and takes options also where the loop hands out a stand-in (uvloop).

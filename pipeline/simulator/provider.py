@@ -57,6 +57,8 @@ class Provider(ABC):
     name: ClassVar[str]
     base_path: ClassVar[str]
     """Where its API begins."""
+    required_credentials: ClassVar[Collection[str]]
+    """What an account must have; without a secret for webhooks, none are sent."""
     sending: ClassVar[Collection[str]]
     """Operations that send a message."""
     operations: ClassVar[Collection[str]]

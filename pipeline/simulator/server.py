@@ -88,13 +88,17 @@ class Simulator:
 
 
 def accounts_of(providers: Mapping[str, ProviderSettings]) -> list[Account]:
-    """The accounts of all configured instances whose kind is simulated; others have no place here."""
+    """The accounts of all configured instances whose kind is simulated; others have no place here.
+
+    An instance that is switched off may lack credentials; it is then left out.
+    """
     accounts: list[Account] = []
     for instance, settings in providers.items():
         kind = settings.kind or instance
         if kind in PROVIDERS:
             credentials = {name: _text(getattr(settings, name, None)) for name in DEVELOPMENT_CREDENTIALS[kind]}
-            accounts.append(Account(kind=kind, instance=instance, credentials=credentials))
+            if settings.enabled or all(credentials[name] for name in PROVIDERS[kind].required_credentials):
+                accounts.append(Account(kind=kind, instance=instance, credentials=credentials))
     return accounts
 
 

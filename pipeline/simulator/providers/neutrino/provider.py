@@ -33,6 +33,7 @@ class Neutrino(Provider):
     """The simulated Neutrino."""
 
     name = "neutrino"
+    required_credentials = ("user_id", "api_key")
     base_path = "/neutrino"
     sending = frozenset(_DEFAULTS)
     operations = (*_DEFAULTS, "verify-security-code", "phone-validate", "hlr-lookup")

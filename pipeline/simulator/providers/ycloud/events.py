@@ -72,7 +72,8 @@ class Events:
                 verification.status = "undelivered"
         elif message.channel == "whatsapp":
             message.times[_WHATSAPP_TIMES[status]] = message.updated_ms
-        if receipt.status == "missing":
+        secret = account.credentials.get("webhook_secret")
+        if receipt.status == "missing" or not secret:
             return
         event_id = f"evt_{self._world.token()}"
         event = {
@@ -83,7 +84,6 @@ class Events:
             message.payload_key: message.shown(),
         }
         body = orjson.dumps(event)
-        secret = account.credentials.get("webhook_secret", "")
         endpoint = f"we_{hashlib.sha256(account.instance.encode()).hexdigest()[:16]}"
         for _ in range(receipt.copies):
             self._world.webhooks.post(

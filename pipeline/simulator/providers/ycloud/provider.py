@@ -40,6 +40,7 @@ class YCloud(Provider):
     """The simulated YCloud."""
 
     name = "ycloud"
+    required_credentials = ("api_key",)
     base_path = "/ycloud/v2"
     sending = frozenset({"start"})
     operations = (*_OPERATIONS.values(), "whatsapp_message")
