@@ -1,0 +1,80 @@
+"""``pipeline simulator``: the providers' APIs on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.settings import Settings, SimulatorSettings, load
+from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
+from pipeline.simulator.server import Simulator, accounts_of
+
+
+def simulator(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; default PIPELINE_CONFIG or pipeline.toml.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; 0 picks a free one.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Gateway that gets the receipts, such as http://127.0.0.1:8080/v1/webhooks.")
+    ] = None,
+    time_factor: Annotated[
+        float | None, typer.Option(min=0.001, max=100_000, help="Divides the retry schedule of receipts.")
+    ] = None,
+) -> None:
+    """Run the simulated providers until interrupted.
+
+    Example: pipeline simulator --port 8090 --webhook-url http://127.0.0.1:8080/v1/webhooks
+    """
+    settings = load(config)
+    changed = {"host": host, "port": port, "webhook_url": webhook_url, "time_factor": time_factor}
+    chosen = settings.simulator.model_copy(update={name: value for name, value in changed.items() if value is not None})
+    asyncio.run(_run(chosen, settings))
+
+
+async def _run(chosen: SimulatorSettings, settings: Settings) -> None:
+    running = Simulator(chosen, accounts=accounts_of(settings.providers))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await running.start()
+    try:
+        typer.echo(_introduction(running, settings))
+        await stop.wait()
+    finally:
+        await running.stop()
+
+
+def _introduction(running: Simulator, settings: Settings) -> str:
+    """Where everything is, with commands to copy; configured credentials are never shown."""
+    configured = {account.kind for account in accounts_of(settings.providers)}
+    key = "$YCLOUD_API_KEY" if "ycloud" in configured else DEVELOPMENT_CREDENTIALS["ycloud"]["api_key"]
+    neutrino = DEVELOPMENT_CREDENTIALS["neutrino"]
+    user, secret = neutrino["user_id"], neutrino["api_key"]
+    if "neutrino" in configured:
+        user, secret = "$NEUTRINO_USER_ID", "$NEUTRINO_API_KEY"
+    return f"""\
+Providers
+  ycloud    {running.base_url("ycloud")}
+  neutrino  {running.base_url("neutrino")}
+Receipts go to {running.world.webhooks.url or "nobody (set --webhook-url)"}
+
+Send a message
+  curl -sH "X-API-Key: {key}" -H 'Content-Type: application/json' \\
+    -d '{{"channel":"sms","to":"+16315550100","code":"482913"}}' {running.base_url("ycloud")}/verify/verifications
+  curl -sH "User-ID: {user}" -H "API-Key: {secret}" \\
+    -d number=%2B4915123456789 {running.base_url("neutrino")}/sms-verify
+Read it as the person would
+  curl -s '{running.url}/inbox?recipient=%2B16315550100'
+See every request
+  curl -s {running.url}/calls
+Misbehave (and the table of magic recipients)
+  curl -sX PUT -d '{{"default":{{"error":"INTERNAL_SERVER_ERROR","sends":true}}}}' {running.url}/behaviour/ycloud
+  curl -s {running.url}/behaviour
+"""

@@ -1,0 +1,13 @@
+"""The simulated providers, one module or package each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pipeline.simulator.provider import Provider
+from pipeline.simulator.providers.neutrino import Neutrino
+from pipeline.simulator.providers.ycloud import YCloud
+
+PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino}
+"""By kind, as ``[providers.<name>] kind`` names it."""

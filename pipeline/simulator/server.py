@@ -1,0 +1,109 @@
+"""The simulator as something that is started and stopped inside a running loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from pydantic import SecretStr
+
+from pipeline.clock import Clock, SystemClock
+from pipeline.serving import HttpServer
+from pipeline.settings import ProviderSettings, Settings, SimulatorSettings
+from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS, create_app
+from pipeline.simulator.connection import Gate, protocol_with
+from pipeline.simulator.history import Calls, Inbox
+from pipeline.simulator.providers import PROVIDERS
+from pipeline.simulator.webhooks import Webhooks
+from pipeline.simulator.world import Account, World
+
+
+class Simulator:
+    """All simulated providers on one port."""
+
+    def __init__(
+        self,
+        settings: SimulatorSettings | None = None,
+        *,
+        accounts: Sequence[Account] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        """Without accounts the development credentials open every provider. Raises SettingsError."""
+        settings = settings or SimulatorSettings()
+        clock = clock or SystemClock()
+        policies = {name: provider.retries for name, provider in PROVIDERS.items() if provider.retries is not None}
+        self.world = World(
+            clock=clock,
+            rng=random.Random(settings.seed),  # noqa: S311 - repeatable on purpose
+            inbox=Inbox(settings.keep_messages),
+            calls=Calls(settings.keep_calls),
+            webhooks=Webhooks(
+                url=settings.webhook_url,
+                clock=clock,
+                policies=policies,
+                time_factor=settings.time_factor,
+                max_pending=settings.max_pending_events,
+                keep=settings.keep_calls,
+            ),
+            keep=settings.keep_messages,
+        )
+        self._gate = Gate()
+        self._server = HttpServer(
+            create_app(world=self.world, accounts=accounts, gate=self._gate),
+            host=settings.host,
+            port=settings.port,
+            protocol=protocol_with(self._gate),
+            shutdown_s=2.0,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, clock: Clock | None = None) -> Simulator:
+        """A simulator that knows the credentials of every configured provider."""
+        return cls(settings.simulator, accounts=accounts_of(settings.providers), clock=clock)
+
+    @property
+    def url(self) -> str:
+        """Base URL without a trailing slash, once started."""
+        return self._server.url
+
+    def base_url(self, kind: str) -> str:
+        """What to configure as ``[providers.<name>] base_url``, once started."""
+        return self.url + PROVIDERS[kind].base_path
+
+    async def start(self) -> None:
+        """Listen; raises UsageError when the port is taken."""
+        self.world.webhooks.start()
+        try:
+            await self._server.start()
+        except BaseException:
+            await self.world.webhooks.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End hung requests, drop waiting events, close."""
+        self.world.closing.set()
+        self._gate.release()
+        await self._server.stop()
+        await self.world.webhooks.stop()
+
+
+def accounts_of(providers: Mapping[str, ProviderSettings]) -> list[Account]:
+    """The accounts of all configured instances whose kind is simulated; others have no place here.
+
+    An instance that is switched off may lack credentials; it is then left out.
+    """
+    accounts: list[Account] = []
+    for instance, settings in providers.items():
+        kind = settings.kind or instance
+        if kind in PROVIDERS:
+            credentials = {name: _text(getattr(settings, name, None)) for name in DEVELOPMENT_CREDENTIALS[kind]}
+            if settings.enabled or all(credentials[name] for name in PROVIDERS[kind].required_credentials):
+                accounts.append(Account(kind=kind, instance=instance, credentials=credentials))
+    return accounts
+
+
+def _text(value: object) -> str:
+    """A credential in clear; of several (a rotation) the first, which is the newest."""
+    if isinstance(value, list | tuple):
+        return _text(value[0]) if value else ""
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
