@@ -1,0 +1,1 @@
+"""Doubles that are part of the product: a log, a clock, an HTTP transport and a loop that own their time."""
