@@ -1,0 +1,42 @@
+"""What holds for every test: unit tests open no socket, and a test says by its folder what it may need."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_socket import disable_socket, enable_socket
+
+UNIT = Path(__file__).parent / "unit"
+
+# The broker's fixtures start Apache Kafka on first use only; a checkout of the unit tests alone does not need them.
+pytest_plugins = ["tests.kafka_fixtures"] if importlib.util.find_spec("tests.kafka_fixtures") else []
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A unit test that opens a socket is an integration test; the event loop's own socket pair is not one."""
+    if UNIT not in request.path.parents:
+        yield
+        return
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing a developer has exported may change what a test sees."""
+    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
+        monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a broker fixture carries the marker ``kafka``, so that `-m "not kafka"` leaves it out."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if any(name.startswith("kafka") for name in fixtures):
+            item.add_marker(pytest.mark.kafka)
