@@ -1,0 +1,30 @@
+"""Numbers that bound a verification and are no settings: each protects memory or a promise, with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNKNOWN_ID_WAIT_MS: Final = 2_000
+"""How long a check or command may wait for the decision it overtook before its id is called unknown."""
+
+UNDECIDED_STATE_MS: Final = 600_000
+"""How long results, statuses and replies without a decision are kept, in input time."""
+
+IN_FLIGHT_MS: Final = 60_000
+"""How long after the queue deadline a result may still come: a call begun in the last moment takes up to 30 s, its
+sender 5 s to give up on it, the rest is for a task that moves to another process."""
+
+HORIZONS_MS: Final = (60_000, 600_000)
+"""Ages at which an attempt is counted as delivered or not."""
+
+REPLIES_KEPT: Final = 10
+"""Replies remembered per verification, so that a repeated request is answered alike and not counted."""
+
+EARLY_KEPT: Final = 32
+"""Records of each kind kept per verification before what they belong to is known; more are dropped and counted."""
+
+REQUEST_ID_LENGTH: Final = 128
+"""Longest check or command id; they are kept in the state."""
+
+RESEND_COOLDOWN_MS: Final = (30_000, 60_000, 120_000)
+"""Least time between the last call and the first, second and third resend; there is no fourth."""

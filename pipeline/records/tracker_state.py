@@ -1,0 +1,135 @@
+"""What the tracker remembers of one verification, and what it hands to itself."""
+
+from __future__ import annotations
+
+from pipeline.records.internal import Decision, Plan, SendResult
+from pipeline.records.public import Attempt, DeliveryStatus, Reply
+from pipeline.records.types import (
+    AvroRecord,
+    CodeHolder,
+    CommandAction,
+    Long,
+    ReplyKind,
+    ResultClass,
+    TimeMs,
+    VerificationState,
+)
+
+
+class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
+    """One attempt: what everybody may see, and the facts it was made of.
+
+    Every fact only grows (a higher rank, an earlier time), so that answers and receipts may come in any order.
+    """
+
+    shown: Attempt
+    """As outcomes show it."""
+    n: int = 0
+    country: str | None = None
+    """Of the step's recipient."""
+    code_holder: CodeHolder = CodeHolder.OURS
+    has_receipts: bool = True
+    has_lookup: bool = False
+    result_class: ResultClass = ResultClass.NONE
+    result_reason: str | None = None
+    status_reason: str | None = None
+    finished_at: TimeMs = 0
+    """When the sender was done, by its own clock; 0 while it is not."""
+    delivery_known_at: TimeMs | None = None
+    """When the first record that reported a delivery was written."""
+    wait_over: bool = False
+    """The step's wait passed without success, or a caller asked for another attempt."""
+    matured: int = 0
+    """How many of the receipt horizons were counted."""
+
+
+class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):
+    """The one route that was asked for and not answered yet."""
+
+    n: int = 0
+    step_index: int = 0
+    asked_at: TimeMs = 0
+    resend: bool = False
+    """A caller asked for this step again, so a route already used is better than none."""
+
+
+class WaitingRequest(AvroRecord, frozen=True, kw_only=True):
+    """A check or command that cannot be answered yet."""
+
+    request_id: str = ""
+    kind: ReplyKind = ReplyKind.UNKNOWN
+    tenant: str | None = None
+    code_sealed: bytes | None = None
+    """The typed code, sealed with the key ring (record CodeCheck, field code)."""
+    action: CommandAction = CommandAction.UNKNOWN
+    step_index: int | None = None
+    recorded_at: TimeMs = 0
+    """The broker's append time, which decides whether a check is in time."""
+    since_at: TimeMs = 0
+    """Since when the tracker lets it wait."""
+
+
+class EarlyStatus(AvroRecord, frozen=True, kw_only=True):
+    """A delivery report of an attempt that is not known yet."""
+
+    status: DeliveryStatus
+    recorded_at: TimeMs = 0
+
+
+class TrackerState(AvroRecord, frozen=True, kw_only=True):
+    """Everything about one verification id."""
+
+    verification_id: str
+    first_seen_at: TimeMs = 0
+    """Time of the first record; what stays without a decision is dropped ten minutes later."""
+    decision_id: str = ""
+    """Of the decision that was joined; empty while there is none."""
+    plan: Plan | None = None
+    """None while there is no decision."""
+    refused: bool = False
+    """The router refused it: it was final from the start, and nothing was reserved at the recipient."""
+    version: Long = 0
+    """Of the last outcome."""
+    state: VerificationState = VerificationState.PENDING
+    reason: str | None = None
+    detail: str | None = None
+    attempts: list[TrackedAttempt] = []
+    """In the order of n, from 1 without gaps."""
+    routing: OutstandingRoute | None = None
+    """At most one."""
+    unroutable_steps: list[int] = []
+    """Steps for which the router found no (other) route."""
+    route_reason: str | None = None
+    """Why the last of them has none."""
+    failed_checks: int = 0
+    generation: int = 0
+    """How many new codes were made; the code is derived with it."""
+    resends: int = 0
+    verified_attempt_id: str | None = None
+    sent_at: TimeMs | None = None
+    """The first provider call."""
+    delivered_at: TimeMs | None = None
+    verified_at: TimeMs | None = None
+    final_at: TimeMs | None = None
+    updated_at: TimeMs = 0
+    replies: list[Reply] = []
+    """The last ones, oldest first."""
+    waiting: list[WaitingRequest] = []
+    early_decisions: list[Decision] = []
+    """Routes answered before the decision they belong to was read."""
+    early_results: list[SendResult] = []
+    early_statuses: list[EarlyStatus] = []
+
+
+class TrackerForward(AvroRecord, frozen=True, kw_only=True):
+    """A check or command on its way from the wrong partition to the right one (topic ``tracker-inbox``)."""
+
+    verification_id: str
+    kind: ReplyKind = ReplyKind.UNKNOWN
+    request_sealed: bytes = b""
+    """The CodeCheck or Command in our framing, sealed with the key ring (record TrackerForward, field request)."""
+    source_topic: str = ""
+    source_partition: int = 0
+    source_offset: Long = 0
+    recorded_at: TimeMs = 0
+    """The broker's append time of the original record."""

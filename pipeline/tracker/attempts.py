@@ -1,0 +1,206 @@
+"""One attempt as facts that only grow: what answers and receipts say, in whatever order and however often they come.
+
+Every fact is joined by an operation that is commutative and repeats harmlessly: the higher rank, the earlier time, the
+higher cost. So no order of the inputs is right or wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from pipeline.model.reasons import Reason
+from pipeline.records.internal import AttemptPlan, Plan, SendResult
+from pipeline.records.public import Attempt, DeliveryStatus
+from pipeline.records.tracker_state import TrackedAttempt
+from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder, CommandKind, ResultClass
+
+_RESULT_RANK: Final = {
+    AttemptResult.UNKNOWN: 0,
+    AttemptResult.PENDING: 0,
+    # A later look-up, or the sender's own answer overtaken by its journal, knows more than "in doubt".
+    AttemptResult.IN_DOUBT: 1,
+    AttemptResult.EXPIRED: 2,
+    AttemptResult.NOT_SENT: 3,
+    AttemptResult.REJECTED: 4,
+    # Of two answers that contradict each other the one after which the person may hold a code counts.
+    AttemptResult.ACCEPTED: 5,
+}
+_STATUS_RANK: Final = {
+    AttemptStatus.UNKNOWN: 0,
+    AttemptStatus.NONE: 0,
+    AttemptStatus.QUEUED: 1,
+    AttemptStatus.SENT: 2,
+    AttemptStatus.EXPIRED: 3,
+    AttemptStatus.FAILED: 4,
+    AttemptStatus.UNDELIVERED: 5,
+    # Networks do report "undelivered" first and deliver on a later try.
+    AttemptStatus.DELIVERED: 6,
+    AttemptStatus.READ: 7,
+}
+_NEGATIVE_RESULTS: Final = frozenset((AttemptResult.REJECTED, AttemptResult.NOT_SENT, AttemptResult.EXPIRED))
+_NEGATIVE_STATUSES: Final = frozenset((AttemptStatus.EXPIRED, AttemptStatus.FAILED, AttemptStatus.UNDELIVERED))
+_DELIVERED: Final = frozenset((AttemptStatus.DELIVERED, AttemptStatus.READ))
+_CALLED: Final = frozenset((AttemptResult.ACCEPTED, AttemptResult.REJECTED, AttemptResult.IN_DOUBT))
+_RECIPIENT: Final = frozenset((Reason.RECIPIENT_REJECTED, Reason.RECIPIENT_BLOCKED))
+_DECIMAL: Final = re.compile(r"-?\d{1,18}(\.\d{1,12})?")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_REASONS: Final = frozenset(Reason)
+
+_CLASS_REASON: Final = {
+    ResultClass.RECIPIENT: Reason.RECIPIENT_REJECTED,
+    ResultClass.CONTENT: Reason.CONTENT_REJECTED,
+    ResultClass.ACCOUNT: Reason.ACCOUNT_REJECTED,
+    ResultClass.ROUTE: Reason.ROUTE_UNAVAILABLE,
+}
+
+
+def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttempt:
+    """The attempt of a route the router has just picked."""
+    step = plan.steps[route.step_index]
+    return TrackedAttempt(
+        shown=Attempt(
+            attempt_id=f"{verification_id}.{route.n}",
+            step_index=route.step_index,
+            channel=route.channel,
+            provider=route.provider,
+            reference=route.reference,
+            recipient_masked=step.recipient_masked,
+            recipient_hash=step.recipient_hash,
+            result=AttemptResult.PENDING,
+            status=AttemptStatus.NONE,
+            language=route.language,
+            sender=route.sender,
+            adjusted=route.adjusted,
+        ),
+        n=route.n,
+        country=step.country or plan.country,
+        code_holder=route.code_holder,
+        has_receipts=route.has_receipts,
+        has_lookup=route.has_lookup,
+    )
+
+
+def is_pending(attempt: TrackedAttempt) -> bool:
+    """Whether the sender has not answered; a call may be running."""
+    return _RESULT_RANK[attempt.shown.result] == 0
+
+
+def is_delivered(attempt: TrackedAttempt) -> bool:
+    """Whether the message reached the person's device."""
+    return attempt.shown.status in _DELIVERED
+
+
+def is_negative(attempt: TrackedAttempt) -> bool:
+    """Whether this attempt definitely did not reach the person."""
+    shown = attempt.shown
+    return shown.status in _NEGATIVE_STATUSES or (shown.result in _NEGATIVE_RESULTS and shown.status not in _DELIVERED)
+
+
+def is_sent(attempt: TrackedAttempt) -> bool:
+    """Whether the provider took the message."""
+    return attempt.shown.result is AttemptResult.ACCEPTED or _STATUS_RANK[attempt.shown.status] >= 2
+
+
+def is_running(attempt: TrackedAttempt) -> bool:
+    """Whether the provider has, or may have, the message and nothing bad is known of it."""
+    return attempt.shown.result in (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT) and not is_negative(attempt)
+
+
+def blames_recipient(attempt: TrackedAttempt) -> bool:
+    """Whether no other provider would reach this recipient on this channel either."""
+    return attempt.result_class is ResultClass.RECIPIENT or attempt.status_reason in _RECIPIENT
+
+
+def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
+    """Join the answer to a send, or what a look-up found."""
+    shown = attempt.shown
+    told = AttemptResult.IN_DOUBT if result.result is AttemptResult.UNKNOWN else result.result
+    changes: dict[str, object] = {
+        "used_channel": shown.used_channel or result.used_channel,
+        "provider_message_id": shown.provider_message_id or result.provider_message_id,
+        "number_valid": shown.number_valid if shown.number_valid is not None else result.number_valid,
+    }
+    if result.kind is CommandKind.SEND:
+        changes["language"] = result.language or shown.language
+        changes["sender"] = result.sender or shown.sender
+        changes["adjusted"] = shown.adjusted + [wish for wish in result.adjusted if wish not in shown.adjusted]
+        if told in _CALLED:
+            changes["sent_at"] = _earlier(shown.sent_at, result.called_at or result.finished_at)
+    better = _RESULT_RANK[told] > _RESULT_RANK[shown.result]
+    if better:
+        changes["result"] = told
+    holds = CodeHolder.PROVIDER if result.code_holder is CodeHolder.PROVIDER else attempt.code_holder
+    joined = msgspec.structs.replace(
+        attempt,
+        shown=msgspec.structs.replace(shown, **changes),
+        code_holder=holds,
+        result_class=result.result_class if better else attempt.result_class,
+        result_reason=known_reason(result.reason) if better else attempt.result_reason,
+        finished_at=max(attempt.finished_at, result.finished_at),
+    )
+    joined = _with_cost(joined, result.cost, result.currency)
+    return _with_status(joined, result.status, None, result.finished_at, result.finished_at)
+
+
+def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: int) -> TrackedAttempt:
+    """Join a delivery report."""
+    joined = _with_cost(attempt, status.cost, status.currency)
+    occurred_at = status.occurred_at or status.received_at or recorded_at
+    return _with_status(joined, status.status, status.reason, occurred_at, recorded_at)
+
+
+def _with_status(
+    attempt: TrackedAttempt, status: AttemptStatus, reason: str | None, occurred_at: int, recorded_at: int
+) -> TrackedAttempt:
+    shown = attempt.shown
+    changes: dict[str, object] = {}
+    status_reason, known_at = attempt.status_reason, attempt.delivery_known_at
+    if _STATUS_RANK[status] > _STATUS_RANK[shown.status]:
+        changes["status"] = status
+        status_reason = known_reason(reason)
+    if status in _DELIVERED:
+        changes["delivered_at"] = _earlier(shown.delivered_at, occurred_at)
+        known_at = _earlier(known_at, recorded_at)
+    joined = msgspec.structs.replace(
+        attempt,
+        shown=msgspec.structs.replace(shown, **changes),
+        status_reason=status_reason,
+        delivery_known_at=known_at,
+    )
+    return msgspec.structs.replace(joined, shown=msgspec.structs.replace(joined.shown, reason=_reason(joined)))
+
+
+def _reason(attempt: TrackedAttempt) -> str | None:
+    result, status = attempt.shown.result, attempt.shown.status
+    if status in _DELIVERED:
+        return None
+    if status in _NEGATIVE_STATUSES:
+        return attempt.status_reason or Reason.UNDELIVERED
+    if result is AttemptResult.EXPIRED:
+        return attempt.result_reason or Reason.TOO_LATE
+    if result in _NEGATIVE_RESULTS:
+        return attempt.result_reason or _CLASS_REASON.get(attempt.result_class, Reason.PROVIDER_ERROR)
+    return Reason.IN_DOUBT if result is AttemptResult.IN_DOUBT else None
+
+
+def known_reason(reason: str | None) -> str | None:
+    """Only words of the closed list go into outcomes and metrics."""
+    return reason if reason is None or reason in _REASONS else Reason.PROVIDER_ERROR
+
+
+def _earlier(known: int | None, told: int) -> int:
+    return told if known is None else min(known, told)
+
+
+def _with_cost(attempt: TrackedAttempt, cost: str | None, currency: str | None) -> TrackedAttempt:
+    """The highest cost told for the attempt, in the currency told first: an estimate and its receipt add to nothing."""
+    shown = attempt.shown
+    if not cost or not currency or not _DECIMAL.fullmatch(cost) or not _CURRENCY.fullmatch(currency):
+        return attempt
+    if shown.cost is not None and (currency != shown.currency or Decimal(cost) <= Decimal(shown.cost)):
+        return attempt
+    return msgspec.structs.replace(attempt, shown=msgspec.structs.replace(shown, cost=cost, currency=currency))

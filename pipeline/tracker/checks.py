@@ -1,0 +1,108 @@
+"""Judging a typed code: in time, at most as often as allowed, right once."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline.model.codes import same_code
+from pipeline.model.reasons import Reason, ReplyReason
+from pipeline.records.tracker_state import TrackerState, WaitingRequest
+from pipeline.records.types import AttemptResult, CodeHolder, VerificationMode, VerificationState
+from pipeline.tracker import outcome
+from pipeline.tracker.turn import Turn
+
+
+class Verdict(NamedTuple):
+    """What a reply says beyond the state."""
+
+    reason: ReplyReason
+    retry_at: int | None = None
+    step_index: int | None = None
+
+
+_ENDED: Final = {
+    VerificationState.VERIFIED: ReplyReason.ALREADY_VERIFIED,
+    VerificationState.EXPIRED: ReplyReason.EXPIRED,
+}
+
+
+def judge(turn: Turn, request: WaitingRequest, code: str) -> Verdict:
+    """Compare the code of a check in time; a right one ends the verification, a wrong one uses up a check."""
+    state = turn.state
+    if turn.is_final:
+        return Verdict(_after_the_end(state))
+    if turn.plan.mode is VerificationMode.REACH:
+        return Verdict(ReplyReason.NOT_ACTIVE)
+    if not is_in_time(state, request):
+        # Not counted as a guess: it could not have succeeded. The expiry itself is the timer's, once all is read.
+        return Verdict(ReplyReason.EXPIRED)
+    if same_code(_expected(turn), code):
+        return _verified(turn, request)
+    if _asks_provider(state):
+        return Verdict(ReplyReason.PROVIDER_UNAVAILABLE)
+    return _wrong(turn)
+
+
+def is_in_time(state: TrackerState, request: WaitingRequest) -> bool:
+    """By the broker's append time of the check, up to and including the last millisecond of the code's life."""
+    return request.recorded_at <= outcome.expires_at(state)
+
+
+def _verified(turn: Turn, request: WaitingRequest) -> Verdict:
+    credit = outcome.credited_for_success(turn.state, request.recorded_at)
+    turn.put(
+        verified_at=request.recorded_at, verified_attempt_id=credit.shown.attempt_id if credit is not None else None
+    )
+    outcome.finish(turn, VerificationState.VERIFIED, None, credit=credit)
+    return Verdict(ReplyReason.VALID)
+
+
+def _wrong(turn: Turn) -> Verdict:
+    turn.put(failed_checks=turn.state.failed_checks + 1)
+    if outcome.checks_left(turn.state) == 0:
+        outcome.finish(turn, VerificationState.FAILED, Reason.CHECKS_EXHAUSTED)
+    return Verdict(ReplyReason.WRONG_CODE)
+
+
+def _after_the_end(state: TrackerState) -> ReplyReason:
+    if state.reason == Reason.CHECKS_EXHAUSTED:
+        # Fewer checks than asked for were allowed because this recipient had failed too often before.
+        plan = state.plan
+        cut = plan is not None and plan.checks_allowed < plan.max_checks
+        return ReplyReason.TOO_MANY_FAILURES if cut else ReplyReason.TOO_MANY_CHECKS
+    if state.reason == Reason.TOO_MANY_FAILURES:
+        return ReplyReason.TOO_MANY_FAILURES
+    return _ENDED.get(state.state, ReplyReason.NOT_ACTIVE)
+
+
+def _expected(turn: Turn) -> str:
+    """The code of this verification: the caller's, opened, or ours, derived again from what the plan pinned."""
+    plan, ring, verification_id = turn.plan, turn.tools.key_ring, turn.state.verification_id
+    if plan.code_holder is CodeHolder.CALLER:
+        if plan.code_sealed is None:
+            return ""
+        return ring.open(plan.code_sealed, verification_id=verification_id, field="code").decode()
+    if plan.code_holder is not CodeHolder.OURS:
+        return ""
+    payee = plan.payee_sealed
+    return ring.code(
+        plan.kid,
+        verification_id=verification_id,
+        recipient_hash=plan.recipient_hash,
+        generation=turn.state.generation,
+        amount=plan.amount,
+        payee=None if payee is None else ring.open(payee, verification_id=verification_id, field="payee").decode(),
+        length=plan.code_length,
+    )
+
+
+def _asks_provider(state: TrackerState) -> bool:
+    """Whether a provider holds a code of its own that the typed one may be.
+
+    Asking it takes a command to the sender and an outstanding answer; until that is built the honest answer is that
+    it cannot be asked, and the guess is not counted.
+    """
+    return any(
+        attempt.code_holder is CodeHolder.PROVIDER and attempt.shown.result is AttemptResult.ACCEPTED
+        for attempt in state.attempts
+    )

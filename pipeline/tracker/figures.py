@@ -1,0 +1,111 @@
+"""What the tracker measures; names and labels are those of the metric catalogue."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from pipeline.model.limits import HORIZONS_MS
+from pipeline.records.internal import SendResult
+from pipeline.records.tracker_state import TrackedAttempt
+from pipeline.records.types import AttemptResult, VerificationMode, VerificationState
+from pipeline.tracker.attempts import is_delivered, is_negative, is_pending, known_reason
+from pipeline.tracker.turn import Turn
+
+_NONE: Final = "none"
+_OTHER: Final = "other"
+_MATURED: Final = tuple(f"delivery_matured_{horizon // 1_000}s_total" for horizon in HORIZONS_MS)
+
+
+def lane(bulk: bool) -> str:
+    """The label value."""
+    return "bulk" if bulk else "interactive"
+
+
+def attempt_changed(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -> None:
+    """Count each thing once per attempt, however often its records come."""
+    old, new = before.shown, after.shown
+    if is_pending(before) and not is_pending(after):
+        turn.count(
+            "attempts_total",
+            provider=new.provider,
+            channel=new.channel,
+            country=after.country or _OTHER,
+            result=new.result,
+            reason=new.reason or _NONE,
+        )
+        if new.result is AttemptResult.IN_DOUBT:
+            turn.count("in_doubt_total", provider=new.provider)
+    if new.delivered_at is not None and new.sent_at is not None and (old.delivered_at is None or old.sent_at is None):
+        # The provider's clock is not ours: a delivery "before" the call is one at once.
+        seconds = max(0, new.delivered_at - new.sent_at) / 1_000
+        turn.count("delivery_seconds", seconds, provider=new.provider, channel=new.channel)
+    if new.cost is not None and new.currency is not None and new.cost != old.cost:
+        grown = Decimal(new.cost) - Decimal(old.cost or "0")
+        if grown > 0:
+            turn.count("cost_total", float(grown), provider=new.provider, currency=new.currency)
+
+
+def foreign_result(turn: Turn, result: SendResult) -> None:
+    """A provider was called for a decision that lost; the call happened, so it is counted as an attempt."""
+    turn.count(
+        "attempts_total",
+        provider=result.provider,
+        channel=result.channel,
+        country=_OTHER,
+        result=result.result,
+        reason=known_reason(result.reason) or _NONE,
+    )
+
+
+def first_call(turn: Turn, sent_at: int) -> None:
+    """The verification's first provider call is known."""
+    seconds = max(0, sent_at - turn.plan.requested_at) / 1_000
+    turn.count("time_to_send_seconds", seconds, lane=lane(turn.plan.bulk))
+
+
+def matured(turn: Turn, attempt: TrackedAttempt, horizon: int) -> None:
+    """Count an attempt at one of its ages, by when its report was written: a stopped tracker counts alike."""
+    shown = attempt.shown
+    until = (shown.sent_at or 0) + HORIZONS_MS[horizon]
+    if is_delivered(attempt) and attempt.delivery_known_at is not None and attempt.delivery_known_at <= until:
+        delivered = "yes"
+    elif not attempt.has_receipts or (shown.result is AttemptResult.IN_DOUBT and not is_negative(attempt)):
+        delivered = "unknown"
+    else:
+        delivered = "no"
+    turn.count(
+        _MATURED[horizon],
+        provider=shown.provider,
+        channel=shown.channel,
+        country=attempt.country or _OTHER,
+        delivered=delivered,
+    )
+
+
+def ended(turn: Turn, credit: TrackedAttempt | None) -> None:
+    """Count a verification at its end."""
+    state, plan = turn.state, turn.plan
+    where = lane(plan.bulk)
+    turn.count("outcomes_total", state=state.state, reason=state.reason or _NONE, lane=where)
+    turn.count("end_to_end_seconds", max(0, turn.now_ms - plan.requested_at) / 1_000, lane=where)
+    if state.state is VerificationState.VERIFIED and state.verified_at is not None and state.sent_at is not None:
+        turn.count("time_to_verify_seconds", max(0, state.verified_at - state.sent_at) / 1_000)
+    # Nobody was asked for a code in reach mode, and a refused request never reached anybody.
+    if plan.mode is VerificationMode.REACH or state.refused:
+        return
+    if plan.test:
+        converted = "test"
+    elif state.state is VerificationState.CANCELED:
+        converted = "canceled"
+    elif state.state is VerificationState.VERIFIED:
+        converted = "yes"
+    else:
+        converted = "no" if credit else "no_attempt"
+    turn.count(
+        "conversion_matured_total",
+        provider=credit.shown.provider if credit else _NONE,
+        channel=credit.shown.channel if credit else _NONE,
+        country=(credit.country if credit else plan.country) or _OTHER,
+        converted=converted,
+    )

@@ -1,0 +1,217 @@
+"""Joining decisions, results and delivery reports: what belongs together is found here, whichever came first.
+
+What cannot be placed yet (its decision, or the route it answers, is still unread) is kept and looked at again after
+each change. What belongs to a decision that lost is dropped and counted: two decisions can exist for one id when the
+same id was used for two recipients whose routers know nothing of each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.errors import Poison, UnknownWriter
+from pipeline.model.limits import EARLY_KEPT
+from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.records.internal import Decision, Plan, SendResult
+from pipeline.records.public import DeliveryStatus
+from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
+from pipeline.records.types import CommandKind, DecisionKind
+from pipeline.runtime.api import Refusal
+from pipeline.tracker import attempts as facts
+from pipeline.tracker import figures, outcome, steps
+from pipeline.tracker.turn import Turn
+
+_ATTEMPT_RESULTS: Final = frozenset((CommandKind.SEND, CommandKind.LOOKUP))
+
+
+def decision(turn: Turn, decided: Decision) -> None:
+    """Join what the router made of a request or of a routing event."""
+    if decided.kind in (DecisionKind.ACCEPTED, DecisionKind.REFUSED):
+        if not turn.state.decision_id:
+            _begin(turn, decided)
+        elif decided.decision_id != turn.state.decision_id:
+            _second(turn, decided)
+    elif decided.kind in (DecisionKind.ROUTED, DecisionKind.UNROUTABLE):
+        if turn.state.decision_id:
+            _routed(turn, decided)
+        elif decided not in turn.state.early_decisions and len(turn.state.early_decisions) < EARLY_KEPT:
+            turn.put(early_decisions=[*turn.state.early_decisions, decided])
+    else:
+        raise UnknownWriter("decision: a kind this release does not know; finish the upgrade")
+
+
+def _begin(turn: Turn, decided: Decision) -> None:
+    plan = decided.plan
+    if plan is None or not decided.decision_id:
+        raise Poison(
+            DeadLetterReason.UNDECODABLE, "decision: without plan or decision_id, though it begins a verification"
+        )
+    if decided.kind is DecisionKind.REFUSED:
+        reason = Reason(facts.known_reason(decided.reason) or Reason.INVALID_FIELD)
+        # The reason decides the state, so an outcome can never name a reason of another state.
+        turn.put(plan=plan, decision_id=decided.decision_id, refused=True)
+        outcome.finish(turn, STATE[reason], reason, detail=decided.detail)
+    else:
+        tracked: list[TrackedAttempt] = []
+        routing = None
+        if decided.attempt is not None:
+            _expect_number(turn, decided, 1)
+            tracked = [facts.begin(turn.state.verification_id, plan, decided.attempt)]
+        else:
+            # The first step's recipient lives in another partition; the router has passed the question on itself.
+            routing = OutstandingRoute(n=1, step_index=decided.step_index, asked_at=decided.decided_at)
+        turn.put(plan=plan, decision_id=decided.decision_id, attempts=tracked, routing=routing)
+    early = turn.state.early_decisions
+    turn.put(early_decisions=[])
+    for later in early:
+        _routed(turn, later)
+    place_early(turn)
+
+
+def _second(turn: Turn, decided: Decision) -> None:
+    """An id used twice: the same content changes nothing, other content is a conflict; the first one stands."""
+    same = decided.plan is not None and _same_content(turn, turn.plan, decided.plan)
+    bulk = decided.plan.bulk if decided.plan else turn.plan.bulk
+    tenant = decided.plan.tenant if decided.plan else turn.plan.tenant
+    turn.count(
+        "requests_total", lane=figures.lane(bulk), tenant=tenant, decision="duplicate" if same else "id_conflict"
+    )
+    if not same:
+        turn.effects.refusals.append(
+            Refusal(
+                DeadLetterReason.ID_CONFLICT,
+                "verification_id: already used for another tenant, recipient or content; use a new id",
+                turn.state.verification_id,
+            )
+        )
+
+
+def _same_content(turn: Turn, one: Plan, other: Plan) -> bool:
+    return _content(turn, one) == _content(turn, other)
+
+
+def _content(turn: Turn, plan: Plan) -> Plan:
+    """The plan without what is not content: times, lane, limits left, and the key things happen to be sealed with."""
+    ring, verification_id = turn.tools.key_ring, turn.state.verification_id
+
+    def opened(sealed: bytes | None, field: str) -> bytes | None:
+        return None if sealed is None else ring.open(sealed, verification_id=verification_id, field=field)
+
+    return msgspec.structs.replace(
+        plan,
+        bulk=False,
+        kid="",
+        checks_allowed=0,
+        queue_deadline_at=0,
+        requested_at=0,
+        code_sealed=opened(plan.code_sealed, "code"),
+        payee_sealed=opened(plan.payee_sealed, "payee"),
+        end_user_ip_sealed=opened(plan.end_user_ip_sealed, "end_user_ip"),
+        # The hash names the recipient; opening it would only give the number into more hands.
+        steps=[msgspec.structs.replace(step, recipient_sealed=b"") for step in plan.steps],
+    )
+
+
+def _routed(turn: Turn, decided: Decision) -> None:
+    """The answer to the one outstanding route; everything else is an echo of an earlier one."""
+    routing = turn.state.routing
+    if decided.decision_id != turn.state.decision_id or routing is None:
+        return
+    if (decided.n, decided.step_index) != (routing.n, routing.step_index):
+        return
+    if decided.kind is DecisionKind.UNROUTABLE:
+        steps.no_route(turn, decided.reason)
+        return
+    if decided.attempt is None:
+        raise Poison(DeadLetterReason.UNDECODABLE, "decision: routed without an attempt", turn.state.verification_id)
+    _expect_number(turn, decided, routing.n)
+    # Also on a final state: the message is on its way, and its cost and delivery are counted though nothing shows it.
+    turn.put_attempt(facts.begin(turn.state.verification_id, turn.plan, decided.attempt))
+    turn.put(routing=None)
+    place_early(turn)
+
+
+def _expect_number(turn: Turn, decided: Decision, n: int) -> None:
+    if decided.attempt is not None and decided.attempt.n != n:
+        raise Poison(
+            DeadLetterReason.UNDECODABLE,
+            f"decision: attempt n is {decided.attempt.n} where {n} was due",
+            turn.state.verification_id,
+        )
+
+
+def result(turn: Turn, told: SendResult) -> None:
+    """Join a sender's answer; answers to reports and cancels change nothing here."""
+    if told.kind not in _ATTEMPT_RESULTS:
+        return
+    state = turn.state
+    if state.decision_id and told.decision_id and told.decision_id != state.decision_id:
+        figures.foreign_result(turn, told)
+    elif 0 < told.n <= len(state.attempts):
+        _replace(turn, facts.with_result(state.attempts[told.n - 1], told))
+    elif _hopeless(turn) or len(state.early_results) >= EARLY_KEPT:
+        figures.foreign_result(turn, told)
+    elif told not in state.early_results:
+        turn.put(early_results=[*state.early_results, told])
+
+
+def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
+    """Join a delivery report; after the final outcome it is counted and nothing else."""
+    state = turn.state
+    number = attempt_number(told)
+    if number is None:
+        turn.count("receipts_unmatched_total", provider=told.provider)
+    elif number <= len(state.attempts):
+        attempt = state.attempts[number - 1]
+        if attempt.shown.provider != told.provider:
+            # The same attempt id under a decision that lost, at another provider.
+            turn.count("receipts_unmatched_total", provider=told.provider)
+            return
+        turn.count("receipts_total", provider=told.provider, status=told.status)
+        _replace(turn, facts.with_status(attempt, told, recorded_at))
+    elif _hopeless(turn) or len(state.early_statuses) >= EARLY_KEPT:
+        turn.count("receipts_unmatched_total", provider=told.provider)
+    elif all(kept.status != told for kept in state.early_statuses):
+        turn.put(early_statuses=[*state.early_statuses, EarlyStatus(status=told, recorded_at=recorded_at)])
+
+
+def attempt_number(told: DeliveryStatus) -> int | None:
+    """The n of the attempt a report names; None when the name is none of this verification's."""
+    own, _, number = told.attempt_id.rpartition(".")
+    if own != told.verification_id or not number.isascii() or not number.isdigit() or len(number) > 4:
+        return None
+    return int(number) or None
+
+
+def place_early(turn: Turn) -> None:
+    """Join what came before its attempt was known, now that it may be."""
+    results, statuses = turn.state.early_results, turn.state.early_statuses
+    if not results and not statuses:
+        return
+    turn.put(early_results=[], early_statuses=[])
+    for told in results:
+        result(turn, told)
+    for early in statuses:
+        status(turn, early.status, early.recorded_at)
+
+
+def give_up(turn: Turn) -> None:
+    """No decision ever came: nothing is written, but what was told of calls and deliveries is counted."""
+    for told in turn.state.early_results:
+        figures.foreign_result(turn, told)
+    for early in turn.state.early_statuses:
+        turn.count("receipts_unmatched_total", provider=early.status.provider)
+
+
+def _hopeless(turn: Turn) -> bool:
+    """Whether no further attempt can become known, so that nothing needs to be kept for it."""
+    return turn.is_final and turn.state.routing is None
+
+
+def _replace(turn: Turn, attempt: TrackedAttempt) -> None:
+    before = turn.state.attempts[attempt.n - 1]
+    figures.attempt_changed(turn, before, attempt)
+    if attempt != before:
+        turn.put_attempt(attempt)

@@ -1,0 +1,172 @@
+"""Checks and commands as requests: answered once, repeated alike, and kept waiting while the answer is not known."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline import topics
+from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_WAIT_MS
+from pipeline.model.reasons import ReplyReason
+from pipeline.records.public import Reply
+from pipeline.records.tracker_state import TrackerState, WaitingRequest
+from pipeline.records.types import ReplyKind, VerificationState
+from pipeline.tracker import checks, commands, outcome, steps
+from pipeline.tracker.turn import Turn
+
+
+def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
+    """Answer a request now, or keep it until it can be answered; ``code`` is the typed one of a check."""
+    state = turn.state
+    for reply in state.replies:
+        if reply.request_id == request.request_id and reply.kind is request.kind:
+            # A gateway that retries, or a producer that wrote twice: the same answer, and nothing is counted.
+            turn.emit(topics.REPLIES, reply)
+            return
+    if any(_same(waiting, request) for waiting in state.waiting):
+        return
+    if is_answerable(state, request):
+        answer(turn, request, code)
+    elif len(state.waiting) >= EARLY_KEPT:
+        unknown(turn, request)
+    else:
+        request = _sealed(turn, request, code)
+        turn.put(waiting=sorted([*state.waiting, request], key=lambda waiting: waiting.recorded_at))
+
+
+def is_answerable(state: TrackerState, request: WaitingRequest) -> bool:
+    """Whether the answer can be told now.
+
+    Without a decision it cannot. And when a check comes after the queue deadline while a call may be running, nobody
+    knows yet when the code's life began, so nobody knows whether the check is in time.
+    """
+    if state.plan is None:
+        return False
+    return (
+        request.kind is not ReplyKind.CHECK
+        or state.final_at is not None
+        or state.sent_at is not None
+        or request.recorded_at <= state.plan.queue_deadline_at
+        or not steps.in_flight(state)
+    )
+
+
+def answer_waiting(turn: Turn) -> None:
+    """Answer in the order of their append times whatever can be answered by now; an answer may end the verification."""
+    while True:
+        request = next((each for each in turn.state.waiting if is_answerable(turn.state, each)), None)
+        if request is None:
+            return
+        _no_longer_waiting(turn, request)
+        answer(turn, request, _opened(turn, request))
+
+
+def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
+    """Answer with the decision known."""
+    if request.tenant is not None and request.tenant != turn.plan.tenant:
+        # Not remembered: another tenant must not be able to push this one's replies out.
+        never(turn, request)
+        return
+    if request.kind is ReplyKind.CHECK:
+        verdict = checks.judge(turn, request, code or "")
+    else:
+        verdict = commands.carry_out(turn, request)
+    state = turn.state
+    step = verdict.step_index if verdict.step_index is not None else outcome.active_step(state)
+    _send(
+        turn,
+        request,
+        Reply(
+            request_id=request.request_id,
+            verification_id=state.verification_id,
+            kind=request.kind,
+            ok=verdict.reason in (ReplyReason.VALID, ReplyReason.ACCEPTED),
+            reason=verdict.reason,
+            checks_left=outcome.checks_left(state),
+            state=state.state,
+            step_index=step,
+            retry_at=verdict.retry_at,
+            expires_at=outcome.expires_at(state),
+            replied_at=turn.now_ms,
+        ),
+    )
+
+
+def unknown(turn: Turn, request: WaitingRequest) -> None:
+    """No decision was made for this id before the request was written."""
+    _no_longer_waiting(turn, request)
+    _send(turn, request, _unknown_reply(turn, request))
+
+
+def never(turn: Turn, request: WaitingRequest) -> None:
+    """Call the id unknown without remembering it; every repetition is answered alike anyway."""
+    turn.emit(topics.REPLIES, _unknown_reply(turn, request))
+    _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
+
+
+def wait_deadline(state: TrackerState) -> tuple[int, int] | None:
+    """Until when inputs must be read before the first waiting request's id is called unknown, and the latest moment.
+
+    The bound runs from when the tracker saw the request, not from its append time: one that comes back after a minute
+    away finds old checks, and has not read a single decision yet.
+    """
+    if state.plan is not None or not state.waiting:
+        return None
+    first = state.waiting[0]
+    return first.recorded_at, first.since_at + UNKNOWN_ID_WAIT_MS
+
+
+def answer_unknown(turn: Turn, until_ms: int) -> None:
+    """Answer all requests whose wait for a decision is over."""
+    for request in turn.state.waiting:
+        if request.recorded_at <= until_ms:
+            unknown(turn, request)
+
+
+def _unknown_reply(turn: Turn, request: WaitingRequest) -> Reply:
+    return Reply(
+        request_id=request.request_id,
+        verification_id=turn.state.verification_id,
+        kind=request.kind,
+        reason=ReplyReason.UNKNOWN_VERIFICATION,
+        state=VerificationState.UNKNOWN,
+        replied_at=turn.now_ms,
+    )
+
+
+def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
+    turn.put(replies=[*turn.state.replies, reply][-REPLIES_KEPT:])
+    turn.emit(topics.REPLIES, reply)
+    _count(turn, request, reply.reason)
+
+
+def _count(turn: Turn, request: WaitingRequest, reason: str) -> None:
+    if request.kind is ReplyKind.CHECK:
+        turn.count("checks_total", reason=reason)
+
+
+def _no_longer_waiting(turn: Turn, request: WaitingRequest) -> None:
+    left = [waiting for waiting in turn.state.waiting if not _same(waiting, request)]
+    if len(left) < len(turn.state.waiting):
+        turn.put(waiting=left)
+
+
+def _same(one: WaitingRequest, other: WaitingRequest) -> bool:
+    return one.request_id == other.request_id and one.kind is other.kind
+
+
+def _sealed(turn: Turn, request: WaitingRequest, code: str | None) -> WaitingRequest:
+    """The request with its typed code sealed, as it comes to rest in the changelog."""
+    if code is None:
+        return request
+    sealed = turn.tools.key_ring.seal(
+        code.encode(), verification_id=turn.state.verification_id, field="code", record="CodeCheck"
+    )
+    return msgspec.structs.replace(request, code_sealed=sealed)
+
+
+def _opened(turn: Turn, request: WaitingRequest) -> str | None:
+    if request.code_sealed is None:
+        return None
+    return turn.tools.key_ring.open(
+        request.code_sealed, verification_id=turn.state.verification_id, field="code", record="CodeCheck"
+    ).decode()

@@ -1,0 +1,253 @@
+"""The tracker stage: which record goes where, and what is written after each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pipeline import topics
+from pipeline.errors import PipelineError, Poison
+from pipeline.model.keys import KeyRing
+from pipeline.model.limits import REQUEST_ID_LENGTH
+from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.records.internal import Decision, SendResult
+from pipeline.records.public import CodeCheck, Command, DeliveryStatus
+from pipeline.records.tracker_state import TrackerForward, TrackerState, WaitingRequest
+from pipeline.records.types import AvroRecord, CommandAction, ReplyKind, VerificationState
+from pipeline.runtime.api import Deadline, Effects, Input, Lane, Record, StateView
+from pipeline.runtime.partition import partition_for
+from pipeline.settings import PolicySettings
+from pipeline.tracker import join, outcome, replies, steps, timers
+from pipeline.tracker.turn import Tools, Turn, is_final, trace_of
+
+if TYPE_CHECKING:
+    from pipeline.records.codec import Codec
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
+_R = TypeVar("_R", bound=AvroRecord)
+
+
+class TrackerStage:
+    """Joins everything about a verification into its outcome; state per verification id."""
+
+    name = "tracker"
+    changelog = topics.TRACKER_STATE
+    inputs = (
+        Input(topics.DECISIONS, Lane.INTERACTIVE),
+        Input(topics.bulk(topics.DECISIONS), Lane.BULK),
+        Input(topics.RESULTS, Lane.INTERACTIVE),
+        Input(topics.bulk(topics.RESULTS), Lane.BULK),
+        Input(topics.STATUSES, Lane.INTERACTIVE),
+        Input(topics.bulk(topics.STATUSES), Lane.BULK),
+        Input(topics.CHECKS),
+        Input(topics.COMMANDS),
+        Input(topics.TRACKER_INBOX),
+    )
+
+    def __init__(self, *, codec: Codec, key_ring: KeyRing, settings: PolicySettings, partitions: int) -> None:
+        """``partitions`` is the partition count of all stage topics."""
+        self._tools = Tools(codec=codec, key_ring=key_ring, policy=settings)
+        self._partitions = partitions
+
+    def handle(self, record: Record, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
+        """Join one record; see :class:`pipeline.runtime.api.Stage` for what it may raise."""
+        if record.topic in (topics.DECISIONS, topics.bulk(topics.DECISIONS)):
+            decided = self._decode(Decision, record)
+            turn = self._turn(decided.verification_id, record, state, now_ms)
+            join.decision(turn, decided)
+        elif record.topic in (topics.RESULTS, topics.bulk(topics.RESULTS)):
+            result = self._decode(SendResult, record)
+            turn = self._turn(result.verification_id, record, state, now_ms)
+            join.result(turn, result)
+        elif record.topic in (topics.STATUSES, topics.bulk(topics.STATUSES)):
+            status = self._decode(DeliveryStatus, record, public=True)
+            if not _ID.fullmatch(status.verification_id):
+                raise Poison(DeadLetterReason.UNDECODABLE, "verification_id: is not 1-48 letters, digits, '_' or '-'")
+            turn = self._turn(status.verification_id, record, state, now_ms)
+            join.status(turn, status, record.timestamp_ms)
+        elif record.topic == topics.TRACKER_INBOX:
+            return self._forwarded(record, state, now_ms)
+        elif record.topic in (topics.CHECKS, topics.COMMANDS):
+            return self._asked(record, state, now_ms)
+        else:
+            raise ValueError(f"topic {record.topic} is no input of the tracker")
+        return self._done(turn, state)
+
+    def fire(self, key: bytes, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
+        """Handle the deadline of one verification that is due first."""
+        before = state.get(key)
+        if before is None:
+            return Effects()
+        turn = Turn(tools=self._tools, state=before, now_ms=now_ms)
+        if timers.fire(turn):
+            return self._done(turn, state)
+        turn.effects.state[key] = None
+        return turn.effects
+
+    def deadline(self, value: TrackerState) -> Deadline | None:
+        """When this verification wants to be looked at again."""
+        return timers.deadline(value, self._tools.policy)
+
+    def encode(self, value: TrackerState) -> bytes:
+        """The state as Avro."""
+        return self._tools.codec.encode(value)
+
+    def decode(self, data: bytes) -> TrackerState:
+        """The inverse; raises UnknownWriter for a state written by a later release."""
+        return self._tools.codec.decode(TrackerState, data, public=False)
+
+    def quarantine(self, work: Record | bytes, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
+        """End the verification as ``failed`` with ``in_doubt``.
+
+        Not ``provider_error``: the fault is ours, and what the record would have told stays unknown, so nobody knows
+        what became of the message. An entry that cannot even be ended is dropped; the dead letter is its one end then.
+        """
+        key = work if isinstance(work, bytes) else self._key(work)
+        before = state.get(key)
+        if before is None or before.plan is None or is_final(before):
+            # Nothing to end; but a timer that fails on a finished entry would fail for ever.
+            return Effects(state={key: None}) if isinstance(work, bytes) and work in state else Effects()
+        try:
+            turn = Turn(tools=self._tools, state=before, now_ms=now_ms)
+            detail = "ended because a record or timer of it could not be handled; see the dead letters"
+            outcome.finish(turn, VerificationState.FAILED, Reason.IN_DOUBT, detail=detail)
+            replies.answer_waiting(turn)
+            outcome.publish(turn, before)
+        except Exception:
+            return Effects(state={key: None})
+        turn.effects.state[key] = turn.state
+        return turn.effects
+
+    def _done(self, turn: Turn, state: StateView[TrackerState]) -> Effects[TrackerState]:
+        """Draw the conclusions and write what changed."""
+        before = state.get(turn.key)
+        steps.settle(turn)
+        replies.answer_waiting(turn)
+        # An answered command may have changed what is due.
+        steps.settle(turn)
+        outcome.publish(turn, before)
+        if turn.state is not turn.began_as and turn.state != turn.began_as:
+            turn.effects.state[turn.key] = turn.state
+        return turn.effects
+
+    def _turn(self, verification_id: str, record: Record, state: StateView[TrackerState], now_ms: int) -> Turn:
+        before = state.get(verification_id.encode())
+        if before is None:
+            before = TrackerState(verification_id=verification_id, first_seen_at=record.timestamp_ms)
+        return Turn(tools=self._tools, state=before, now_ms=now_ms, trace=trace_of(record))
+
+    def _decode(self, kind: type[_R], record: Record, *, public: bool = False) -> _R:
+        return self._tools.codec.decode(kind, record.value, public=public)
+
+    def _key(self, record: Record) -> bytes:
+        """The state key a record belongs to; checks may be keyed by anything, so the value is asked first."""
+        kinds: dict[str, type[CodeCheck] | type[Command]] = {topics.CHECKS: CodeCheck, topics.COMMANDS: Command}
+        kind = kinds.get(record.topic)
+        if kind is not None:
+            try:
+                return self._decode(kind, record, public=True).verification_id.encode()
+            except PipelineError:
+                return b""
+        return record.key or b""
+
+    def _asked(self, record: Record, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
+        """A check or command as its producer wrote it, in whichever partition its producer's client chose."""
+        request: CodeCheck | Command
+        if record.topic == topics.CHECKS:
+            request = self._decode(CodeCheck, record, public=True)
+        else:
+            request = self._decode(Command, record, public=True)
+        proper = partition_for(request.verification_id.encode(), self._partitions)
+        if record.partition == proper or not _ID.fullmatch(request.verification_id):
+            return self._request(request, record, record.timestamp_ms, state, now_ms)
+        return self._pass_on(request, record, proper, now_ms)
+
+    def _pass_on(self, request: CodeCheck | Command, record: Record, proper: int, now_ms: int) -> Effects[TrackerState]:
+        """To where the verification's state lives; the typed code travels sealed."""
+        verification_id = request.verification_id
+        sealed = self._tools.key_ring.seal(
+            self._tools.codec.encode(request), verification_id=verification_id, field="request", record="TrackerForward"
+        )
+        turn = Turn(
+            tools=self._tools,
+            state=TrackerState(verification_id=verification_id),
+            now_ms=now_ms,
+            trace=trace_of(record),
+        )
+        turn.emit(
+            topics.TRACKER_INBOX,
+            TrackerForward(
+                verification_id=verification_id,
+                kind=ReplyKind.CHECK if isinstance(request, CodeCheck) else ReplyKind.COMMAND,
+                request_sealed=sealed,
+                source_topic=record.topic,
+                source_partition=record.partition,
+                source_offset=record.offset,
+                recorded_at=record.timestamp_ms,
+            ),
+            partition=proper,
+        )
+        return turn.effects
+
+    def _forwarded(self, record: Record, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
+        """What another task passed on is handled here whatever the partition: it is never passed on twice."""
+        forward = self._decode(TrackerForward, record)
+        opened = self._tools.key_ring.open(
+            forward.request_sealed,
+            verification_id=forward.verification_id,
+            field="request",
+            record="TrackerForward",
+        )
+        kind: type[CodeCheck] | type[Command] = CodeCheck if forward.kind is ReplyKind.CHECK else Command
+        request = self._tools.codec.decode(kind, opened, public=False)
+        return self._request(request, record, forward.recorded_at, state, now_ms)
+
+    def _request(
+        self,
+        request: CodeCheck | Command,
+        record: Record,
+        recorded_at: int,
+        state: StateView[TrackerState],
+        now_ms: int,
+    ) -> Effects[TrackerState]:
+        turn = self._turn(request.verification_id, record, state, now_ms)
+        code = None
+        if isinstance(request, CodeCheck):
+            request_id, kind, action, step = request.check_id, ReplyKind.CHECK, CommandAction.UNKNOWN, None
+            code = self._typed(request)
+        else:
+            request_id, kind, action, step = (
+                request.command_id,
+                ReplyKind.COMMAND,
+                request.action,
+                request.step_index,
+            )
+        if not 0 < len(request_id) <= REQUEST_ID_LENGTH:
+            raise Poison(
+                DeadLetterReason.UNDECODABLE,
+                f"check_id or command_id: has {len(request_id)} characters; use 1-{REQUEST_ID_LENGTH}",
+                request.verification_id if _ID.fullmatch(request.verification_id) else None,
+            )
+        asked = WaitingRequest(
+            request_id=request_id,
+            kind=kind,
+            tenant=request.tenant,
+            action=action,
+            step_index=step,
+            recorded_at=recorded_at,
+            since_at=now_ms,
+        )
+        if not _ID.fullmatch(request.verification_id):
+            # No verification can have this id, and it must not become a state key.
+            replies.never(turn, asked)
+            return turn.effects
+        replies.ask(turn, asked, code)
+        return self._done(turn, state)
+
+    def _typed(self, check: CodeCheck) -> str:
+        """The typed code; raises Poison when it is sealed and does not open."""
+        if check.code is not None or check.code_sealed is None:
+            return check.code or ""
+        return self._tools.key_ring.open_public(
+            check.code_sealed, verification_id=check.verification_id, field="code", record="CodeCheck"
+        )

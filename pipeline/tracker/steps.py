@@ -1,0 +1,198 @@
+"""What follows from the facts: the state, the next route to ask for, and the end when there is none.
+
+Everything here is derived from the state alone, so it does not matter which record came last. At most one route is
+asked for at a time: two would give two attempts the same number, or text the person twice.
+"""
+
+from __future__ import annotations
+
+from pipeline import topics
+from pipeline.model import lifecycle
+from pipeline.model.reasons import STATE, Reason
+from pipeline.records.internal import RoutingEvent
+from pipeline.records.tracker_state import OutstandingRoute, TrackedAttempt, TrackerState
+from pipeline.records.types import AttemptStatus, RoutingKind, VerificationMode, VerificationState
+from pipeline.tracker import attempts as facts
+from pipeline.tracker import figures, outcome
+from pipeline.tracker.turn import Turn
+
+
+def settle(turn: Turn) -> None:
+    """Bring the state up to its facts, and ask for the next route or end when that is due."""
+    if turn.state.plan is None or turn.is_final:
+        return
+    _progress(turn)
+    state = turn.state
+    if state.state is VerificationState.DELIVERED:
+        # The step succeeded: the next one would only annoy the person. What is left is the code, or the expiry.
+        if turn.plan.mode is VerificationMode.REACH:
+            outcome.finish(turn, VerificationState.DELIVERED, None)
+        return
+    if state.routing is not None:
+        return
+    step = next_step(state)
+    if step is None:
+        return
+    if step >= len(turn.plan.steps):
+        if _all_negative(state):
+            _fail(turn)
+    elif len(state.attempts) >= turn.tools.policy.max_attempts_total:
+        if _all_negative(state):
+            outcome.finish(turn, VerificationState.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+    elif is_time_left(turn):
+        ask_for_route(turn, step)
+
+
+def _progress(turn: Turn) -> None:
+    state = turn.state
+    calls = [attempt.shown.sent_at for attempt in state.attempts if attempt.shown.sent_at is not None]
+    deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
+    if calls and state.sent_at is None:
+        figures.first_call(turn, min(calls))
+    moved = state.state
+    if any(facts.is_sent(attempt) for attempt in state.attempts):
+        moved = lifecycle.advance(moved, VerificationState.SENT)
+    if any(facts.is_delivered(attempt) for attempt in state.attempts):
+        moved = lifecycle.advance(moved, VerificationState.DELIVERED)
+    sent_at, delivered_at = min(calls, default=None), min(deliveries, default=None)
+    if (moved, sent_at, delivered_at) != (state.state, state.sent_at, state.delivered_at):
+        turn.put(state=moved, sent_at=sent_at, delivered_at=delivered_at)
+
+
+def next_step(state: TrackerState) -> int | None:
+    """The step that is due now; ``len(plan.steps)`` when there is none left, None while the latest attempt may succeed.
+
+    A negative attempt moves on to another provider of its step, unless it is the recipient that does not work.
+    """
+    plan = state.plan
+    assert plan is not None
+    if not state.attempts:
+        first = 0
+    else:
+        latest = state.attempts[-1]
+        step = latest.shown.step_index
+        if facts.is_negative(latest):
+            first = step + 1 if facts.blames_recipient(latest) else step
+        elif latest.wait_over:
+            first = step + 1
+        else:
+            return None
+    return next((i for i in range(first, len(plan.steps)) if i not in state.unroutable_steps), len(plan.steps))
+
+
+def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
+    """When the active step's wait is over; None while no wait is running."""
+    if not state.attempts or state.routing is not None or state.state is VerificationState.DELIVERED:
+        return None
+    latest = state.attempts[-1]
+    if latest.wait_over or latest.shown.sent_at is None or not facts.is_running(latest):
+        return None
+    assert state.plan is not None
+    wait_s = state.plan.steps[latest.shown.step_index].wait_s if latest.has_receipts else no_receipt_wait_s
+    return latest.shown.sent_at + wait_s * 1_000
+
+
+def route_until(turn: Turn) -> int:
+    """No call may begin at or after this; epoch milliseconds."""
+    if turn.state.sent_at is None:
+        return turn.plan.queue_deadline_at
+    return outcome.expires_at(turn.state) - turn.tools.policy.min_time_left_s * 1_000
+
+
+def is_time_left(turn: Turn) -> bool:
+    """Whether another attempt could still be sent.
+
+    The sender's own time counts as well: one that has just answered ``expired`` by a clock ahead of ours would answer
+    the next command the same way, and the next, until the attempts are used up.
+    """
+    finished_at = turn.state.attempts[-1].finished_at if turn.state.attempts else 0
+    return max(turn.now_ms, finished_at) < route_until(turn)
+
+
+def in_flight(state: TrackerState) -> bool:
+    """Whether a call may be running, or a route may still be on its way to a sender."""
+    return state.routing is not None or any(facts.is_pending(attempt) for attempt in state.attempts)
+
+
+def ask_for_route(turn: Turn, step_index: int, *, resend: bool = False) -> None:
+    """Ask the router, where the step's recipient lives, for the next attempt."""
+    state = turn.state
+    assert state.routing is None
+    n = len(state.attempts) + 1
+    tried = [attempt.shown.provider for attempt in state.attempts if attempt.shown.step_index == step_index]
+    # A resend wants another route than the one that did not convert, not one that was never tried.
+    used = tried[-1:] if resend else list(dict.fromkeys(tried))
+    _route(turn, OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend), used)
+
+
+def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
+    state, plan = turn.state, turn.plan
+    turn.put(routing=route)
+    turn.emit(
+        topics.lane(topics.ROUTER_INBOX, plan.bulk),
+        RoutingEvent(
+            verification_id=state.verification_id,
+            kind=RoutingKind.NEXT_STEP,
+            bulk=plan.bulk,
+            decision_id=state.decision_id,
+            plan=plan,
+            step_index=route.step_index,
+            n=route.n,
+            used_providers=used,
+            sent_at=state.sent_at,
+            send_by_at=route_until(turn),
+            valid_until_at=0 if state.sent_at is None else outcome.expires_at(state),
+            tenant=plan.tenant,
+            recipient_key=plan.recipient_key,
+            occurred_at=turn.now_ms,
+        ),
+        partition=plan.steps[route.step_index].partition,
+    )
+
+
+def no_route(turn: Turn, reason: str | None) -> None:
+    """The router found none for what was asked; the caller settles afterwards."""
+    route = turn.state.routing
+    assert route is not None
+    turn.put(routing=None)
+    if route.resend and is_time_left(turn) and not turn.is_final:
+        _route(turn, OutstandingRoute(n=route.n, step_index=route.step_index, asked_at=turn.now_ms), [])
+        return
+    turn.put(
+        unroutable_steps=sorted({*turn.state.unroutable_steps, route.step_index}),
+        route_reason=facts.known_reason(reason) or Reason.NO_ROUTE,
+    )
+
+
+def _all_negative(state: TrackerState) -> bool:
+    return all(facts.is_negative(attempt) for attempt in state.attempts)
+
+
+def was_called(attempt: TrackedAttempt) -> bool:
+    """Whether a provider saw this attempt; a receipt proves it before the answer is read."""
+    return attempt.shown.sent_at is not None or attempt.shown.status not in (AttemptStatus.NONE, AttemptStatus.UNKNOWN)
+
+
+def expire(turn: Turn) -> None:
+    """The time is up: the code's, or the queue's when nothing was ever called."""
+    called = any(was_called(attempt) for attempt in turn.state.attempts)
+    outcome.finish(turn, VerificationState.EXPIRED, Reason.EXPIRED if called else Reason.TOO_LATE)
+
+
+def _fail(turn: Turn) -> None:
+    """No step is left and nothing is under way."""
+    state = turn.state
+    if not state.attempts:
+        # Nothing was ever sent, so what the router said of the step is the truth, be it a refusal or a block.
+        reason = Reason(state.route_reason or Reason.NO_ROUTE)
+        outcome.finish(turn, STATE[reason], reason)
+        return
+    if len(turn.plan.steps) > 1:
+        outcome.finish(turn, VerificationState.FAILED, Reason.STEPS_EXHAUSTED)
+        return
+    reason = Reason(state.attempts[-1].shown.reason or Reason.PROVIDER_ERROR)
+    if STATE[reason] is VerificationState.EXPIRED:
+        expire(turn)
+    else:
+        failed = STATE[reason] is VerificationState.FAILED
+        outcome.finish(turn, VerificationState.FAILED, reason if failed else Reason.PROVIDER_ERROR)

@@ -1,0 +1,124 @@
+"""What the passing of time does to a verification; every deadline is derived from the state, so it is as durable.
+
+A timer fires only when all input due before it was read, and exactly the deadline that was asked for: when several are
+overdue after a restart, the inputs may have been read up to the first of them only. So each turn handles the one due
+first, and the runtime asks for the next.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.model.limits import HORIZONS_MS, IN_FLIGHT_MS, UNDECIDED_STATE_MS
+from pipeline.records.tracker_state import TrackedAttempt, TrackerState
+from pipeline.records.types import AttemptResult
+from pipeline.runtime.api import Deadline, Lane
+from pipeline.settings import PolicySettings
+from pipeline.tracker import figures, join, outcome, replies, steps
+from pipeline.tracker.turn import Turn, is_final
+
+
+class What(Enum):
+    """The kinds of deadlines."""
+
+    UNKNOWN_ID = "a check or command waited long enough for its decision"
+    UNDECIDED = "no decision ever came"
+    WAIT = "the active step had its time"
+    EXPIRY = "the code's life, or the queue's, is over"
+    HORIZON = "an attempt is old enough to be counted as delivered or not"
+    FORGET = "no receipt is expected any more"
+
+
+class Due(NamedTuple):
+    """The earliest deadline of a state."""
+
+    at_ms: int
+    what: What
+    n: int = 0
+    """The attempt, for horizons."""
+    force_at_ms: int | None = None
+
+
+def deadline(state: TrackerState, policy: PolicySettings) -> Deadline | None:
+    """For the runtime: lanes are waited for as far as they can change what happens."""
+    due = next_due(state, policy)
+    if due is None:
+        return None
+    if state.plan is None:
+        # The decision may still come in either lane.
+        return Deadline(due.at_ms, None, due.force_at_ms)
+    return Deadline(due.at_ms, Lane.BULK if state.plan.bulk else Lane.INTERACTIVE)
+
+
+def next_due(state: TrackerState, policy: PolicySettings) -> Due | None:
+    """The earliest deadline."""
+    if state.plan is None:
+        forget = Due(state.first_seen_at + UNDECIDED_STATE_MS, What.UNDECIDED)
+        wait = replies.wait_deadline(state)
+        if wait is None:
+            return forget
+        return min(forget, Due(wait[0], What.UNKNOWN_ID, force_at_ms=wait[1]), key=lambda due: due.at_ms)
+    dues = [
+        Due(attempt.shown.sent_at + HORIZONS_MS[attempt.matured], What.HORIZON, attempt.n)
+        for attempt in state.attempts
+        if attempt.matured < len(HORIZONS_MS) and attempt.shown.sent_at is not None and _counts(attempt)
+    ]
+    if is_final(state):
+        # A cohort still to be counted outlives a short retention.
+        latest = max((due.at_ms for due in dues), default=0)
+        forget_at = max((state.final_at or 0) + policy.final_state_s * 1_000, latest + 1)
+        dues.append(Due(forget_at, What.FORGET))
+    else:
+        dues.append(Due(_ends_at(state), What.EXPIRY))
+        wait_at = steps.wait_until(state, policy.no_receipt_wait_s)
+        if wait_at is not None:
+            dues.append(Due(wait_at, What.WAIT))
+    return min(dues, key=lambda due: due.at_ms)
+
+
+def _counts(attempt: TrackedAttempt) -> bool:
+    return attempt.shown.result in (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT)
+
+
+def _ends_at(state: TrackerState) -> int:
+    """The first millisecond at which a check would be too late.
+
+    Before the first call is known to have happened, the end waits for calls that may be running, so that a message that
+    just made it is not called too late; but not for ever, in case no answer comes at all.
+    """
+    end = outcome.expires_at(state)
+    if state.sent_at is None and steps.in_flight(state):
+        end += IN_FLIGHT_MS
+    return end + 1
+
+
+def fire(turn: Turn) -> bool:
+    """Handle the deadline that is due first; False when the state is to be forgotten."""
+    policy = turn.tools.policy
+    first = next_due(turn.state, policy)
+    due = first
+    while due is not None and first is not None and due.at_ms <= first.at_ms and due.at_ms <= turn.now_ms:
+        if due.what is What.UNDECIDED:
+            join.give_up(turn)
+        if due.what in (What.UNDECIDED, What.FORGET):
+            return False
+        _handle(turn, due)
+        due = next_due(turn.state, policy)
+    return True
+
+
+def _handle(turn: Turn, due: Due) -> None:
+    if due.what is What.UNKNOWN_ID:
+        replies.answer_unknown(turn, due.at_ms)
+    elif due.what is What.EXPIRY:
+        steps.expire(turn)
+    elif due.what is What.WAIT:
+        turn.put_attempt(msgspec.structs.replace(turn.state.attempts[-1], wait_over=True))
+        steps.settle(turn)
+    elif due.what is What.HORIZON:
+        attempt = turn.state.attempts[due.n - 1]
+        figures.matured(turn, attempt, attempt.matured)
+        turn.put_attempt(msgspec.structs.replace(attempt, matured=attempt.matured + 1))
