@@ -1,0 +1,178 @@
+"""One process: what all its parts share, the parts it runs, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from pipeline import __version__
+from pipeline.clock import Clock, SystemClock
+from pipeline.dead_letters import SealedDeadLetters
+from pipeline.http_status import StatusServer
+from pipeline.key_files import load as load_keys
+from pipeline.metrics import Metrics
+from pipeline.model.keys import KeyRing
+from pipeline.records.codec import Codec
+from pipeline.records.publish import publish_schemas
+from pipeline.records.store import SchemaStore
+from pipeline.runtime.global_table import GlobalTable
+from pipeline.runtime.kafka import KafkaLog
+from pipeline.settings import Settings, instance_ordinal
+from pipeline.topics import SCHEMAS
+
+log = structlog.get_logger(__name__)
+
+LOOP_LOOK_S = 0.25
+"""How often the event loop's lag is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every stage and edge of a process is built from."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    log: KafkaLog
+    codec: Codec
+    key_ring: KeyRing
+    dead_letters: SealedDeadLetters
+    schemas: GlobalTable
+    instance: int
+
+
+class Service(Protocol):
+    """Something a process runs until it is told to stop: a stage, the gateway."""
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`; raises what only a restart or a person can mend."""
+
+    def stop(self) -> None:
+        """Begin a clean end."""
+
+    def missing(self) -> list[str]:
+        """What is still needed before it is ready."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, client_id: str, instance: int | None = None) -> AsyncIterator[Parts]:
+    """Connect, load keys and schemas; release everything at the end.
+
+    Raises LogUnavailable, Misconfigured (no topics), UsageError (no keys).
+    """
+    clock = SystemClock()
+    metrics = Metrics(CollectorRegistry(), countries=settings.metrics.countries, tenants=tuple(settings.tenants))
+    metrics.build_info.info({"version": __version__})
+    key_ring = load_keys(settings.keys.directory)
+    for kid in key_ring.kids:
+        metrics.key_ring_info.labels(kid=kid).set(2 if kid == key_ring.current else 1)
+    kafka = KafkaLog(
+        settings.kafka, client_id=client_id, transaction_timeout_ms=settings.runtime.transaction_timeout_ms
+    )
+    await kafka.start()
+    store = SchemaStore.from_settings(settings.records)
+    schemas = GlobalTable(log=kafka, topic=SCHEMAS, apply=store.apply)
+    try:
+        await schemas.caught_up()
+        await publish_schemas(kafka, store)
+        codec = Codec(store)
+        yield Parts(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            log=kafka,
+            codec=codec,
+            key_ring=key_ring,
+            dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
+            schemas=schemas,
+            instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
+        )
+    finally:
+        await schemas.stop()
+        await kafka.stop()
+
+
+class Process:
+    """Runs services side by side: the first that ends by itself ends them all, a signal ends them cleanly."""
+
+    def __init__(self, parts: Parts, services: Sequence[Service]) -> None:
+        self._parts = parts
+        self._services = services
+        self._stopping = asyncio.Event()
+
+    def missing(self) -> list[str]:
+        """What is still needed before every service is ready."""
+        return [what for service in self._services for what in service.missing()]
+
+    def stop(self) -> None:
+        """Begin a clean end of everything."""
+        self._stopping.set()
+
+    async def run(self, *, status: bool = True, ready: Callable[[], None] | None = None) -> None:
+        """Run until :meth:`stop`, SIGTERM or SIGINT; raises the error of a service that failed.
+
+        ``status`` serves ``/metrics``, ``/healthz`` and ``/readyz``; ``ready`` is called once when all are ready.
+        """
+        settings = self._parts.settings.metrics
+        server = StatusServer(
+            host=settings.host, port=settings.port, registry=self._parts.metrics.registry, missing=self.missing
+        )
+        if status:
+            await server.start()
+            log.info("status served", action="status_served", url=server.url)
+        loop = asyncio.get_running_loop()
+        with _signals(loop, self.stop):
+            running = [asyncio.create_task(service.run()) for service in self._services]
+            helpers = [asyncio.create_task(self._stopping.wait()), asyncio.create_task(self._measure(ready))]
+            try:
+                await asyncio.wait({*running, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                log.info("stopping", action="process_stopping")
+                for service in self._services:
+                    service.stop()
+                results = await asyncio.gather(*running, return_exceptions=True)
+                for helper in helpers:
+                    helper.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+                await server.stop()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        log.info("stopped", action="process_stopped")
+
+    async def _measure(self, ready: Callable[[], None] | None) -> None:
+        """Measure the event loop's lag, and tell when everything is ready."""
+        loop = asyncio.get_running_loop()
+        while True:
+            expected_s = loop.time() + LOOP_LOOK_S
+            await asyncio.sleep(LOOP_LOOK_S)
+            self._parts.metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - expected_s))
+            if ready is not None and not self.missing():
+                log.info("ready", action="process_ready")
+                ready()
+                ready = None
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]):  # type: ignore[no-untyped-def]
+    """SIGTERM and SIGINT begin a clean end while the block runs."""
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    for number in wanted:
+        # Only the main thread may have handlers; elsewhere (tests) the caller stops the process itself.
+        with contextlib.suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.remove_signal_handler(number)
