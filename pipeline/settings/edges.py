@@ -76,6 +76,16 @@ class SimulatorSettings(Section):
     """Port that takes mail."""
     webhook_url: str = ""
     """Gateway to which receipts are sent, such as ``http://127.0.0.1:8080/v1/webhooks``."""
+    time_factor: float = Field(1.0, gt=0, le=100_000)
+    """Divides the providers' retry schedules for receipts (60: a minute becomes a second)."""
+    keep_messages: int = Field(100_000, ge=1)
+    """Messages, verifications and codes that are remembered, the newest."""
+    keep_calls: int = Field(100_000, ge=1)
+    """Requests and deliveries that are listed, the newest."""
+    max_pending_events: int = Field(50_000, ge=1)
+    """Receipts waiting to be sent or sent again; more are dropped and counted."""
+    seed: int = 1
+    """Of generated codes and ids."""
 
 
 class LoggingSettings(Section):
