@@ -6,12 +6,9 @@ The same loop on purpose: when it is blocked, ``/healthz`` does not answer, whic
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -19,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipeline.errors import Misconfigured
+from pipeline.serving import HttpServer
 
 Missing = Callable[[], Sequence[str]]
 """What keeps a process from being ready, in words for people; nothing when it is."""
@@ -28,13 +25,8 @@ _STOP_S: Final = 2.0
 _NO_STORE: Final = {"cache-control": "no-store"}
 
 
-def status_app(registry: CollectorRegistry, missing: Missing) -> Starlette:
-    """The three routes as an application, also for processes that serve more than these (the gateway)."""
-    return Starlette(routes=status_routes(registry, missing))
-
-
 def status_routes(registry: CollectorRegistry, missing: Missing) -> list[Route]:
-    """The three routes on their own."""
+    """The three routes, also for processes that serve more than these (the gateway)."""
 
     async def metrics(request: Request) -> Response:
         # The Accept header decides between Prometheus text and OpenMetrics. In a thread, because thousands of series
@@ -53,85 +45,38 @@ def status_routes(registry: CollectorRegistry, missing: Missing) -> list[Route]:
     return [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-class HttpServer:
-    """Any ASGI application inside the running loop: start, serve, clean stop; signals stay the process's own.
+class StatusServer:
+    """The status routes on the metrics port of a stage process; an asynchronous context manager, too.
 
-    ``port`` 0 picks a free one; :attr:`port` tells it after :meth:`start`.
+    ``port`` 0 picks a free one; :attr:`url` tells it once started. Signals stay the process's own: its handler drains
+    the stage first and stops this server last.
     """
 
-    def __init__(self, app: Starlette, *, host: str, port: int, name: str = "http", stop_s: float = _STOP_S) -> None:
-        self.host = host
-        self.port = port
-        self._name = name
-        self._app = app
-        self._stop_s = stop_s
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self, *, host: str, port: int, registry: CollectorRegistry, missing: Missing) -> None:
+        app = Starlette(routes=status_routes(registry, missing))
+        self._server = HttpServer(app, host=host, port=port, shutdown_s=_STOP_S)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started."""
+        return self._server.port
 
     @property
     def url(self) -> str:
-        """Base address without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """Base address without a slash at the end, once started."""
+        return self._server.url
 
     async def start(self) -> None:
-        """Listen and answer from now on. Raises Misconfigured when the address cannot be used."""
-        # Bound here and not by uvicorn, which would end the whole process when the port is taken.
-        listener = _bind(self.host, self.port, self._name)
-        self.port = listener.getsockname()[1]
-        self._server = _Server(
-            uvicorn.Config(
-                self._app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=max(1, round(self._stop_s)),
-            )
-        )
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"{self._name}-server")
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                raise Misconfigured(f"the {self._name} server on {self.url} ended while starting")
-            await asyncio.sleep(0.005)
+        """Listen and answer from now on. Raises UsageError when the address cannot be used."""
+        await self._server.start()
 
     async def stop(self) -> None:
-        """Answer running requests, at most ``stop_s`` seconds, and close; may be called twice."""
-        server, task = self._server, self._task
-        self._server = self._task = None
-        if server is None or task is None:
-            return
-        server.should_exit = True
-        await task
+        """Answer running requests, at most two seconds long, and close; may be called twice."""
+        await self._server.stop()
 
-    async def __aenter__(self) -> HttpServer:
+    async def __aenter__(self) -> StatusServer:
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-
-class StatusServer(HttpServer):
-    """The status routes on the metrics port of a stage process."""
-
-    def __init__(self, *, host: str, port: int, registry: CollectorRegistry, missing: Missing) -> None:
-        super().__init__(status_app(registry, missing), host=host, port=port, name="metrics")
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave SIGTERM to the process: its handler drains the stage first and stops this server last."""
-        yield
-
-
-def _bind(host: str, port: int, name: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        fix = "set another port, or 0 for a free one" if port else "set another host"
-        raise Misconfigured(f"cannot listen on {host}:{port} for {name}: {error.strerror or error}; {fix}") from None

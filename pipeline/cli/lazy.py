@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -34,8 +35,12 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that was called."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name, self.table[name].target) if name in self.table else command, rest
+        name = args[0]
+        if name not in self.table:
+            near = difflib.get_close_matches(name, self.table, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{name}'.{hint}")
+        return name, load(name, self.table[name].target), args[1:]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; errors of ours end with their message alone, or with a traceback under ``--debug``."""
@@ -54,10 +59,11 @@ def load(name: str, target: str) -> Any:
     """The click command at ``module:attribute``, named ``name``."""
     module, _, attribute = target.partition(":")
     found = getattr(importlib.import_module(module), attribute)
-    if not isinstance(found, typer.Typer):
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+    else:
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         app.command(name)(found)
-        found = app
-    command = typer.main.get_command(found)
+        command = typer.main.get_command(app)
     command.name = name
     return command
