@@ -1,4 +1,4 @@
-"""A real Kafka for tests: ``kafka`` (one broker per test session), ``topic_prefix``, ``apply_topics``.
+"""A real Kafka for tests: ``kafka`` (one broker per test session), ``topic_prefix`` and ``apply_topics``.
 
 A test that uses them is marked ``kafka``. ``PIPELINE_TEST_KAFKA_VERSION`` picks the Kafka release, and
 ``PIPELINE_TEST_KAFKA`` (``host:port``) names a running broker to use instead of starting one.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, NoReturn
 
 import pytest
@@ -17,6 +17,9 @@ from pipeline.dev import jars
 from pipeline.dev.broker import DevBroker
 from pipeline.dev.java import find_java
 from pipeline.errors import Infrastructure, UsageError
+from pipeline.settings import KafkaSettings
+from pipeline.topics_admin import apply
+from pipeline.topics_file import load, wanted_topics
 
 # Read at import: fixtures that clean the environment for a test may run before the first use of the broker.
 VERSION: Final = os.environ.get("PIPELINE_TEST_KAFKA_VERSION") or jars.DEFAULT_VERSION
@@ -62,3 +65,14 @@ def kafka(request: pytest.FixtureRequest) -> str:
 def topic_prefix() -> str:
     """A deployment prefix no other test uses, so that tests share a broker without meeting."""
     return f"t{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+def apply_topics(kafka: str) -> Callable[..., Awaitable[None]]:
+    """``await apply_topics(prefix, partitions=4, providers=(...))`` creates all topics of one deployment."""
+
+    async def create(prefix: str, partitions: int = 4, providers: Iterable[str] = ("ycloud", "neutrino")) -> None:
+        wanted = wanted_topics(load(), prefix=prefix, providers=providers, partitions=partitions, replication_factor=1)
+        await apply(KafkaSettings(bootstrap_servers=kafka, topic_prefix=prefix), wanted, partitions=partitions)
+
+    return create
