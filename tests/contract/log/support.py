@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Protocol
 
 from pipeline.runtime.api import Emit, Record
@@ -52,6 +53,11 @@ class LogFactory(Protocol):
 
     async def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Let retention take everything before the offset."""
+
+
+def incompressible(size: int) -> bytes:
+    """Bytes that a producer's compression cannot make small enough for the broker."""
+    return Random(size).randbytes(size)
 
 
 def emits(partition: TopicPartition, *values: bytes) -> list[Emit]:
@@ -119,6 +125,7 @@ class Member:
         self.events: list[tuple[str, frozenset[TopicPartition]]] = []
         self._log = log
         self._to_seek: frozenset[TopicPartition] = frozenset()
+        self._resumed: frozenset[TopicPartition] = frozenset()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -127,8 +134,8 @@ class Member:
         self._loop = asyncio.create_task(self._run())
 
     async def owns(self, count: int) -> None:
-        """Return when this member has this many partitions and has sought them."""
-        await eventually(lambda: self._failed() or (len(self.reader.assignment()) == count and not self._to_seek))
+        """Return when this member has exactly this many partitions and has sought and resumed them."""
+        await eventually(lambda: self._failed() or (len(self._resumed) == count))
         self._raise()
 
     async def read(self, count: int) -> list[bytes | None]:
@@ -163,19 +170,18 @@ class Member:
 
     async def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
         self.events.append(("revoked", partitions))
-        self._to_seek = frozenset()
+        self._to_seek = self._resumed = frozenset()
 
     async def _run(self) -> None:
         while not self._stopping:
-            to_seek = self._to_seek
+            to_seek, self._to_seek = self._to_seek, frozenset()
             if to_seek:
                 starts = await self._log.start_offsets(to_seek)
                 for partition in to_seek:
                     committed = await self.reader.committed(partition)
                     self.reader.seek(partition, starts[partition] if committed is None else committed)
                 self.reader.resume(to_seek)
-                if self._to_seek is to_seek:
-                    self._to_seek = frozenset()
+                self._resumed = to_seek & self.reader.assignment()
             fetched = await self.reader.fetch(timeout_ms=20, max_records=100)
             for records in fetched.values():
                 self.records += records

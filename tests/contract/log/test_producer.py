@@ -8,7 +8,7 @@ from pipeline.errors import RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import Log, TopicPartition
 from pipeline.runtime.partition import partition_for
-from tests.contract.log.support import LogFactory, scanned, values
+from tests.contract.log.support import LogFactory, incompressible, scanned, values
 
 
 async def test_send_returns_where_the_record_was_written(log_factory: LogFactory, log: Log) -> None:
@@ -50,11 +50,14 @@ async def test_the_record_is_visible_once_send_has_returned(log_factory: LogFact
     await producer.stop()
 
 
-async def test_a_record_too_large_is_refused_and_the_producer_goes_on(log_factory: LogFactory, log: Log) -> None:
+@pytest.mark.parametrize("size", [40_000, 2_000_000])
+async def test_a_record_too_large_is_refused_and_the_producer_goes_on(
+    log_factory: LogFactory, log: Log, size: int
+) -> None:
     topic = await log_factory.topic(max_message_bytes=20_000)
     producer = await log.producer()
     with pytest.raises(RecordTooLarge):
-        await producer.send(Emit(topic, None, bytes(range(256)) * 4_200))
+        await producer.send(Emit(topic, None, incompressible(size)))
     await producer.send(Emit(topic, None, b"small"))
     await producer.stop()
     assert await values(log, TopicPartition(topic, 0)) == [b"small"]

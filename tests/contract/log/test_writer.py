@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from pipeline.errors import Fenced, RecordTooLarge, TaskLost
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import Log, TopicPartition
-from tests.contract.log.support import LogFactory, commit, committed, emits, scanned, values
-
-INCOMPRESSIBLE = hashlib.shake_256(b"too large").digest(40_000)
-"""The broker's limit is on what travels, and that is compressed."""
+from tests.contract.log.support import LogFactory, commit, committed, emits, incompressible, scanned, values
 
 
 async def test_a_committed_transaction_shows_all_its_outputs_and_offsets(log_factory: LogFactory, log: Log) -> None:
@@ -150,7 +145,9 @@ async def test_a_record_too_large_spoils_only_its_own_transaction(log_factory: L
     await writer.start()
     await writer.commit(emits(partition, b"before"), {}, "group")
     with pytest.raises(RecordTooLarge):
-        await writer.commit([*emits(partition, b"small"), *emits(partition, INCOMPRESSIBLE)], {partition: 9}, "g")
+        await writer.commit(
+            [*emits(partition, b"small"), *emits(partition, incompressible(40_000))], {partition: 9}, "g"
+        )
     with pytest.raises(TaskLost):
         await writer.commit(emits(partition, b"reused"), {}, "group")
     await writer.stop()
