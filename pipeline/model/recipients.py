@@ -9,9 +9,11 @@ from typing import Final
 import phonenumbers
 
 from pipeline.errors import Refused, SettingsError
+from pipeline.model.country import LANGUAGE
 from pipeline.model.recipient import Recipient, canonical
 
 _SEPARATORS: Final = re.compile(r"[\s()./\-]")
+_INTERNATIONAL: Final = re.compile(r"\+[0-9]{6,15}")
 
 
 class Recipients:
@@ -35,19 +37,21 @@ class Recipients:
 
 
 def _test_recipient(typed: str) -> Recipient:
-    compact = _SEPARATORS.sub("", typed)
     try:
-        return canonical(compact)
+        return canonical(typed)
     except Refused:
-        try:
-            number = phonenumbers.parse(compact)
-        except phonenumbers.NumberParseException:
-            raise SettingsError("test_numbers: each must be an e-mail address or a number with +") from None
+        compact = _SEPARATORS.sub("", typed)
+    try:
+        number = phonenumbers.parse(compact) if _INTERNATIONAL.fullmatch(compact) else None
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is None:
+        raise SettingsError("test_numbers: each must be an e-mail address or a number with + and country code")
     region = phonenumbers.region_code_for_country_code(number.country_code or 0)
     return Recipient(
         kind="phone",
         canonical=compact,
-        country=region if region.isalpha() and region != "ZZ" else None,
+        country=region if region in LANGUAGE else None,
         line_type="mobile",
         masked=f"+{number.country_code}***{compact[-1]}",
     )
