@@ -64,8 +64,6 @@ def next_step(state: TrackerState) -> int | None:
 
     A negative attempt moves on to another provider of its step, unless it is the recipient that does not work.
     """
-    plan = state.plan
-    assert plan is not None
     if not state.attempts:
         first = 0
     else:
@@ -77,17 +75,25 @@ def next_step(state: TrackerState) -> int | None:
             first = step + 1
         else:
             return None
-    return next((i for i in range(first, len(plan.steps)) if i not in state.unroutable_steps), len(plan.steps))
+    return _first_open(state, first)
+
+
+def _first_open(state: TrackerState, first: int) -> int:
+    assert state.plan is not None
+    steps = len(state.plan.steps)
+    return next((i for i in range(first, steps) if i not in state.unroutable_steps), steps)
 
 
 def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
-    """When the active step's wait is over; None while no wait is running."""
+    """When the active step's wait is over; None while no wait is running, or nothing would follow it."""
     if not state.attempts or state.routing is not None or state.state is VerificationState.DELIVERED:
         return None
     latest = state.attempts[-1]
     if latest.wait_over or latest.shown.sent_at is None or not facts.is_running(latest):
         return None
     assert state.plan is not None
+    if _first_open(state, latest.shown.step_index + 1) == len(state.plan.steps):
+        return None
     wait_s = state.plan.steps[latest.shown.step_index].wait_s if latest.has_receipts else no_receipt_wait_s
     return latest.shown.sent_at + wait_s * 1_000
 

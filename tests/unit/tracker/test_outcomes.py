@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from pipeline import topics
+from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.records.internal import Decision, Plan
+from pipeline.records.public import VerificationOutcome
+from pipeline.records.types import (
+    AttemptResult,
+    AttemptStatus,
+    Channel,
+    DecisionKind,
+    RoutingKind,
+    VerificationMode,
+    VerificationState,
+)
+from tests.unit.tracker.world import T0, World, make_world
+
+State = VerificationState
+
+
+def test_a_decision_a_call_a_receipt_and_the_right_code_make_four_versions(world: World) -> None:
+    world.decide(world.accepted())
+    world.advance(50)
+    world.tell()
+    world.advance(2_000)
+    world.report()
+    world.advance(5_000)
+    world.check(world.code)
+
+    assert [(each.version, each.state, each.is_final) for each in world.outcomes] == [
+        (1, State.PENDING, False),
+        (2, State.SENT, False),
+        (3, State.DELIVERED, False),
+        (4, State.VERIFIED, True),
+    ]
+    last = world.last
+    assert (last.sent_at, last.delivered_at, last.verified_at) == (T0 + 50, T0 + 2_050, T0 + 7_050)
+    assert last.expires_at == T0 + 50 + 300_000
+    assert last.verified_attempt_id == "v1.1"
+    assert last.channel is Channel.SMS
+    assert (last.provider, last.step_index, last.reason) == ("ycloud", 0, None)
+    assert all(emit.key == b"v1" for emit in world.emits if emit.topic == topics.OUTCOMES)
+
+
+def test_until_the_first_call_the_expiry_shown_is_the_queue_deadline(world: World) -> None:
+    world.decide(world.accepted())
+    assert world.last.expires_at == T0 + 300_000
+    assert world.last.sent_at is None
+
+
+def test_a_refused_request_has_one_final_outcome_that_says_why(world: World) -> None:
+    refused = Decision(
+        verification_id="v1",
+        kind=DecisionKind.REFUSED,
+        decision_id="ab",
+        plan=Plan(tenant="shop", external_id="order-7", requested_at=T0),
+        state=State.REJECTED,
+        reason=Reason.INVALID_STEPS,
+        detail="steps: the second never starts before the expiry",
+    )
+    world.decide(refused)
+    world.decide(refused)
+
+    (outcome,) = world.outcomes
+    assert (outcome.version, outcome.state, outcome.is_final) == (1, State.REJECTED, True)
+    assert (outcome.reason, outcome.detail) == (Reason.INVALID_STEPS, refused.detail)
+    assert (outcome.tenant, outcome.external_id) == ("shop", "order-7")
+    assert world.inbox() == []
+    assert world.counted("outcomes_total", state="rejected", reason="invalid_steps", lane="interactive") == 1
+
+
+def test_a_blocked_request_ends_as_blocked_whatever_state_the_record_says(world: World) -> None:
+    world.decide(
+        Decision(
+            verification_id="v1",
+            kind=DecisionKind.REFUSED,
+            decision_id="ab",
+            plan=Plan(),
+            reason=Reason.TOO_MANY_FAILURES,
+        )
+    )
+    assert world.last.state is State.BLOCKED
+
+
+def test_a_step_routed_in_another_partition_starts_without_an_attempt(world: World) -> None:
+    decided = world.accepted(steps=2)
+    world.decide(Decision(**{**_fields(decided), "attempt": None}))
+    assert world.asked() == [], "the router has passed the question on itself"
+    world.decide(
+        Decision(
+            verification_id="v1",
+            kind=DecisionKind.ROUTED,
+            decision_id=decided.decision_id,
+            attempt=world.attempt(1, 0, "neutrino"),
+            n=1,
+        )
+    )
+    assert [each.attempt_id for each in world.last.attempts] == ["v1.1"]
+
+
+def _fields(record: Decision) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def test_the_same_decision_twice_changes_nothing(world: World) -> None:
+    world.decide(world.accepted())
+    world.decide(world.accepted())
+    assert len(world.outcomes) == 1
+    assert world.refusals == []
+
+
+def test_a_second_request_with_the_same_content_is_counted_as_duplicate(world: World) -> None:
+    world.decide(world.accepted())
+    again = world.plan(requested_at=T0 + 9, queue_deadline_at=T0 + 9_000, checks_allowed=1, bulk=True, kid="t1")
+    world.decide(Decision(**{**_fields(world.accepted(plan=again)), "decision_id": "bb"}))
+    assert len(world.outcomes) == 1
+    assert world.refusals == []
+    assert world.counted("requests_total", lane="bulk", decision="duplicate") == 1
+
+
+def test_an_id_used_for_two_people_is_a_dead_letter_and_the_first_one_stands(world: World) -> None:
+    world.decide(world.accepted())
+    other = world.plan(recipient_hash="s" * 32)
+    world.decide(Decision(**{**_fields(world.accepted(plan=other)), "decision_id": "bb"}))
+    (refusal,) = world.refusals
+    assert (refusal.reason, refusal.verification_id) == (DeadLetterReason.ID_CONFLICT, "v1")
+    assert len(world.outcomes) == 1
+    assert world.last.recipient_hash == "r" * 32
+
+
+def test_a_refused_request_with_an_id_in_use_is_a_dead_letter_too(sent: World) -> None:
+    versions = len(sent.outcomes)
+    sent.decide(
+        Decision(
+            verification_id="v1",
+            kind=DecisionKind.REFUSED,
+            decision_id="bb",
+            plan=Plan(tenant="other"),
+            reason=Reason.INVALID_FIELD,
+        )
+    )
+    assert [refusal.reason for refusal in sent.refusals] == [DeadLetterReason.ID_CONFLICT]
+    assert len(sent.outcomes) == versions
+
+
+def test_what_belongs_to_a_decision_that_lost_is_dropped(world: World) -> None:
+    world.decide(world.accepted())
+    world.tell(decision_id="bb")
+    world.report(provider="neutrino")
+    assert world.last.state is State.PENDING
+    assert world.counted("receipts_unmatched_total", provider="neutrino") == 1
+
+
+def test_reach_mode_ends_when_the_message_arrived(world: World) -> None:
+    world.decide(world.accepted(plan=world.plan(mode=VerificationMode.REACH)))
+    world.tell()
+    world.report()
+    assert (world.last.state, world.last.is_final) == (State.DELIVERED, True)
+    assert [event.kind for event in world.closing()] == [RoutingKind.CLOSED]
+    world.advance(86_400_000)
+    assert (world.last.state, len(world.outcomes)) == (State.DELIVERED, 3)
+
+
+def test_an_answer_that_says_nothing_new_makes_no_version(sent: World) -> None:
+    versions = len(sent.outcomes)
+    sent.tell(called_at=T0, finished_at=T0)
+    sent.report(status=AttemptStatus.UNKNOWN)
+    assert len(sent.outcomes) == versions
+
+
+def test_the_state_never_moves_back(sent: World) -> None:
+    sent.report()
+    sent.report(status=AttemptStatus.SENT)
+    sent.report(status=AttemptStatus.UNDELIVERED, reason=Reason.UNDELIVERED)
+    sent.tell(result=AttemptResult.IN_DOUBT)
+    assert sent.last.state is State.DELIVERED
+    assert sent.last.attempts[0].status is AttemptStatus.DELIVERED
+    assert sent.last.attempts[0].result is AttemptResult.ACCEPTED
+    assert sent.last.attempts[0].reason is None
+    assert sent.asked() == []
+
+
+def test_nothing_is_published_after_the_final_outcome(sent: World) -> None:
+    sent.check(sent.code)
+    final = sent.last
+    sent.report()
+    sent.report(status=AttemptStatus.READ)
+    sent.reject()
+    sent.advance(86_000_000)
+    assert sent.last == final
+    assert sent.counted("receipts_total", provider="ycloud") == 2
+
+
+def test_costs_are_added_over_attempts_without_rounding(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell(cost="0.1", currency="EUR")
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.route("neutrino")
+    world.tell(2, provider="neutrino", cost="0.2", currency="EUR")
+    assert (world.last.cost, world.last.currency) == ("0.3", "EUR")
+    assert world.counted("cost_total", currency="EUR") == 0.1 + 0.2
+
+
+def test_a_cost_told_by_answer_and_receipts_counts_once(sent: World) -> None:
+    sent.tell(cost="0.04", currency="EUR")
+    sent.report(cost="0.05", currency="EUR")
+    sent.report(cost="0.05", currency="EUR")
+    assert sent.last.cost == "0.05"
+
+
+def test_costs_in_another_currency_are_left_out_and_that_is_said(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell(cost="0.1", currency="EUR")
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.route("neutrino")
+    world.tell(2, provider="neutrino", cost="0.2", currency="USD")
+    assert (world.last.cost, world.last.currency) == ("0.1", "EUR")
+    assert "EUR" in (world.last.detail or "")
+
+
+def test_a_cost_that_is_no_decimal_is_ignored(sent: World) -> None:
+    sent.report(cost="NaN", currency="EUR")
+    sent.report(cost="1e9", currency="EUR")
+    sent.report(cost="1", currency="free")
+    assert sent.last.cost is None
+
+
+def test_the_router_learns_of_the_end_where_the_recipient_lives(sent: World) -> None:
+    sent.check(sent.wrong)
+    sent.check(sent.code, "c2")
+    (event,) = sent.closing()
+    assert (event.kind, event.recipient_key, event.failed_checks) == (RoutingKind.VERIFIED, "k" * 32, 1)
+    assert (event.provider, event.channel) == ("ycloud", Channel.SMS)
+    assert [emit.partition for emit in sent.emits if emit.topic == topics.ROUTER_INBOX] == [2]
+
+
+def test_bulk_travels_in_its_own_lane(world: World) -> None:
+    world.decide(world.accepted(steps=2, plan=world.plan(2, bulk=True)))
+    world.reject()
+    assert {emit.topic for emit in world.emits} == {topics.OUTCOMES, topics.bulk(topics.ROUTER_INBOX)}
+
+
+def test_the_trace_goes_on(world: World) -> None:
+    trace = (("traceparent", b"00-abc-def-01"),)
+    world.give(topics.DECISIONS, world.accepted(), headers=trace)
+    assert trace[0] in world.emits[0].headers
+
+
+def test_an_outcome_shows_no_secret(sent: World) -> None:
+    sent.check(sent.wrong)
+    written = b"".join(emit.value or b"" for emit in sent.emits)
+    assert sent.code.encode() not in written
+    assert sent.wrong.encode() not in written
+    assert isinstance(sent.last, VerificationOutcome)
+
+
+def test_a_record_the_handler_cannot_bear_ends_its_verification(sent: World) -> None:
+    sent.apply(sent.stage.quarantine(b"v1", sent.state, sent.now_ms))
+    assert (sent.last.state, sent.last.reason, sent.last.is_final) == (State.FAILED, Reason.IN_DOUBT, True)
+    again = sent.stage.quarantine(b"v2", sent.state, sent.now_ms)
+    assert (again.state, again.emits) == ({}, [])
+
+
+def test_final_state_is_forgotten_after_its_time(sent: World) -> None:
+    sent.check(sent.code)
+    ended = sent.now_ms
+    sent.advance_to(ended + 86_400_000 - 1)
+    assert sent.state
+    sent.advance(1)
+    assert not sent.state
+
+
+def test_a_short_retention_still_counts_the_cohorts() -> None:
+    world = make_world(final_state_s=60)
+    world.decide(world.accepted())
+    world.tell()
+    world.check(world.code)
+    world.advance(700_000)
+    assert not world.state
+    assert world.counted("delivery_matured_600s_total") == 1
