@@ -1,0 +1,104 @@
+"""Where processes listen and what they tell: gateway, read model, metrics, simulator, logs, traces."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from pipeline.settings.base import CountryCode, Section
+
+
+class ApiKeySettings(Section):
+    """One key of the gateway's API."""
+
+    key_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the key, hex."""
+    key: SecretStr | None = None
+    """The key in clear, for development."""
+    tenant: str = "default"
+    """Whose verifications it starts and sees."""
+    scopes: list[Literal["start", "check", "read", "manage"]] = ["start", "check", "read"]
+    """What it may do."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> ApiKeySettings:
+        if (self.key is None) == (self.key_sha256 is None):
+            raise ValueError("give exactly one of key_sha256 and key")
+        return self
+
+
+class GatewaySettings(Section):
+    """The HTTP edge."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8080, ge=0, le=65_535)
+    """Port; 0 picks a free one."""
+    public_url: str = ""
+    """How providers reach the gateway, for their callbacks."""
+    max_body_bytes: int = Field(65_536, ge=1_024)
+    """Larger requests are refused with 413."""
+    webhook_max_age_s: int = Field(300, ge=1)
+    """Older signatures are refused."""
+    produce_timeout_s: float = Field(5.0, gt=0)
+    """How long Kafka may take before the caller is told 503."""
+    api_keys: dict[str, ApiKeySettings] = {}
+    """Keys of the API by name."""
+
+
+class ReadModelSettings(Section):
+    """The database that lists and looks up verifications; it can be rebuilt from the log."""
+
+    url: SecretStr = SecretStr("sqlite:///data/readmodel.sqlite")
+    """SQLAlchemy address, ``sqlite:///FILE`` or ``postgresql://…``; secret, as it may hold a password."""
+
+
+class MetricsSettings(Section):
+    """Where ``/metrics``, ``/healthz`` and ``/readyz`` of a stage process are served; port 0 picks a free one."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(9400, ge=0, le=65_535)
+    """Port; each process of one machine needs its own."""
+    countries: list[CountryCode] = []
+    """Countries with a label value of their own; empty means the most used ones; others are ``other``."""
+
+
+class SimulatorSettings(Section):
+    """The provider simulator."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8090, ge=0, le=65_535)
+    """Port of all providers' APIs and the inbox."""
+    smtp_port: int = Field(8025, ge=0, le=65_535)
+    """Port that takes mail."""
+    webhook_url: str = ""
+    """Gateway to which receipts are sent, such as ``http://127.0.0.1:8080/v1/webhooks``."""
+    time_factor: float = Field(1.0, gt=0, le=100_000)
+    """Divides the providers' retry schedules for receipts (60: a minute becomes a second)."""
+    keep_messages: int = Field(100_000, ge=1)
+    """Messages, verifications and codes that are remembered, the newest."""
+    keep_calls: int = Field(100_000, ge=1)
+    """Requests and deliveries that are listed, the newest."""
+    max_pending_events: int = Field(50_000, ge=1)
+    """Receipts waiting to be sent or sent again; more are dropped and counted."""
+    seed: int = 1
+    """Of generated codes and ids."""
+
+
+class LoggingSettings(Section):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important events to write."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """``auto`` is console on a terminal and JSON elsewhere."""
+
+
+class TracingSettings(Section):
+    """Trace context is always carried; exporting is an extra."""
+
+    enabled: bool = False
+    """Whether to export spans."""

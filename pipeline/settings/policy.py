@@ -1,0 +1,234 @@
+"""What verifications may do: tenants, policy, routes, sender ids, templates, prices, protections."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section
+
+Mode = Literal["off", "monitor", "enforce"]
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDERS = frozenset({"code", "brand", "minutes", "amount", "payee"})
+
+
+class TenantSettings(Section):
+    """What one tenant may do and gets by default."""
+
+    code_length: int = Field(6, ge=4, le=12)
+    """Digits of a code of ours when the request does not say."""
+    min_code_length: int = Field(6, ge=4, le=12)
+    """Shorter codes are refused, also the caller's own."""
+    max_expires_in_s: int = Field(600, ge=30, le=3_600)
+    """Limit for phone channels; e-mail may always use 3600."""
+    language: str = "en"
+    """BCP-47; used when neither request nor country says."""
+    brand: str | None = Field(None, min_length=1, max_length=32)
+    """Name shown to the person when the request has none."""
+    signature: str | None = None
+    """Approved signature for SMS to mainland China."""
+    domain: str | None = None
+    """Web origin for the autofill line of texts."""
+
+    @model_validator(mode="after")
+    def _default_length_allowed(self) -> TenantSettings:
+        if self.code_length < self.min_code_length:
+            raise ValueError("code_length must not be below min_code_length")
+        return self
+
+
+class PolicySettings(Section):
+    """Rules that hold for every verification."""
+
+    id_horizon_s: int = Field(172_800, ge=3_600)
+    """How long a verification id is remembered; must exceed the retention of the request topics."""
+    wait_s: int = Field(30, ge=5, le=900)
+    """Wait of a step that names none."""
+    no_receipt_wait_s: int = Field(90, ge=5, le=900)
+    """Wait of a step at a provider that reports no delivery."""
+    min_time_left_s: int = Field(15, ge=0, le=300)
+    """Nothing is sent with less time left than this."""
+    max_attempts_total: int = Field(6, ge=1, le=50)
+    """Attempts per verification over all steps."""
+    max_failures_per_recipient: int = Field(20, ge=1)
+    """Wrong codes per recipient within ``failures_window_s`` over all verifications."""
+    failures_window_s: int = Field(86_400, ge=60)
+    """Window of ``max_failures_per_recipient``."""
+    repeat_window_s: int = Field(600, ge=1)
+    """A repeated request for a recipient within this takes another route."""
+    allow_provider_codes: bool = True
+    """Whether a provider may make the code itself where it cannot carry ours."""
+    final_state_s: int = Field(86_400, ge=60)
+    """How long a final state stays for late receipts."""
+    automatic: list[ChannelName] = Field(["sms", "voice"], min_length=1)
+    """Channels of an automatic plan for phone numbers, in order; e-mail addresses always use email."""
+
+
+class RouteRule(Section):
+    """One rule; the first whose matches all hold decides the order of providers."""
+
+    tenant: str | None = None
+    """Only for this tenant."""
+    use_case: str | None = None
+    """Only for this use case."""
+    country: CountryCode | None = None
+    """Only for recipients of this country."""
+    prefix: str | None = Field(None, pattern=r"^\+[1-9][0-9]{0,14}$")
+    """Only for numbers that begin like this, with ``+``."""
+    channel: ChannelName | None = None
+    """Only for this channel."""
+    strategy: Literal["priority"] = "priority"
+    """How to choose between the providers: ``priority`` takes the first that can."""
+    providers: list[str] = Field(min_length=1)
+    """Names from ``[providers]``, best first."""
+
+
+class RoutesSettings(Section):
+    """``rules`` in order; providers not named by the rule that matches are not used by it."""
+
+    rules: list[RouteRule] = []
+    """Without rules, all enabled providers in the order of the file."""
+
+
+class SenderRule(Section):
+    """The sender id for a route; the first rule whose matches all hold."""
+
+    provider: str | None = None
+    """Only for this configured provider."""
+    channel: ChannelName | None = None
+    """Only for this channel."""
+    country: CountryCode | None = None
+    """Only for recipients of this country."""
+    sender: str = Field(min_length=1)
+    """Sender id, number or address shown to the person."""
+
+
+class TemplateSettings(Section):
+    """A text that a step names with ``template``."""
+
+    texts: dict[str, str] = Field(min_length=1)
+    """BCP-47 language → text; ``{code}`` one to three times; ``{brand} {minutes} {amount} {payee}`` allowed."""
+    subjects: dict[str, str] = {}
+    """BCP-47 language → subject, for e-mail."""
+
+    @field_validator("texts")
+    @classmethod
+    def _known_placeholders(cls, texts: dict[str, str]) -> dict[str, str]:
+        for language, text in texts.items():
+            names = _PLACEHOLDER.findall(text)
+            if not 1 <= names.count("code") <= 3:
+                raise ValueError(f"the text for {language!r} must hold {{code}} one to three times")
+            if unknown := sorted(set(names) - _PLACEHOLDERS):
+                raise ValueError(f"the text for {language!r} uses unknown placeholders: {', '.join(unknown)}")
+        return texts
+
+
+class PriceRule(Section):
+    """What one message costs; the first rule whose matches all hold."""
+
+    provider: str
+    """Name from ``[providers]``."""
+    channel: ChannelName | None = None
+    """Only for this channel."""
+    country: CountryCode | None = None
+    """Only for recipients of this country."""
+    price: DecimalText
+    """Decimal as text, in ``currency`` of the section."""
+
+
+class PricesSettings(Section):
+    """Prices where providers do not tell them; used to choose by cost and for budgets."""
+
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    """ISO 4217."""
+    rules: list[PriceRule] = []
+    """In order."""
+
+
+class Protection(Section):
+    """A rule against abuse; ``monitor`` only counts what ``enforce`` would refuse."""
+
+    mode: Mode = "off"
+    """``off``, ``monitor`` or ``enforce``."""
+
+
+class CountriesProtection(Protection):
+    """Countries that may be sent to."""
+
+    allow: list[CountryCode] = []
+    """All others are ``country_not_allowed``."""
+
+
+class LineTypesProtection(Protection):
+    """Kinds of number that are never sent to."""
+
+    deny: list[Literal["premium_rate", "toll_free", "shared_cost", "pager", "voicemail", "uan", "personal"]] = [
+        "premium_rate",
+        "toll_free",
+        "shared_cost",
+        "pager",
+    ]
+    """Refused as ``unsupported_line_type``."""
+
+
+class VelocityProtection(Protection):
+    """At most ``limit`` verifications per ``window_s``."""
+
+    limit: int = Field(10, ge=1)
+    """Verifications per window."""
+    window_s: int = Field(3_600, ge=1, le=604_800)
+    """Length of the sliding window."""
+
+
+class BudgetProtection(Protection):
+    """Money one tenant may spend."""
+
+    amount: DecimalText = "100"
+    """Per window, in the currency of ``[prices]``."""
+    window_s: int = Field(86_400, ge=60, le=2_678_400)
+    """Length of the window."""
+
+
+class ConversionProtection(Protection):
+    """Stops number ranges whose verifications are hardly ever completed."""
+
+    min_verifications: int = Field(30, ge=1)
+    """Fewer than this say nothing."""
+    min_share: float = Field(0.05, ge=0, le=1)
+    """Share of completed verifications below which the range is refused."""
+    window_s: int = Field(3_600, ge=60, le=604_800)
+    """Length of the window."""
+
+
+class DeniedProtection(Protection):
+    """Recipients that are never sent to."""
+
+    recipients: list[str] = []
+    """E.164 numbers with ``+`` or e-mail addresses."""
+
+
+class ProtectionsSettings(Section):
+    """Rules against abuse, each with a mode of its own and a named reason."""
+
+    countries: CountriesProtection = CountriesProtection()
+    """Allow-list of countries."""
+    line_types: LineTypesProtection = LineTypesProtection()
+    """Premium, toll-free and the like."""
+    recipient: VelocityProtection = VelocityProtection()
+    """Verifications per recipient."""
+    ip: VelocityProtection = VelocityProtection(limit=20)
+    """Verifications per ``end_user_ip``."""
+    prefix: VelocityProtection = VelocityProtection(limit=50)
+    """Verifications per number range."""
+    country: VelocityProtection = VelocityProtection(limit=1_000)
+    """Verifications per country."""
+    tenant: VelocityProtection = VelocityProtection(limit=10_000)
+    """Verifications per tenant."""
+    budget: BudgetProtection = BudgetProtection()
+    """Money per tenant."""
+    conversion: ConversionProtection = ConversionProtection()
+    """The conversion guard."""
+    denied: DeniedProtection = DeniedProtection()
+    """The deny list."""

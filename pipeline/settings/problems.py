@@ -1,0 +1,149 @@
+"""Every problem of a configuration as a line that names the path, what is wrong with the value, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.settings.providers import KINDS
+from pipeline.settings.root import Settings
+from pipeline.settings.sources import PREFIX, Source
+
+Path = tuple[str | int, ...]
+
+
+def explain(error: ValidationError, data: Mapping[str, Any], sources: list[Source]) -> list[str]:
+    """One line for each thing pydantic found."""
+    lines = []
+    for found in error.errors(include_url=False, include_context=True):
+        path = _path(found["loc"])
+        lines.append(f"{_where(path, sources)}: {_problem(found, path, data)}")
+    return list(dict.fromkeys(lines))
+
+
+def unknown_variables(sources: list[Source]) -> list[str]:
+    """Variables and secret files whose section does not exist (pydantic only sees those it can place)."""
+    lines = []
+    for source in sources:
+        for name, written in source.names.items():
+            if name.split("__")[0] not in Settings.model_fields:
+                known = [PREFIX + "__".join(str(part).upper() for part in path) for path in known_paths()]
+                hint = _nearest((PREFIX + name).upper(), known)
+                fix = f"did you mean {hint}?" if hint else f"write {PREFIX}<SECTION>__<NAME>, two underscores between"
+                lines.append(f"{written} (from {source.label}): no such setting; {fix}")
+    return lines
+
+
+def known_paths(model: type[BaseModel] = Settings) -> Iterator[Path]:
+    """The path of each setting, ``*`` standing for a name of the operator's own or a place in a list."""
+    for name, field in model.model_fields.items():
+        shown = field.alias or name
+        for inner, stars in _models(field.annotation):
+            for path in known_paths(inner):
+                yield (shown, *stars, *path)
+        if not list(_models(field.annotation)):
+            yield (shown,)
+
+
+def model_at(path: Path, data: Mapping[str, Any]) -> type[BaseModel] | None:
+    """The section that the last name of ``path`` would belong to."""
+    if path[:1] == ("providers",) and len(path) > 2:
+        section = data.get("providers", {}).get(path[1], {})
+        kind = str((section.get("kind") if isinstance(section, Mapping) else None) or path[1])
+        candidates: list[type[BaseModel]] = [KINDS[kind]] if kind in KINDS else []
+        rest = path[2:-1]
+    else:
+        candidates, rest = [Settings], path[:-1]
+    for part in rest:
+        following: list[type[BaseModel]] = []
+        for model in candidates:
+            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            if part in fields:
+                following += [inner for inner, _ in _models(fields[str(part)].annotation)]
+        candidates = following or candidates  # a name of the operator's own, or a place in a list: same section
+    return candidates[0] if candidates else None
+
+
+def is_secret(path: Path, data: Mapping[str, Any]) -> bool:
+    """Whether the value at ``path`` must not be shown; so is everything that cannot be placed."""
+    model = model_at(path, data)
+    if model is None:
+        return True
+    for part in reversed(path):
+        for name, field in model.model_fields.items():
+            if part == (field.alias or name):
+                return SecretStr in _leaves(field.annotation)
+    return True
+
+
+def _path(location: tuple[int | str, ...]) -> Path:
+    # The discriminator of the provider union stands in the location, but not in the file.
+    path = location[:2] + location[3:] if location[:1] == ("providers",) and len(location) > 2 else location
+    return tuple(part for part in path if part != "[key]")
+
+
+def _where(path: Path, sources: list[Source]) -> str:
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "settings"
+    for source in sources:
+        if source.holds(path):
+            variable = source.names.get("__".join(str(part).lower() for part in path))
+            return f"{shown} (from {variable or source.label})"
+    return shown
+
+
+def _problem(found: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if kind == "extra_forbidden":
+        model = model_at(path, data)
+        known = sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
+        hint = _nearest(str(path[-1]), known)
+        return "no such setting; " + (f"did you mean {hint}?" if hint else f"known here: {', '.join(known)}")
+    if kind == "union_tag_invalid":
+        hint = _nearest(str(context.get("tag", "")), list(KINDS))
+        fix = f"did you mean {hint}?" if hint else f"set kind to one of {', '.join(KINDS)}"
+        return f"no such kind of provider; {fix}"
+    if kind == "missing":
+        return "is missing; set it"
+    if kind == "value_error":
+        return str(context.get("error", "is invalid"))
+    if found["loc"][-1:] == ("[key]",):
+        return f"this name is not allowed; it must match {context.get('pattern', 'the pattern of names')}"
+    told = found["msg"]
+    for clumsy, clear in (("Input should be", "must be"), ("String should", "must"), ("List should", "must")):
+        told = told.replace(clumsy, clear)
+    value = found["input"]
+    if isinstance(value, int | float) and kind.startswith(("greater", "less")) and not is_secret(path, data):
+        return f"{value} is out of range; it {told}"
+    return told
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The plain types an annotation is made of."""
+    if get_origin(annotation) is None:
+        yield annotation
+    for part in get_args(annotation):
+        yield from _leaves(part)
+
+
+def _models(annotation: Any, stars: Path = ()) -> Iterator[tuple[type[BaseModel], Path]]:
+    """Sections inside an annotation, each with a ``*`` per mapping or list around it."""
+    origin = get_origin(annotation)
+    if isinstance(annotation, type) and origin is None:
+        if issubclass(annotation, BaseModel):
+            yield annotation, stars
+    elif origin is Annotated:
+        yield from _models(get_args(annotation)[0], stars)
+    elif origin in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _models(part, stars)
+    elif origin in (dict, list) and get_args(annotation):
+        yield from _models(get_args(annotation)[-1], (*stars, "*"))

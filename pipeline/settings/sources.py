@@ -1,0 +1,157 @@
+"""Where values come from: environment over secret files over the TOML file, each as one nested mapping."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipeline.errors import SettingsError
+from pipeline.settings.root import Settings
+
+PREFIX: Final = "PIPELINE_"
+CONFIG: Final = "PIPELINE_CONFIG"
+SECRETS_DIR: Final = "PIPELINE_SECRETS_DIR"
+DEFAULT_FILE: Final = Path("pipeline.toml")
+_MAX_SECRET_BYTES: Final = 65_536
+
+
+class _Fields(Settings, BaseSettings):
+    """Tells the sources which names exist; never instantiated."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+
+
+class _Variables(EnvSettingsSource):
+    """Reads given variables instead of the process's own, and takes lists as JSON or with commas."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = {name.lower(): value for name, value in variables.items()}
+        super().__init__(_Fields)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return dict(self._variables)
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if value.lstrip()[:1] in ("[", "{"):
+            try:
+                return super().decode_complex_value(field_name, field, value)
+            except ValueError:
+                # Kept as text: validation then names the exact path, and no parser's message shows the value.
+                return value
+        return [part for part in map(str.strip, re.split(r"[,\n]", value)) if part]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place that values come from."""
+
+    label: str
+    """How a person finds it: a file, or ``environment``."""
+    data: Mapping[str, Any]
+    names: Mapping[str, str]
+    """For variables and secret files: name without prefix, lower case → the name as found."""
+
+    def holds(self, path: tuple[str | int, ...]) -> bool:
+        """Whether the value at ``path`` comes from here."""
+        here: Any = self.data
+        for part in path:
+            try:
+                here = here[part]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return True
+
+
+def read(config: Path | None, environ: Mapping[str, str]) -> list[Source]:
+    """All sources, strongest first. Raises SettingsError when a file that was named cannot be read."""
+    variables = {name: value for name, value in environ.items() if _is_ours(name)}
+    sources = [_from_variables("environment", variables)]
+    if directory := environ.get(SECRETS_DIR):
+        sources.append(_from_variables(f"secret files in {directory}", _secret_files(Path(directory))))
+    if path := _config_file(config, environ):
+        sources.append(Source(str(path), _toml(path), {}))
+    return sources
+
+
+def merge(sources: list[Source]) -> dict[str, Any]:
+    """One mapping of them all; lists are replaced, sections merged."""
+    merged: dict[str, Any] = {}
+    for source in reversed(sources):
+        merged = _over(merged, source.data)
+    return merged
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _is_ours(name: str) -> bool:
+    upper = name.upper()
+    if not upper.startswith(PREFIX) or upper in (CONFIG, SECRETS_DIR):
+        return False
+    # Kubernetes gives every pod the addresses of services in its namespace; for services named pipeline-… they look
+    # like ours (PIPELINE_GATEWAY_PORT_8080_TCP_ADDR), but never hold the double underscore of a section.
+    return "__" in upper or not ("_SERVICE_" in upper or upper.endswith("_PORT") or "_PORT_" in upper)
+
+
+def _from_variables(label: str, variables: Mapping[str, str]) -> Source:
+    names = {name.lower().removeprefix(PREFIX.lower()): name for name in variables}
+    return Source(label, _Variables(variables)(), names)
+
+
+def _secret_files(directory: Path) -> dict[str, str]:
+    if not directory.is_dir():
+        raise SettingsError(f"{SECRETS_DIR}: {directory} is no directory; create it or unset the variable")
+    found: dict[str, str] = {}
+    for path in sorted(directory.iterdir()):
+        # A Kubernetes volume holds `..data` and dated folders beside the links to the files themselves.
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        name = path.name if path.name.upper().startswith(PREFIX) else PREFIX + path.name
+        try:
+            if path.stat().st_size > _MAX_SECRET_BYTES:
+                raise SettingsError(f"secret file {path} is larger than {_MAX_SECRET_BYTES} bytes; it holds one value")
+            found[name] = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"secret file {path} cannot be read: {_why(error)}; mend or remove it") from None
+    return found
+
+
+def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if config is not None:
+        return config
+    if named := environ.get(CONFIG):
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsError(f"settings file {path} does not exist; name another with --config or {CONFIG}")
+    try:
+        return TomlConfigSettingsSource(_Fields, toml_file=path)()
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is no TOML: {error.args[0]}"
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read: {_why(error)}; mend it or its permissions"
+    # Raised outside of the except block: the parser's error holds the whole file and would travel along as context.
+    raise SettingsError(f"settings file {path} {problem}")
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """What went wrong, without the bytes that a decoding error would show."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    return os.strerror(error.errno) if error.errno else type(error).__name__

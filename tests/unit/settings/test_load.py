@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import SettingsError, UsageError
+from pipeline.settings import (
+    NeutrinoSettings,
+    ProviderSettings,
+    Settings,
+    YCloudSettings,
+    instance_ordinal,
+    load,
+    masked,
+)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def toml(text: str, name: str = "settings.toml") -> Path:
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path.absolute()
+
+
+def refusal(text: str = "", **environ: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(toml(text), environ=environ)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None, "pydantic's own error would carry the input along"
+    return str(refused.value)
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    assert load(environ={}) == Settings()
+
+
+def test_environment_wins_over_secret_files_and_those_over_the_file(tmp_path: Path) -> None:
+    path = toml('[kafka]\nclient_id = "file"\nsasl_username = "file"\nsasl_password = "file"\n')
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "KAFKA__SASL_USERNAME").write_text("secret\n")
+    (secrets / "pipeline_kafka__sasl_password").write_text("secret\n")
+    environ = {"PIPELINE_SECRETS_DIR": str(secrets), "PIPELINE_KAFKA__SASL_PASSWORD": "environment"}
+    kafka = load(path, environ=environ).kafka
+    assert (kafka.client_id, kafka.sasl_username) == ("file", "secret")
+    assert kafka.sasl_password.get_secret_value() == "environment"
+
+
+def test_the_file_is_the_one_named_else_the_variable_s_else_pipeline_toml() -> None:
+    toml('[kafka]\nclient_id = "default"', "pipeline.toml")
+    other = toml('[kafka]\nclient_id = "variable"', "other.toml")
+    named = toml('[kafka]\nclient_id = "named"', "named.toml")
+    assert load(environ={}).kafka.client_id == "default"
+    assert load(environ={"PIPELINE_CONFIG": str(other)}).kafka.client_id == "variable"
+    assert load(named, environ={"PIPELINE_CONFIG": str(other)}).kafka.client_id == "named"
+
+
+def test_the_process_s_own_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_KAFKA__TOPIC_PREFIX", "blue.")
+    assert load().kafka.topic_prefix == "blue."
+
+
+def test_variables_reach_nested_sections_lists_and_the_instance() -> None:
+    settings = load(
+        environ={
+            "PIPELINE_PROVIDERS__YCLOUD__API_KEY": "k",
+            "PIPELINE_PROVIDERS__YCLOUD__ENABLED": "true",
+            "PIPELINE_PROVIDERS__YCLOUD__CHANNELS": "sms, voice",
+            "PIPELINE_POLICY__AUTOMATIC": '["voice"]',
+            "PIPELINE_ROUTES__RULES": '[{"country": "DE", "providers": ["ycloud"]}]',
+            "PIPELINE_INSTANCE": "3",
+        }
+    )
+    ycloud = settings.providers["ycloud"]
+    assert isinstance(ycloud, YCloudSettings)
+    assert ycloud.api_key.get_secret_value() == "k"
+    assert ycloud.channels == ["sms", "voice"]
+    assert settings.policy.automatic == ["voice"]
+    assert settings.routes.rules[0].country == "DE"
+    assert settings.instance == 3
+
+
+@pytest.mark.parametrize("written", ["one,two", "one\ntwo\n", '["one", "two"]'])
+def test_webhook_secrets_may_be_several_while_they_are_rotated(written: str) -> None:
+    settings = load(environ={"PIPELINE_PROVIDERS__YCLOUD__WEBHOOK_SECRET": written})
+    ycloud = settings.providers["ycloud"]
+    assert isinstance(ycloud, YCloudSettings)
+    assert [secret.get_secret_value() for secret in ycloud.webhook_secret] == ["one", "two"]
+
+
+def test_a_webhook_secret_of_digits_stays_text() -> None:
+    settings = load(environ={"PIPELINE_PROVIDERS__YCLOUD__WEBHOOK_SECRET": "0123"})
+    ycloud = settings.providers["ycloud"]
+    assert isinstance(ycloud, YCloudSettings)
+    assert [secret.get_secret_value() for secret in ycloud.webhook_secret] == ["0123"]
+
+
+def test_one_kind_can_be_configured_twice() -> None:
+    path = toml('[providers.neutrino]\nuser_id = "a"\n[providers.second]\nkind = "neutrino"\nuser_id = "b"\n')
+    providers = load(path, environ={}).providers
+    assert all(isinstance(provider, NeutrinoSettings) for provider in providers.values())
+    assert list(providers) == ["neutrino", "second"]
+
+
+def test_common_fields_alone_become_the_kind_s_own_settings() -> None:
+    settings = Settings(providers={"ycloud": ProviderSettings(enabled=True, rate_per_s=3)})
+    assert isinstance(settings.providers["ycloud"], YCloudSettings)
+    assert settings.providers["ycloud"].rate_per_s == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("[kafka]\nbootstrap_server = 'x'", "bootstrap_servers"),
+        ("[kafca]\nclient_id = 'x'", "kafka"),
+        ("[providers.ycloud]\napi_keyy = 'x'", "api_key"),
+        ("[providers.other]\nkind = 'neutrino'\nuserid = 'x'", "user_id"),
+        ("[providers.other]\nkind = 'yclod'", "ycloud"),
+        ("[providers.bird.channels]\nsmss = 'x'", "sms"),
+        ("[providers.thundersms.channels.voice]\nflowid = 'x'", "flow_id"),
+        ("[gateway.api_keys.dev]\nkey_sha = 'x'", "key_sha256"),
+        ("[[routes.rules]]\nprovider = ['x']", "providers"),
+        ("[protections.recipient]\nlimits = 3", "limit"),
+        ("[templates.welcome]\ntext = 'x'", "texts"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(written: str, meant: str) -> None:
+    assert meant in refusal(written)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("PIPELINE_KAFKA_CLIENT_ID", "PIPELINE_KAFKA__CLIENT_ID"),
+        ("PIPELINE_KAFKA__CLIENTID", "client_id"),
+        ("PIPELINE_GATEWAI__PORT", "PIPELINE_GATEWAY__PORT"),
+        ("PIPELINE_PROVIDERS__YCLOUD__APIKEY", "api_key"),
+    ],
+)
+def test_a_mistyped_variable_is_refused_with_the_nearest_known_one(variable: str, meant: str) -> None:
+    message = refusal("", **{variable: "hunter2"})
+    assert variable in message
+    assert meant in message
+    assert "hunter2" not in message
+
+
+def test_an_unknown_secret_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "providers__ycloud__apikey").write_text("hunter2")
+    message = refusal("", PIPELINE_SECRETS_DIR=str(tmp_path))
+    assert "api_key" in message
+    assert "hunter2" not in message
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_no_settings() -> None:
+    environ = {
+        "PIPELINE_GATEWAY_SERVICE_HOST": "10.0.0.1",
+        "PIPELINE_GATEWAY_SERVICE_PORT_HTTP": "80",
+        "PIPELINE_GATEWAY_PORT": "tcp://10.0.0.1:80",
+        "PIPELINE_GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert load(environ=environ) == Settings()
+
+
+def test_every_problem_is_told_at_once_with_path_place_and_fix() -> None:
+    message = refusal(
+        "[gateway]\nport = 70000\n[kafka]\ncompression = 'zip'\n[[routes.rules]]\ncountry = 'Germany'\n",
+        PIPELINE_METRICS__PORT="many",
+    )
+    assert message.startswith("5 problems in the settings:")
+    assert "gateway.port (from " in message
+    assert "70000 is out of range; it must be less than or equal to 65535" in message
+    assert "kafka.compression" in message
+    assert "'none', 'lz4', 'zstd' or 'snappy'" in message
+    assert "routes.rules[0].country" in message
+    assert "routes.rules[0].providers: is missing" in message
+    assert "metrics.port (from PIPELINE_METRICS__PORT)" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[kafka]\nsasl_password = ['hunter2']",
+        "[kafka]\nport = 'hunter2'",
+        "kafka = 'hunter2'",
+        "[providers]\nycloud = 'hunter2'",
+        "[providers.ycloud]\napi_key = {value = 'hunter2'}",
+        "[providers.ycloud]\napi_keyy = 'hunter2'",
+        "[providers.ycloud]\nwebhook_secret = ['ok', ['hunter2']]",
+        "[gateway]\nport = 'hunter2'",
+        "[gateway.api_keys.dev]\nkey = 'hunter2'\nkey_sha256 = 'hunter2'",
+        "[gateway.api_keys.dev]\nkey_sha256 = 'hunter2'",
+        "[logging]\nlevel = 'hunter2'",
+        "[readmodel]\nurl = ['postgresql://u:hunter2@h/db']",
+        "[registry]\nurl = 'http://me:hunter2@registry'",
+        "[kafka]\nsasl_password = 'hunter2",
+        "[kafka]\nsasl_password = hunter2",
+        "[kafka]\nsecurity_protocol = 'SASL_SSL'\nsasl_password = 'hunter2'",
+    ],
+)
+def test_no_problem_shows_a_value_that_could_be_a_secret(text: str) -> None:
+    assert "hunter2" not in refusal(text)
+
+
+def test_a_number_in_a_secret_s_place_is_not_shown() -> None:
+    assert "8675309" not in refusal("[providers.ycloud]\napi_key = 8675309")
+
+
+def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to_set() -> None:
+    message = refusal("[providers.ycloud]\nenabled = true\n[providers.neutrino]\nenabled = true\napi_key = 'x'")
+    assert "PIPELINE_PROVIDERS__YCLOUD__API_KEY" in message
+    assert "providers.neutrino.user_id" in message
+    assert "providers.neutrino.api_key" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[[routes.rules]]\nproviders = ['nobody']", "routes.rules[0].providers"),
+        ("[[senders]]\nprovider = 'nobody'\nsender = 'x'", "senders[0].provider"),
+        ("[[prices.rules]]\nprovider = 'nobody'\nprice = '1'", "prices.rules[0].provider"),
+        ("[gateway.api_keys.a]\nkey = 'x'\ntenant = 'nobody'", "gateway.api_keys.a.tenant"),
+        ("[kafka]\nsecurity_protocol = 'SASL_SSL'", "kafka.sasl_username"),
+        ("[kafka]\nssl_certfile = 'x'", "kafka.ssl_keyfile"),
+        (
+            "[kafka]\nsession_timeout_ms = 6000\n[runtime]\ntransaction_timeout_ms = 6000",
+            "runtime.transaction_timeout_ms",
+        ),
+        ("[runtime]\nqueue_low = 10\nqueue_high = 10", "queue_low must be below queue_high"),
+        ("[tenants.a]\ncode_length = 4", "code_length must not be below min_code_length"),
+        ("[templates.a]\ntexts = {en = 'hello'}", "{code} one to three times"),
+        ("[templates.a]\ntexts = {en = '{code} {surname}'}", "surname"),
+        ("[gateway.api_keys.a]\ntenant = 'default'", "exactly one of key_sha256 and key"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(text: str, named: str) -> None:
+    assert named in refusal(text)
+
+
+@pytest.mark.parametrize("mode", ["monitor", "enforce"])
+def test_a_protection_that_would_do_nothing_cannot_be_switched_on(mode: str) -> None:
+    assert "protections.recipient.mode" in refusal(f"[protections.recipient]\nmode = '{mode}'")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "told"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.write_text("[kafka\n"), "is no TOML"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "no UTF-8"),
+        (lambda path: path.mkdir(), "does not exist"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, prepare: object, told: str) -> None:
+    path = tmp_path / "broken.toml"
+    prepare(path)  # type: ignore[operator]
+    with pytest.raises(SettingsError, match=told) as refused:
+        load(path, environ={})
+    assert str(path) in str(refused.value)
+
+
+def test_a_secrets_directory_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="PIPELINE_SECRETS_DIR"):
+        load(environ={"PIPELINE_SECRETS_DIR": str(tmp_path / "missing")})
+
+
+def test_a_kubernetes_secret_volume_is_read_through_its_links(tmp_path: Path) -> None:
+    dated = tmp_path / "..2024"
+    dated.mkdir()
+    (dated / "PROVIDERS__NEUTRINO__API_KEY").write_text("k\n")
+    (tmp_path / "..data").symlink_to(dated)
+    (tmp_path / "PROVIDERS__NEUTRINO__API_KEY").symlink_to("..data/PROVIDERS__NEUTRINO__API_KEY")
+    neutrino = load(environ={"PIPELINE_SECRETS_DIR": str(tmp_path)}).providers["neutrino"]
+    assert isinstance(neutrino, NeutrinoSettings)
+    assert neutrino.api_key.get_secret_value() == "k"
+
+
+def test_masked_settings_show_every_value_but_no_secret() -> None:
+    settings = load(
+        environ={
+            "PIPELINE_PROVIDERS__YCLOUD__API_KEY": "hunter2",
+            "PIPELINE_PROVIDERS__YCLOUD__WEBHOOK_SECRET": "hunter2",
+            "PIPELINE_KAFKA__SASL_PASSWORD": "hunter2",
+            "PIPELINE_GATEWAY__API_KEYS__DEV__KEY": "hunter2",
+            "PIPELINE_READMODEL__URL": "postgresql://me:hunter2@db/x",
+            "PIPELINE_PROTECTIONS__DENIED__RECIPIENTS": "+4915112345678",
+            "PIPELINE_GATEWAY__PORT": "9000",
+        }
+    )
+    shown = masked(settings)
+    text = json.dumps(shown)
+    assert "hunter2" not in text
+    assert "hunter2" not in repr(settings)
+    assert "+4915112345678" not in text
+    assert shown["gateway"]["port"] == 9000
+    assert shown["readmodel"]["url"] == "postgresql://********@db/x"
+    assert shown["providers"]["ycloud"]["webhook_secret"] == ["********"]
+    assert shown["providers"]["ycloud"]["api_key"] == "********"
+    assert shown["kafka"]["ssl_cafile"] is None
+    assert set(shown) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("instance", "hostname", "ordinal"),
+    [
+        (None, "router-7", 7),
+        (None, "router", 0),
+        (4, "router-7", 4),
+        (None, "node12", 12),
+        (None, "3", 3),
+        (None, "", 0),
+    ],
+)
+def test_the_ordinal_is_the_one_set_else_the_host_name_s_number(
+    instance: int | None, hostname: str, ordinal: int
+) -> None:
+    assert instance_ordinal(Settings(instance=instance), hostname) == ordinal
