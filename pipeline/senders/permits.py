@@ -49,7 +49,7 @@ class Permits:
         self._now_s = monotonic_s
         self._later = later
         self._wakes: dict[int, Callable[[], None]] = {}
-        self._tokens = 1.0
+        self._tokens = math.inf  # full, whatever the share will be
         self._refilled_s = monotonic_s()
         self._paused_until_s = 0.0
         self._leases: OrderedDict[object, tuple[float, int, Lane]] = OrderedDict()
@@ -75,8 +75,8 @@ class Permits:
 
         What an earlier task of the partition left unused goes back.
         """
-        self._refill()
         self._wakes[partition] = wake
+        self._refill()
         self._return_unused(partition)
         self._offer()
 
