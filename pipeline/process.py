@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -31,6 +31,7 @@ from pipeline.topics import SCHEMAS
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 LOOP_LOOK_S = 0.25
 """How often the event loop's lag is measured."""
 
@@ -61,6 +62,22 @@ class Service(Protocol):
 
     def missing(self) -> list[str]:
         """What is still needed before it is ready."""
+
+
+@asynccontextmanager
+async def connected(settings: Settings, *, client_id: str) -> AsyncIterator[tuple[KafkaLog, Codec]]:
+    """Only the log and the schemas: what a client needs. Raises LogUnavailable, Misconfigured (no topics)."""
+    kafka = KafkaLog(settings.kafka, client_id=client_id)
+    await kafka.start()
+    store = SchemaStore.from_settings(settings.records)
+    schemas = GlobalTable(log=kafka, topic=SCHEMAS, apply=store.apply)
+    try:
+        await schemas.caught_up()
+        await publish_schemas(kafka, store)
+        yield kafka, Codec(store)
+    finally:
+        await schemas.stop()
+        await kafka.stop()
 
 
 @asynccontextmanager
@@ -162,8 +179,18 @@ class Process:
                 ready = None
 
 
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on uvloop where there is one; it halves the cost of a record."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]):  # type: ignore[no-untyped-def]
+def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT begin a clean end while the block runs."""
     wanted = (signal.SIGTERM, signal.SIGINT)
     for number in wanted:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pipeline.errors import SettingsError
+from pipeline.gateway.service import GatewayService
 from pipeline.process import Parts, Service
 from pipeline.router.stage import RouterStage
 from pipeline.runtime.api import Input, Stage
@@ -71,10 +72,13 @@ def sender(parts: Parts, name: str) -> StageRunner[Any]:
     return _runner(parts, f"sender.{name}", SENDER_INPUTS, attempts(name), make)
 
 
+def gateway(parts: Parts) -> GatewayService:
+    """The HTTP edge."""
+    return GatewayService(parts)
+
+
 def everything(parts: Parts) -> list[Service]:
     """All stages and the gateway, for small installations and the demo."""
-    from pipeline.gateway.service import gateway
-
     return [
         router(parts),
         tracker(parts),

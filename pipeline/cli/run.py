@@ -1,0 +1,102 @@
+"""``pipeline run``: one stage, the gateway, or all of them in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.context import settings
+
+if TYPE_CHECKING:
+    from pipeline.process import Parts, Service
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+Instance = Annotated[
+    int | None,
+    typer.Option(
+        "--instance",
+        min=0,
+        help="Ordinal of this process within its stage; else PIPELINE_INSTANCE, else the number at the end of the "
+        "host name. Two processes of a stage must not share one.",
+    ),
+]
+
+
+@app.command()
+def router(ctx: typer.Context, instance: Instance = None) -> None:
+    """Pick channel and provider for each request.
+
+    Example: `pipeline run router --instance 0`
+    """
+    from pipeline import services
+
+    _run(ctx, "router", instance, lambda parts: [services.router(parts)])
+
+
+@app.command()
+def tracker(ctx: typer.Context, instance: Instance = None) -> None:
+    """Join results, receipts and checks into outcomes.
+
+    Example: `pipeline run tracker --instance 0`
+    """
+    from pipeline import services
+
+    _run(ctx, "tracker", instance, lambda parts: [services.tracker(parts)])
+
+
+@app.command()
+def sender(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Option("--provider", help="Name of the provider in the settings.")],
+    instance: Instance = None,
+) -> None:
+    """Call one provider.
+
+    Example: `pipeline run sender --provider ycloud --instance 0`
+    """
+    from pipeline import services
+
+    _run(ctx, f"sender.{provider}", instance, lambda parts: [services.sender(parts, provider)])
+
+
+@app.command()
+def gateway(ctx: typer.Context, instance: Instance = None) -> None:
+    """Take the providers' webhooks.
+
+    Example: `pipeline run gateway`
+    """
+    from pipeline import services
+
+    _run(ctx, "gateway", instance, lambda parts: [services.gateway(parts)])
+
+
+@app.command(name="all")
+def everything(ctx: typer.Context, instance: Instance = None) -> None:
+    """Run every stage and the gateway in one process, for small installations.
+
+    Example: `pipeline run all`
+    """
+    from pipeline import services
+
+    _run(ctx, "all", instance, services.everything)
+
+
+def _run(
+    ctx: typer.Context, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]
+) -> None:
+    from pipeline.logs import configure
+    from pipeline.process import Process, opened, run_loop
+
+    loaded = settings(ctx)
+    configure(loaded.logging)
+
+    async def work() -> None:
+        async with opened(loaded, client_id=name, instance=instance) as parts:
+            await Process(parts, make(parts)).run()
+
+    run_loop(work())
+
+

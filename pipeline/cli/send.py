@@ -1,0 +1,217 @@
+"""``pipeline send``, ``check``, ``show`` and ``watch``: what any service does, from a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.context import settings
+from pipeline.errors import PipelineError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.client import VerificationClient
+    from pipeline.records.codec import Codec
+    from pipeline.records.public import VerificationOutcome
+    from pipeline.runtime.kafka import KafkaLog
+    from pipeline.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")]
+
+
+def send(
+    ctx: typer.Context,
+    recipient: Annotated[str, typer.Argument(help="Phone number as typed, or e-mail address.")],
+    channel: Annotated[
+        list[str] | None, typer.Option("--channel", help="A step with this channel; repeat for more; else automatic.")
+    ] = None,
+    country: Annotated[str | None, typer.Option(help="Read the number as national of this country (ISO-2).")] = None,
+    code: Annotated[str | None, typer.Option(help="Your own code, 4-12 letters or digits.")] = None,
+    language: Annotated[str | None, typer.Option(help="BCP-47, such as de or pt-BR.")] = None,
+    tenant: Annotated[str, typer.Option(help="Tenant.")] = "default",
+    verification_id: Annotated[str | None, typer.Option("--id", help="Verification id; else a new UUID.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until a provider took it or it ended.")] = False,
+    timeout: Timeout = 30.0,
+    json: Json = False,
+) -> None:
+    """Ask for one verification; prints its id, with --wait also its outcome.
+
+    Example: `pipeline send +4915112345678 --channel sms --wait`
+    """
+    from pipeline.process import run_loop
+    from pipeline.records.public import Step, VerificationRequest
+    from pipeline.records.types import Channel, VerificationState
+
+    known = [each.value for each in Channel if each is not Channel.UNKNOWN]
+    for name in channel or ():
+        if name not in known:
+            raise UsageError(f"--channel: there is no channel {name!r}; use one of {', '.join(known)}")
+    request = VerificationRequest(
+        verification_id=verification_id or str(uuid.uuid4()),
+        tenant=tenant,
+        recipient=recipient,
+        country=country,
+        steps=[Step(channel=Channel(name)) for name in channel or ()],
+        code=code,
+        language=language,
+    )
+
+    async def work() -> None:
+        async with _client(settings(ctx)) as client:
+            await client.start(request)
+            if not wait:
+                typer.echo(request.verification_id)
+                return
+            outcome = await client.wait(
+                request.verification_id,
+                lambda seen: seen.is_final or seen.state is not VerificationState.PENDING,
+                timeout_s=timeout,
+            )
+            _print_outcome(outcome, json)
+            if outcome.state in (VerificationState.REJECTED, VerificationState.BLOCKED, VerificationState.FAILED):
+                raise typer.Exit(1)
+
+    run_loop(work())
+
+
+def check(
+    ctx: typer.Context,
+    verification_id: Annotated[str, typer.Argument(help="Verification id.")],
+    code: Annotated[str, typer.Argument(help="The code as typed.")],
+    check_id: Annotated[str | None, typer.Option("--check-id", help="The same id gets the same reply.")] = None,
+    timeout: Timeout = 5.0,
+    json: Json = False,
+) -> None:
+    """Check a code; exit code 0 when it is right, 1 when not.
+
+    Example: `pipeline check 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11 493817`
+    """
+    from pipeline.cli.output import print_json, print_table
+    from pipeline.process import run_loop
+
+    async def work() -> bool:
+        async with _client(settings(ctx)) as client:
+            reply = await client.check(verification_id, code, check_id=check_id, timeout_s=timeout)
+        if json:
+            print_json(plain(reply))
+        else:
+            row = [reply.verification_id, "yes" if reply.ok else "no", reply.reason, str(reply.checks_left), reply.state]
+            print_table(["verification", "valid", "reason", "checks left", "state"], [row])
+        return reply.ok
+
+    if not run_loop(work()):
+        raise typer.Exit(1)
+
+
+def show(
+    ctx: typer.Context,
+    verification_id: Annotated[str, typer.Argument(help="Verification id.")],
+    json: Json = False,
+) -> None:
+    """Show every outcome record of one verification, as long as the topic keeps them.
+
+    Example: `pipeline show 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11`
+    """
+    from pipeline.process import run_loop
+
+    async def work() -> list[VerificationOutcome]:
+        async with _connected(settings(ctx)) as (log, codec):
+            return await history(log, codec, verification_id)
+
+    outcomes = run_loop(work())
+    if not outcomes:
+        raise PipelineError(f"no outcome of {verification_id} is kept; is the id right, and has the router run?")
+    for outcome in outcomes:
+        _print_outcome(outcome, json)
+
+
+def watch(
+    ctx: typer.Context,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first record kept.")] = False,
+    final: Annotated[bool, typer.Option("--final", help="Only final outcomes.")] = False,
+    json: Json = False,
+) -> None:
+    """Follow outcomes as they are written, until Ctrl-C.
+
+    Example: `pipeline watch --final`
+    """
+    from pipeline.client import follow
+    from pipeline.process import run_loop
+    from pipeline.records.public import VerificationOutcome
+    from pipeline.topics import OUTCOMES
+
+    async def work() -> None:
+        async with _connected(settings(ctx)) as (log, codec):
+            async for outcome in follow(log, codec, OUTCOMES, VerificationOutcome, from_start=from_start):
+                if outcome.is_final or not final:
+                    _print_outcome(outcome, json)
+
+    with contextlib.suppress(asyncio.CancelledError):
+        run_loop(work())
+
+
+async def history(log: KafkaLog, codec: Codec, verification_id: str) -> list[VerificationOutcome]:
+    """Every kept outcome of one verification, oldest first: one partition is read."""
+    from pipeline.records.public import VerificationOutcome
+    from pipeline.runtime.log import TopicPartition, scan
+    from pipeline.runtime.partition import partition_for
+    from pipeline.topics import OUTCOMES
+
+    key = verification_id.encode()
+    where = TopicPartition(OUTCOMES, partition_for(key, await log.partitions(OUTCOMES)))
+    return [
+        codec.decode(VerificationOutcome, record.value, public=True)
+        async for records in scan(log, await log.start_offsets([where]))
+        for record in records
+        if record.key == key
+    ]
+
+
+@asynccontextmanager
+async def _connected(loaded: Settings) -> AsyncIterator[tuple[KafkaLog, Codec]]:
+    from pipeline.logs import configure
+    from pipeline.process import connected
+
+    configure(loaded.logging.model_copy(update={"level": "error"}))
+    async with connected(loaded, client_id="cli") as (log, codec):
+        yield log, codec
+
+
+@asynccontextmanager
+async def _client(loaded: Settings) -> AsyncIterator[VerificationClient]:
+    from pipeline.client import VerificationClient
+
+    async with _connected(loaded) as (log, codec), VerificationClient(log=log, codec=codec) as client:
+        yield client
+
+
+def plain(record: object) -> object:
+    """A record as JSON-able values."""
+    import msgspec
+
+    return msgspec.to_builtins(record)
+
+
+def _print_outcome(outcome: VerificationOutcome, json: bool) -> None:
+    from pipeline.cli.output import print_json
+
+    if json:
+        print_json(plain(outcome))
+        return
+    parts = [
+        f"{outcome.verification_id}",
+        f"v{outcome.version}",
+        f"{outcome.state:<9}",
+        outcome.recipient_masked,
+        outcome.channel or "-",
+        outcome.provider or "-",
+        outcome.reason or "",
+        outcome.detail or "",
+    ]
+    typer.echo("  ".join(parts).rstrip())
