@@ -43,10 +43,10 @@ def known_paths(model: type[BaseModel] = Settings) -> Iterator[Path]:
     """The path of each setting, ``*`` standing for a name of the operator's own or a place in a list."""
     for name, field in model.model_fields.items():
         shown = field.alias or name
-        for inner, stars in _models(field.annotation):
+        for inner, stars in sections_in(field.annotation):
             for path in known_paths(inner):
                 yield (shown, *stars, *path)
-        if not list(_models(field.annotation)):
+        if not list(sections_in(field.annotation)):
             yield (shown,)
 
 
@@ -64,7 +64,7 @@ def model_at(path: Path, data: Mapping[str, Any]) -> type[BaseModel] | None:
         for model in candidates:
             fields = {field.alias or name: field for name, field in model.model_fields.items()}
             if part in fields:
-                following += [inner for inner, _ in _models(fields[str(part)].annotation)]
+                following += [inner for inner, _ in sections_in(fields[str(part)].annotation)]
         candidates = following or candidates  # a name of the operator's own, or a place in a list: same section
     return candidates[0] if candidates else None
 
@@ -134,16 +134,16 @@ def _leaves(annotation: Any) -> Iterator[Any]:
         yield from _leaves(part)
 
 
-def _models(annotation: Any, stars: Path = ()) -> Iterator[tuple[type[BaseModel], Path]]:
+def sections_in(annotation: Any, stars: Path = ()) -> Iterator[tuple[type[BaseModel], Path]]:
     """Sections inside an annotation, each with a ``*`` per mapping or list around it."""
     origin = get_origin(annotation)
     if isinstance(annotation, type) and origin is None:
         if issubclass(annotation, BaseModel):
             yield annotation, stars
     elif origin is Annotated:
-        yield from _models(get_args(annotation)[0], stars)
+        yield from sections_in(get_args(annotation)[0], stars)
     elif origin in (Union, types.UnionType):
         for part in get_args(annotation):
-            yield from _models(part, stars)
+            yield from sections_in(part, stars)
     elif origin in (dict, list) and get_args(annotation):
-        yield from _models(get_args(annotation)[-1], (*stars, "*"))
+        yield from sections_in(get_args(annotation)[-1], (*stars, "*"))
