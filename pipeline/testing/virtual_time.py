@@ -8,9 +8,11 @@ served). No thread and no real socket belongs in it.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
 Ts = TypeVarTuple("Ts")
@@ -21,12 +23,17 @@ class Deadlock(RuntimeError):
     """Every task waits for something that no task and no timer will ever do."""
 
 
+_TICKS_PER_S = 1_000_000
+# Half a tick separates "due now" from "due at the next tick" in spite of float errors, for some thirty years.
+_HALF_TICK_S = 0.5 / _TICKS_PER_S
+
+
 class _JumpingSelector(selectors.SelectSelector):
     """Where a loop would sleep in the kernel, this one moves the hands of its clock."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_s = 0.0
+        self.ticks = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         # Signals and call_soon_threadsafe arrive through the loop's own socket pair, so the real one is still polled.
@@ -35,23 +42,35 @@ class _JumpingSelector(selectors.SelectSelector):
             return events
         if timeout is None:
             raise Deadlock("nothing is scheduled: every task waits for something that nobody will do")
-        self.now_s += max(timeout, 0.0)
+        self.ticks += max(1, round(timeout * _TICKS_PER_S))
         return []
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """``time()`` starts at 0 and counts simulated seconds."""
+    """``time()`` starts at 0 and counts simulated seconds, in whole microseconds.
+
+    Whole ones, because time does not creep on by itself here: a timer that fired a rounding error early would leave
+    its waiter a rest of 1e-16 s to wait, for ever.
+    """
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        # now + (when - now) may miss `when` by a rounding error that grows with now; what is due within this much
-        # runs at once. asyncio uses the same attribute for the same purpose.
-        self._clock_resolution = 1e-6
+        # What asyncio calls the resolution is how much before its time a callback may run.
+        self._clock_resolution = _HALF_TICK_S
 
     def time(self) -> float:
         """Simulated seconds since the loop was made."""
-        return self._jumping.now_s
+        return self._jumping.ticks / _TICKS_PER_S
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run at the first whole microsecond not before ``when``, and not now unless ``when`` is past."""
+        if when > self.time():
+            ticks = max(math.ceil(when * _TICKS_PER_S - 1e-3), self._jumping.ticks + 1)
+            when = ticks / _TICKS_PER_S
+        return super().call_at(when, callback, *args, context=context)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Refused: a thread takes real time, of which this loop has none."""

@@ -76,6 +76,21 @@ def test_callbacks_run_in_order_of_time_and_in_the_same_order_each_run() -> None
     assert virtual_time.run(order()) == first
 
 
+@pytest.mark.parametrize("start_s", [0.0, 0.1, 86_400 * 365.25 + 0.3])
+def test_waiting_for_what_is_left_ends_however_little_is_left(start_s: float) -> None:
+    async def wait() -> int:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(start_s)
+        turns = 0
+        deadline_s = loop.time() + 1 / 3
+        while (left_s := deadline_s - loop.time()) > 0:
+            await asyncio.sleep(left_s / 2)
+            turns += 1
+        return turns
+
+    assert virtual_time.run(wait()) < 40
+
+
 def test_a_timeout_ends_a_wait_that_nobody_would_end() -> None:
     async def wait() -> float:
         with pytest.raises(TimeoutError):
