@@ -18,6 +18,7 @@ from pipeline.records.internal import (
     SendCommand,
     SendResult,
 )
+from pipeline.records.journal import JournalEntry
 from pipeline.records.public import (
     CodeCheck,
     Command,
@@ -52,7 +53,7 @@ INTERNAL: Final[tuple[type[AvroRecord], ...]] = (
 )
 """Between our own stages."""
 
-STATE: Final[tuple[type[AvroRecord], ...]] = ()
+STATE: Final[tuple[type[AvroRecord], ...]] = (JournalEntry,)
 """Entries of the stages' changelogs."""
 
 RECORDS: Final[tuple[type[AvroRecord], ...]] = PUBLIC + INTERNAL + STATE

@@ -5,37 +5,26 @@ Imports no HTTP client: the router asks here what its providers can do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final, Protocol
-
-from pydantic import BaseModel, SecretStr, ValidationError
+from typing import Final
 
 from pipeline.errors import SettingsError
-from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
 from pipeline.records.types import Channel
 from pipeline.senders.provider import Provider
 from pipeline.senders.providers import neutrino, ycloud
-from pipeline.settings import ProviderSettings, Settings
-
-
-class ProviderClass(Protocol):
-    """How a configured account becomes a provider."""
-
-    @property
-    def account_type(self) -> type[BaseModel]:
-        """What ``[providers.<name>]`` must hold beside the common settings."""
-
-    def __call__(self, *, instance: str, account: Any, base_url: str, capabilities: ProviderCapabilities) -> Provider:
-        """One account."""
+from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YCloudSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of provider: its class, what it can do, and the pace that is assumed safe for it."""
 
-    make: ProviderClass
+    settings: type[ProviderSettings]
+    make: Callable[..., Provider]
+    """``make(instance=, settings=, capabilities=)`` with settings of the type above."""
     capabilities: ProviderCapabilities
     max_concurrency: int
     rate_per_s: float
@@ -44,12 +33,14 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "ycloud": Kind(
+            settings=YCloudSettings,
             make=ycloud.YCloud,
             capabilities=ycloud.CAPABILITIES,
             max_concurrency=ycloud.MAX_CONCURRENCY,
             rate_per_s=ycloud.RATE_PER_S,
         ),
         "neutrino": Kind(
+            settings=NeutrinoSettings,
             make=neutrino.Neutrino,
             capabilities=neutrino.CAPABILITIES,
             max_concurrency=neutrino.MAX_CONCURRENCY,
@@ -78,12 +69,7 @@ def load(settings: Settings) -> dict[str, Provider]:
         if not section.enabled:
             continue
         kind = _kind(name, section)
-        providers[name] = kind.make(
-            instance=name,
-            account=_account(name, kind, section),
-            base_url=section.base_url,
-            capabilities=_capabilities(name, kind, section),
-        )
+        providers[name] = kind.make(instance=name, settings=section, capabilities=_capabilities(name, kind, section))
     return providers
 
 
@@ -112,32 +98,18 @@ def limits(settings: Settings, name: str) -> Limits:
 
 
 def _kind(name: str, section: ProviderSettings) -> Kind:
-    kind = KINDS.get(section.kind or name)
-    if kind is None:
+    kind = KINDS.get(section.kind)
+    if kind is None or not isinstance(section, kind.settings):
         known = ", ".join(sorted(KINDS))
-        raise SettingsError(f"providers.{name}.kind: there is no provider {section.kind or name!r}; use one of {known}")
+        raise SettingsError(f"providers.{name}.kind: there is no sender for {section.kind!r}; use one of {known}")
     return kind
-
-
-def _account(name: str, kind: Kind, section: ProviderSettings) -> BaseModel:
-    given = {
-        key: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for key, value in (section.model_extra or {}).items()
-    }
-    try:
-        account: BaseModel = kind.make.account_type.model_validate(given)
-    except ValidationError as error:
-        # Only places and kinds of the problems: the values are secrets.
-        problems = [f"providers.{name}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise SettingsError("; ".join(problems)) from None
-    return account
 
 
 def _capabilities(name: str, kind: Kind, section: ProviderSettings) -> ProviderCapabilities:
     if not section.channels:
         return kind.capabilities
     able = kind.capabilities.channels
-    chosen: dict[Channel, Any] = {}
+    chosen: dict[Channel, ChannelCapabilities] = {}
     for channel in section.channels:
         if channel not in able:
             known = ", ".join(each.value for each in able)

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 
 import httpx
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.reasons import Reason
@@ -33,6 +32,7 @@ from pipeline.senders.provider import (
     rejected,
     throttled,
 )
+from pipeline.settings import NeutrinoSettings
 
 BASE_URL: Final = "https://neutrinoapi.net"
 
@@ -98,7 +98,7 @@ ERRORS: Final[Mapping[int, Answer]] = MappingProxyType(
         45: _FOREIGN,  # endpoint does not exist
         # The limit per number at this provider (our ``limit``, or its default): another provider may still send.
         14: rejected(ResultClass.ROUTE, Reason.ROUTE_UNAVAILABLE),
-        # Our account. Daily limits free up 24 hours after the first call of their window.
+        # Our settings. Daily limits free up 24 hours after the first call of their window.
         2: _ACCOUNT,  # daily limit
         4: _ACCOUNT,  # account or IP banned
         7: _ACCOUNT,  # account not verified
@@ -137,31 +137,21 @@ ERRORS: Final[Mapping[int, Answer]] = MappingProxyType(
 _CODE: Final = re.compile(r"[1-9][0-9]{3,8}", re.ASCII)
 
 
-class NeutrinoAccount(BaseModel):
-    """``[providers.<name>]`` of kind ``neutrino``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    user_id: SecretStr = Field(min_length=1)
-    api_key: SecretStr = Field(min_length=1)
-
-
 class Neutrino:
-    """One Neutrino account."""
+    """One Neutrino settings."""
 
-    kind: Final = "neutrino"
-    account_type: Final = NeutrinoAccount
     webhooks_enabled: bool = False
 
     def __init__(
-        self, *, instance: str, account: NeutrinoAccount, base_url: str = "", capabilities: ProviderCapabilities
+        self, *, instance: str, settings: NeutrinoSettings, capabilities: ProviderCapabilities = CAPABILITIES
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
-        base = (base_url or BASE_URL).rstrip("/")
+        base = (settings.base_url or BASE_URL).rstrip("/")
         self._urls = {channel: httpx.URL(base + path) for channel, path in PATHS.items()}
         self._headers = {
-            "User-ID": account.user_id.get_secret_value(),
-            "API-Key": account.api_key.get_secret_value(),
+            "User-ID": settings.user_id.get_secret_value(),
+            "API-Key": settings.api_key.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/x-www-form-urlencoded",

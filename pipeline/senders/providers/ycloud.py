@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import httpx
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.reasons import Reason
@@ -38,6 +37,7 @@ from pipeline.senders.provider import (
     retry_after_s,
     throttled,
 )
+from pipeline.settings import YCloudSettings
 
 BASE_URL: Final = "https://api.ycloud.com/v2"
 START_PATH: Final = "/verify/verifications"
@@ -183,42 +183,23 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _SIGNATURE: Final = re.compile(r"t=([1-9][0-9]{0,12}),s=([0-9a-f]{64})", re.ASCII)
 
 
-class YCloudAccount(BaseModel):
-    """``[providers.<name>]`` of kind ``ycloud``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    api_key: SecretStr = Field(min_length=1)
-    webhook_secret: tuple[SecretStr, ...] = ()
-    """One secret, or several while one is being replaced; with its ``whsec_``."""
-
-    @field_validator("webhook_secret", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part for part in (each.strip() for each in value.split(",")) if part)
-        return value
-
-
 class YCloud:
     """One YCloud account."""
 
-    kind: Final = "ycloud"
-    account_type: Final = YCloudAccount
-
     def __init__(
-        self, *, instance: str, account: YCloudAccount, base_url: str = "", capabilities: ProviderCapabilities
+        self, *, instance: str, settings: YCloudSettings, capabilities: ProviderCapabilities = CAPABILITIES
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
-        self._url = httpx.URL((base_url or BASE_URL).rstrip("/") + START_PATH)
+        self._url = httpx.URL((settings.base_url or BASE_URL).rstrip("/") + START_PATH)
         self._headers = {
-            "X-API-Key": account.api_key.get_secret_value(),
+            "X-API-Key": settings.api_key.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
         }
-        self._secrets = tuple(secret.get_secret_value().encode() for secret in account.webhook_secret)
+        self._secrets = tuple(secret.get_secret_value().encode() for secret in settings.webhook_secret)
         self.webhooks_enabled = any(self._secrets)
 
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:

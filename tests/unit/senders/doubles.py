@@ -17,8 +17,9 @@ from pipeline.runtime.api import Effects, Headers, Lane, Record
 from pipeline.senders.calls import Call, CallFinished
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider
-from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud, YCloudAccount
+from pipeline.senders.providers.ycloud import YCloud
 from pipeline.senders.stage import SenderStage
+from pipeline.settings import YCloudSettings
 from pipeline.testing.clock import ManualClock
 
 R = TypeVar("R", bound=AvroRecord)
@@ -42,8 +43,10 @@ class PlainCodec:
 
 
 def ycloud(instance: str = "ycloud") -> YCloud:
-    account = YCloudAccount.model_validate({"api_key": "key-1", "webhook_secret": "whsec_1"})
-    return YCloud(instance=instance, account=account, capabilities=CAPABILITIES)
+    return YCloud(
+        instance=instance,
+        settings=YCloudSettings.model_validate({"api_key": "key-1", "webhook_secret": "whsec_1"}),
+    )
 
 
 def command(n: int = 1, **differences: Any) -> SendCommand:

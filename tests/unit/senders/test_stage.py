@@ -118,7 +118,13 @@ def test_a_callers_own_code_is_opened_and_amount_and_payee_are_bound_into_ours(
     task.run()
     assert process.calls.call("v1.1").opened.code == "482913"
     bound = KEYS.code(
-        KEYS.current, verification_id="v2", recipient_hash="ab" * 16, generation=0, amount="12.50", payee="ACME", length=6
+        KEYS.current,
+        verification_id="v2",
+        recipient_hash="ab" * 16,
+        generation=0,
+        amount="12.50",
+        payee="ACME",
+        length=6,
     )
     assert process.calls.call("v2.1").opened.code == bound
     assert process.calls.call("v3.1").opened.code is None
@@ -307,9 +313,7 @@ def test_throttled_until_the_deadline_is_not_sent_and_says_so(task: Task, proces
     assert log.committed == {"verification.send.sms": 1}
 
 
-def test_a_call_that_froze_before_its_first_byte_is_started_again(
-    task: Task, process: Process, log: Partition
-) -> None:
+def test_a_call_that_froze_before_its_first_byte_is_started_again(task: Task, process: Process, log: Partition) -> None:
     log.write(command())
     task.run()
     process.calls.end("v1.1", not_sent(detail=STALE), called=False, failure=STALE)
