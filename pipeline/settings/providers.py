@@ -25,9 +25,9 @@ class ProviderSettings(Section):
     channels: Sequence[str] | Mapping[Any, Any] = ()
     """Channels to use; empty means all that the provider offers."""
     max_concurrency: int = Field(50, ge=1, le=10_000)
-    """Calls of one process that may run at the same time."""
+    """Calls of one process that may run at the same time; until it is set, what is known to be safe for the kind."""
     rate_per_s: float = Field(100.0, gt=0)
-    """Calls per second of this credential, over all processes."""
+    """Calls per second of this credential, over all processes; until it is set, what is known to be safe for the kind."""
     timeout_s: float = Field(10.0, gt=0, le=30)
     """How long one call may take."""
     connect_timeout_s: float = Field(3.0, gt=0, le=30)

@@ -110,7 +110,7 @@ def test_one_kind_can_be_configured_twice() -> None:
 
 
 def test_common_fields_alone_become_the_kind_s_own_settings() -> None:
-    settings = Settings(providers={"ycloud": ProviderSettings(enabled=True, rate_per_s=3)})  # type: ignore[dict-item]
+    settings = Settings(providers={"ycloud": ProviderSettings(enabled=True, rate_per_s=3)})
     assert isinstance(settings.providers["ycloud"], YCloudSettings)
     assert settings.providers["ycloud"].rate_per_s == 3
 

@@ -1,0 +1,61 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv from the hashes in deploy/requirements.lock.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+.PHONY: help venv test lint format demo bench schemas reference lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED) ## Install everything into .venv (again only when pyproject.toml or the lock changed)
+
+# `pip` checks each download against the lock, and the checkout itself is installed without any further download.
+$(INSTALLED): pyproject.toml deploy/requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed; install it, or run: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r deploy/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: lint ## Check style and types, then run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: venv ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: venv ## Put all Python files into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: venv ## Start Kafka, simulator and all stages, and watch verifications flow
+	$(BIN)/pipeline demo $(DEMO_ARGS)
+
+bench: venv ## Measure, print a table and write build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+schemas: venv ## Write schemas/*.avsc from the Python records
+	$(BIN)/python -m pipeline.records.generate
+
+reference: venv ## Write docs/reference/ from the code
+	$(BIN)/python -m pipeline.reference
+
+lock: venv ## Pin the newest allowed versions of all dependencies
+	$(BIN)/uv pip compile pyproject.toml --output-file deploy/requirements.lock --upgrade --universal --python-version 3.11 \
+		--all-extras --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
+
+clean: ## Remove everything that make built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""Every command of the program: its name, where it is written, and its line in ``pipeline --help``.
+
+The help is here and the code elsewhere, so that ``pipeline --help`` is quick and a command only imports what it uses.
+A target is ``module:attribute``; the attribute is a :class:`typer.Typer` (a group of commands) or a plain function
+(one command).
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """One line of the table."""
+
+    target: str
+    help: str
+
+
+_PARTS: Final[dict[str, Command]] = {
+    "demo": Command("pipeline.cli.demo:demo", "Start everything on this machine and watch verifications flow."),
+    "run": Command("pipeline.cli.run:app", "Run one stage, the gateway, or all of them in one process."),
+    "send": Command("pipeline.cli.send:send", "Ask for one verification."),
+    "check": Command("pipeline.cli.send:check", "Check a code."),
+    "show": Command("pipeline.cli.send:show", "Show where a verification stands."),
+    "watch": Command("pipeline.cli.send:watch", "Follow outcomes as they are written."),
+    "topics": Command("pipeline.cli.topics:app", "Create the topics and compare them with the cluster."),
+    "keys": Command("pipeline.cli.keys:app", "Make and list the keys that derive codes and seal recipients."),
+    "config": Command("pipeline.cli.config:app", "Check the settings and show what is in force."),
+    "simulator": Command("pipeline.cli.simulator:simulator", "Run the provider simulator."),
+    "dev": Command("pipeline.cli.broker:app", "Tools for development: a real Kafka broker."),
+}
+
+COMMANDS: Final[dict[str, Command]] = {
+    name: command for name, command in _PARTS.items() if find_spec(command.target.partition(":")[0]) is not None
+}
+"""Those that this installation has, in the order in which ``pipeline --help`` shows them."""

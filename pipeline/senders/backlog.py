@@ -1,0 +1,140 @@
+"""The commands of one task that are not finished: waiting for a permit, waiting for a moment, or called.
+
+All in memory and bound to be lost: their records are held (not committed), so a new task reads them again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+
+from pipeline.records.internal import SendCommand
+from pipeline.runtime.api import Lane
+from pipeline.senders.provider import Opened
+
+Source = tuple[str, int]
+"""Topic and offset of a held record."""
+
+
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
+class Work:
+    """One command that is not finished."""
+
+    command: SendCommand
+    opened: Opened
+    lane: Lane
+    latest_at: int
+    """No first byte after this (epoch ms)."""
+    sources: dict[Source, None] = field(default_factory=dict)
+    """Its records; more than one when the command was written twice."""
+    queued: bool = False
+    started: bool = False
+    throttled: bool = False
+    not_before_s: float = 0.0
+    """Monotonic; a throttled command waits until then."""
+
+
+class Backlog:
+    """Works by command id, the ready ones in order by lane, the others by when they are due."""
+
+    def __init__(self) -> None:
+        self.works: dict[str, Work] = {}
+        self._ready: dict[Lane, deque[str]] = {lane: deque() for lane in Lane}
+        self._delayed: list[tuple[float, str]] = []
+        self._deadlines: list[tuple[int, str]] = []
+        self._held: dict[str, set[int]] = {}
+        self._counts = dict.fromkeys(Lane, 0)
+
+    def count(self, lane: Lane) -> int:
+        """Works of a lane in memory, called ones included."""
+        return self._counts[lane]
+
+    def add(self, work: Work) -> None:
+        """Take a command in; :meth:`enqueue` makes it wait for a permit."""
+        self.works[work.command.command_id] = work
+        self._counts[work.lane] += 1
+
+    def hold(self, work: Work, source: Source) -> None:
+        """A record of this command is not finished."""
+        work.sources[source] = None
+        self._held.setdefault(source[0], set()).add(source[1])
+
+    def remove(self, command_id: str) -> list[Source]:
+        """The command is finished; returns its held records."""
+        work = self.works.pop(command_id, None)
+        if work is None:
+            return []
+        self._counts[work.lane] -= 1
+        for topic, offset in work.sources:
+            self._held[topic].discard(offset)
+        return list(work.sources)
+
+    def holds_before(self, topic: str, offset: int) -> bool:
+        """Whether the committed position of ``topic`` cannot have passed ``offset``."""
+        return any(held <= offset for held in self._held.get(topic, ()))
+
+    def enqueue(self, command_id: str, *, now_s: float, first: bool = False) -> None:
+        """Wait for a permit, after ``not_before_s`` when that is still to come."""
+        work = self.works[command_id]
+        work.started = False
+        heapq.heappush(self._deadlines, (work.latest_at, command_id))
+        if work.not_before_s > now_s:
+            work.queued = False
+            heapq.heappush(self._delayed, (work.not_before_s, command_id))
+        elif not work.queued:
+            work.queued = True
+            queue = self._ready[work.lane]
+            queue.appendleft(command_id) if first else queue.append(command_id)
+
+    def head(self, lane: Lane) -> Work | None:
+        """The next command that waits for a permit."""
+        queue = self._ready[lane]
+        while queue:
+            work = self.works.get(queue[0])
+            if work is not None and work.queued:
+                return work
+            queue.popleft()
+        return None
+
+    def start(self, work: Work) -> None:
+        """It has its permit and leaves the queue it is the head of."""
+        self._ready[work.lane].popleft()
+        work.queued = False
+        work.started = True
+
+    def waiting(self, lane: Lane) -> int:
+        """How many permits the lane could use now (an upper bound)."""
+        return 0 if self.head(lane) is None else len(self._ready[lane])
+
+    def wake_delayed(self, now_s: float) -> None:
+        """Put what has waited long enough back in front: it is older than the rest."""
+        while self._delayed and self._delayed[0][0] <= now_s:
+            _, command_id = heapq.heappop(self._delayed)
+            work = self.works.get(command_id)
+            if work is not None and not work.queued and not work.started:
+                self.enqueue(command_id, now_s=now_s, first=True)
+
+    def overdue(self, now_ms: int) -> list[Work]:
+        """Commands not called that may not be called any more; the caller removes each."""
+        late: list[Work] = []
+        while self._deadlines and self._deadlines[0][0] < now_ms:
+            work = self.works.get(heapq.heappop(self._deadlines)[1])
+            if work is not None and not work.started and work not in late:
+                late.append(work)
+        return late
+
+    def next_wake_s(self, *, now_s: float, now_ms: int) -> float | None:
+        """Seconds until a command becomes ready or overdue by itself; None when none will."""
+        waits = []
+        while self._deadlines and not self._waits(self._deadlines[0][1]):
+            heapq.heappop(self._deadlines)
+        if self._deadlines:
+            waits.append((self._deadlines[0][0] - now_ms + 1) / 1_000)
+        if self._delayed:
+            waits.append(self._delayed[0][0] - now_s)
+        return max(0.0, min(waits)) if waits else None
+
+    def _waits(self, command_id: str) -> bool:
+        work = self.works.get(command_id)
+        return work is not None and not work.started

@@ -1,0 +1,23 @@
+"""Until when a command may be called, and how long the code then lives. Late means dropped, never sent late."""
+
+from __future__ import annotations
+
+from pipeline.records.internal import SendCommand
+
+
+def latest_call_at(command: SendCommand, *, min_left_s: int) -> int:
+    """No first byte after this (epoch ms).
+
+    ``min_left_s`` is what must be left of a code that lives already; a code's life begins with the first provider
+    call, so before that only the queue deadline counts. A command without a deadline gets its code's life.
+    """
+    latest = command.send_by_at or command.issued_at + command.expires_in_s * 1_000
+    if command.valid_until_at:
+        latest = min(latest, command.valid_until_at - min_left_s * 1_000)
+    return latest
+
+
+def valid_s(command: SendCommand, now_ms: int) -> int:
+    """The validity to tell the provider: what is left of the code's life, or the step's ttl when that is shorter."""
+    left = (command.valid_until_at - now_ms) // 1_000 if command.valid_until_at else command.expires_in_s
+    return max(0, left if command.ttl_s is None else min(left, command.ttl_s))

@@ -1,0 +1,247 @@
+"""Neutrino: SMS Verify and Phone Verify (voice) with our own code; no receipts, no reference, no message id.
+
+Facts: Neutrino's OpenAPI 3.7.2 and pages, its SDKs (names and numbers of the errors), and what its error page says of
+HTTP statuses. Correlation exists only within one exchange; ``sent: true`` is the last that is ever heard of a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+import orjson
+
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.reasons import Reason
+from pipeline.records.internal import SendCommand
+from pipeline.records.public import DeliveryStatus
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
+from pipeline.senders.provider import (
+    USER_AGENT,
+    Answer,
+    BadWebhook,
+    Opened,
+    Unsendable,
+    in_doubt,
+    not_sent,
+    rejected,
+    throttled,
+)
+from pipeline.settings import NeutrinoSettings
+
+BASE_URL: Final = "https://neutrinoapi.net"
+
+MAX_CONCURRENCY: Final = 10
+RATE_PER_S: Final = 2.0
+"""Published for the check (2/s, 10 at once) and the older SMS endpoint (2/s); assumed for these two."""
+
+PATHS: Final = MappingProxyType({Channel.SMS: "/sms-verify", Channel.VOICE: "/phone-verify"})
+HANDED_OVER: Final = MappingProxyType({Channel.SMS: "sent", Channel.VOICE: "calling"})
+"""The field of the answer that says whether the message left."""
+
+LANGUAGES: Final = MappingProxyType({tag: tag for tag in ("de", "en", "es", "fr", "it", "pt", "ru")})
+"""All 7 tags the API takes; they have no regions."""
+DEFAULT_LANGUAGE: Final = "en"
+
+OPTIONS: Final[Mapping[str, tuple[str, int, int]]] = MappingProxyType(
+    {
+        "limit": ("limit", 1, 1_000),
+        "limit_ttl": ("limit-ttl", 1, 365),
+        "playback_delay": ("playback-delay", 0, 60_000),
+    }
+)
+"""Step options → parameter and range: messages per number within the TTL, days, milliseconds before the voice."""
+
+_CHANNEL: Final = ChannelCapabilities(
+    own_code=True,
+    # ``security-code`` is an int32: more than 9 digits may fail, and a leading zero is lost.
+    code_min=4,
+    code_max=9,
+    code_digits_only=True,
+    code_leading_zero=False,
+    languages=LANGUAGES,
+    default_language=DEFAULT_LANGUAGE,
+    receipts=False,
+    echoes_reference=False,
+)
+
+CAPABILITIES: Final = ProviderCapabilities(
+    kind="neutrino",
+    channels=MappingProxyType(
+        {
+            Channel.SMS: replace(_CHANNEL, brand=True, options=frozenset({"limit", "limit_ttl"})),
+            Channel.VOICE: replace(_CHANNEL, options=frozenset({"limit", "limit_ttl", "playback_delay"})),
+        }
+    ),
+)
+
+_REQUEST: Final = rejected(ResultClass.CONTENT, Reason.CONTENT_REJECTED)
+_ACCOUNT: Final = rejected(ResultClass.ACCOUNT, Reason.ACCOUNT_REJECTED)
+_CREDIT: Final = rejected(ResultClass.ACCOUNT, Reason.CREDIT_EXHAUSTED)
+_FOREIGN: Final = rejected(ResultClass.ROUTE, Reason.PROVIDER_ERROR)
+"""Errors of other endpoints: a refusal all the same."""
+
+ERRORS: Final[Mapping[int, Answer]] = MappingProxyType(
+    {
+        # The request. A bad number comes as number-valid=false, so 1 is a parameter of ours.
+        1: _REQUEST,  # missing or invalid parameter
+        3: _REQUEST,  # invalid URL
+        9: _REQUEST,  # invalid JSON
+        12: _REQUEST,  # audio cannot be loaded
+        44: _REQUEST,  # request too large
+        18: _FOREIGN,  # this API is deprecated
+        45: _FOREIGN,  # endpoint does not exist
+        # The limit per number at this provider (our ``limit``, or its default): another provider may still send.
+        14: rejected(ResultClass.ROUTE, Reason.ROUTE_UNAVAILABLE),
+        # Our settings. Daily limits free up 24 hours after the first call of their window.
+        2: _ACCOUNT,  # daily limit
+        4: _ACCOUNT,  # account or IP banned
+        7: _ACCOUNT,  # account not verified
+        8: _ACCOUNT,  # telephony not enabled
+        10: _ACCOUNT,  # no access to this API
+        16: _ACCOUNT,  # limit of the free plan
+        31: _ACCOUNT,  # daily limit set by ourselves
+        43: _ACCOUNT,  # user id or key invalid
+        13: _CREDIT,  # HLR limit, card declined
+        19: _CREDIT,  # credit limit reached, payment declined
+        # Not now. Full lines free up in seconds; a service that is down is better left to another provider.
+        5: not_sent(),  # not responding
+        52: not_sent(),  # maintenance
+        6: throttled(1.0),  # too many connections
+        11: throttled(2.0),  # too many simultaneous calls
+        15: throttled(5.0, pauses_provider=False),  # a call to this number is in progress
+        # A fault while sending: the message may have gone out.
+        51: in_doubt(""),
+        # Batch endpoint.
+        21: _FOREIGN,
+        22: _FOREIGN,
+        23: _FOREIGN,
+        24: _FOREIGN,
+        # Other endpoints: rendering, data sets.
+        17: _FOREIGN,
+        26: _FOREIGN,
+        27: _FOREIGN,
+        28: _FOREIGN,
+        # Made by the SDKs for their own side of the line (time-outs, DNS, TLS, I/O, no JSON), never on the wire. Should
+        # one come over it, it tells of a line behind the provider, of which nothing is certain.
+        **{code: in_doubt("") for code in range(61, 72)},
+    }
+)
+"""Every published ``api-error``; the HTTP status is too coarse to decide by."""
+
+_CODE: Final = re.compile(r"[1-9][0-9]{3,8}", re.ASCII)
+
+
+class Neutrino:
+    """One Neutrino settings."""
+
+    webhooks_enabled: bool = False
+
+    def __init__(
+        self, *, instance: str, settings: NeutrinoSettings, capabilities: ProviderCapabilities = CAPABILITIES
+    ) -> None:
+        self.instance = instance
+        self.capabilities = capabilities
+        base = (settings.base_url or BASE_URL).rstrip("/")
+        self._urls = {channel: httpx.URL(base + path) for channel, path in PATHS.items()}
+        self._headers = {
+            "User-ID": settings.user_id.get_secret_value(),
+            "API-Key": settings.api_key.get_secret_value(),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "User-Agent": USER_AGENT,
+        }
+
+    def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
+        """``POST /sms-verify`` or ``/phone-verify``. Raises Unsendable for a channel, code or option it cannot take.
+
+        The number goes as E.164 with ``+`` and without ``country-code``: with it, Neutrino would read it as national.
+        """
+        able = self.capabilities.channels.get(command.channel)
+        if able is None:
+            raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"neutrino does not serve {command.channel} here")
+        form = {"number": opened.recipient}
+        if opened.code is None:
+            form["code-length"] = str(command.code_length)
+        elif _CODE.fullmatch(opened.code):
+            form["security-code"] = opened.code
+        else:
+            raise Unsendable(
+                Reason.UNSUPPORTED_BY_PROVIDER, "neutrino takes codes of 4-9 digits without a leading zero"
+            )
+        form["language-code"] = provider_language(able, command.language)[0] or DEFAULT_LANGUAGE
+        if able.brand and command.brand:
+            form["brand-name"] = command.brand
+        for name, text in sorted(command.options.items()):
+            if name not in able.options:
+                raise Unsendable(Reason.UNKNOWN_OPTION, f"neutrino has no option of this name on {command.channel}")
+            parameter, low, high = OPTIONS[name]
+            if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
+                raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: must be a whole number of {low}-{high}")
+            form[parameter] = str(int(text))
+        return httpx.Request(
+            "POST", self._urls[command.channel], headers=self._headers, content=urlencode(form).encode("ascii")
+        )
+
+    def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
+        """A full answer of ``/sms-verify`` or ``/phone-verify``."""
+        body = _json_object(response.content)
+        if response.status_code == 200 and "api-error" not in body:
+            return _handed_over(command.channel, opened, body)
+        return _refused(response.status_code, body)
+
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+        """Neutrino reports nothing back; raises BadWebhook."""
+        raise BadWebhook("neutrino sends no webhooks")
+
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+        """Neutrino signs nothing."""
+        return False
+
+
+def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:
+    valid = body.get("number-valid")
+    left = body.get(HANDED_OVER[channel])
+    if valid is False:
+        return replace(rejected(ResultClass.RECIPIENT, Reason.RECIPIENT_REJECTED), number_valid=False)
+    if valid is not True or not isinstance(left, bool):
+        return in_doubt("HTTP 200 without number-valid and " + HANDED_OVER[channel], unmapped=True)
+    if not left:
+        return replace(not_sent(detail=f"{HANDED_OVER[channel]}: false"), number_valid=True)
+    answer = Answer(result=AttemptResult.ACCEPTED, status=AttemptStatus.SENT, number_valid=True, used_channel=channel)
+    if opened.code is None:
+        return answer
+    echoed = body.get("security-code")
+    if echoed is None:
+        return replace(answer, alarm="the provider did not say which code it sent")
+    if str(echoed) != opened.code:
+        # The person holds a code that no check of ours will ever accept: as good as not sent, so let another provider
+        # send ours. Only an operator can find out why.
+        alarm = "the provider sent another code than the one it was given"
+        return replace(
+            rejected(ResultClass.CONTENT, Reason.PROVIDER_ERROR), number_valid=True, detail=alarm, alarm=alarm
+        )
+    return answer
+
+
+def _refused(status: int, body: dict[str, Any]) -> Answer:
+    code = body.get("api-error")
+    if isinstance(code, bool) or not isinstance(code, int):
+        return in_doubt(f"HTTP {status} without api-error", unmapped=True)
+    answer = ERRORS.get(code)
+    detail = f"HTTP {status} api-error {code}" if 0 <= code <= 9_999 else f"HTTP {status} with an odd api-error"
+    return in_doubt(detail, unmapped=True) if answer is None else replace(answer, detail=detail)
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,118 @@
+"""Which kinds of provider exist, and the providers a configuration makes of them.
+
+Imports no HTTP client: the router asks here what its providers can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.errors import SettingsError
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
+from pipeline.records.types import Channel
+from pipeline.senders.provider import Provider
+from pipeline.senders.providers import neutrino, ycloud
+from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YCloudSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of provider: its class, what it can do, and the pace that is assumed safe for it."""
+
+    settings: type[ProviderSettings]
+    make: Callable[..., Provider]
+    """``make(instance=, settings=, capabilities=)`` with settings of the type above."""
+    capabilities: ProviderCapabilities
+    max_concurrency: int
+    rate_per_s: float
+
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "ycloud": Kind(
+            settings=YCloudSettings,
+            make=ycloud.YCloud,
+            capabilities=ycloud.CAPABILITIES,
+            max_concurrency=ycloud.MAX_CONCURRENCY,
+            rate_per_s=ycloud.RATE_PER_S,
+        ),
+        "neutrino": Kind(
+            settings=NeutrinoSettings,
+            make=neutrino.Neutrino,
+            capabilities=neutrino.CAPABILITIES,
+            max_concurrency=neutrino.MAX_CONCURRENCY,
+            rate_per_s=neutrino.RATE_PER_S,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How fast one provider may be called."""
+
+    max_concurrency: int
+    """Calls at once, per process."""
+    rate_per_s: float
+    """Calls per second of the whole group."""
+    timeout_s: float
+    connect_timeout_s: float
+
+
+def load(settings: Settings) -> dict[str, Provider]:
+    """Every enabled provider by its instance name. Raises SettingsError naming the setting."""
+    providers: dict[str, Provider] = {}
+    for name, section in settings.providers.items():
+        if not section.enabled:
+            continue
+        kind = _kind(name, section)
+        providers[name] = kind.make(instance=name, settings=section, capabilities=_capabilities(name, kind, section))
+    return providers
+
+
+def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
+    """What each enabled provider can do, restricted to the channels configured for it. Raises SettingsError."""
+    return {
+        name: _capabilities(name, _kind(name, section), section)
+        for name, section in settings.providers.items()
+        if section.enabled
+    }
+
+
+def limits(settings: Settings, name: str) -> Limits:
+    """The pace of one provider: as configured, else the safe one of its kind. Raises SettingsError."""
+    section = settings.providers.get(name)
+    if section is None:
+        raise SettingsError(f"providers.{name}: is not configured; known are {', '.join(sorted(settings.providers))}")
+    kind = _kind(name, section)
+    given = section.model_fields_set
+    return Limits(
+        max_concurrency=section.max_concurrency if "max_concurrency" in given else kind.max_concurrency,
+        rate_per_s=section.rate_per_s if "rate_per_s" in given else kind.rate_per_s,
+        timeout_s=section.timeout_s,
+        connect_timeout_s=min(section.connect_timeout_s, section.timeout_s),
+    )
+
+
+def _kind(name: str, section: ProviderSettings) -> Kind:
+    kind = KINDS.get(section.kind)
+    if kind is None or not isinstance(section, kind.settings):
+        known = ", ".join(sorted(KINDS))
+        raise SettingsError(f"providers.{name}.kind: there is no sender for {section.kind!r}; use one of {known}")
+    return kind
+
+
+def _capabilities(name: str, kind: Kind, section: ProviderSettings) -> ProviderCapabilities:
+    if not section.channels:
+        return kind.capabilities
+    able = kind.capabilities.channels
+    chosen: dict[Channel, ChannelCapabilities] = {}
+    for channel in section.channels:
+        if channel not in able:
+            known = ", ".join(each.value for each in able)
+            raise SettingsError(f"providers.{name}.channels: {kind.capabilities.kind} has no {channel!r}; use {known}")
+        chosen[Channel(channel)] = able[Channel(channel)]
+    return replace(kind.capabilities, channels=MappingProxyType(chosen))
