@@ -96,6 +96,21 @@ class DeadLetterReason(StrEnum):
     HANDLER_REFUSED = "handler_refused"
 
 
+class ProblemReason(StrEnum):
+    """Why the gateway refused an HTTP request, where no reason of the router or of a reply says it."""
+
+    BAD_SIGNATURE = "bad_signature"
+    INTERNAL_ERROR = "internal_error"
+    LOG_UNAVAILABLE = "log_unavailable"
+    MALFORMED = "malformed"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_FOUND = "not_found"
+    NOT_READY = "not_ready"
+    TOO_LARGE = "too_large"
+    UNKNOWN_PROVIDER = "unknown_provider"
+    WEBHOOK_DISABLED = "webhook_disabled"
+
+
 def _states() -> dict[Reason, State]:
     states: dict[Reason, State] = {}
     current = State.REJECTED

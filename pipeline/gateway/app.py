@@ -1,0 +1,81 @@
+"""The gateway as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from pipeline.clock import Clock
+from pipeline.gateway.edge import OTHER_ROUTE, Edge, Measures
+from pipeline.gateway.problems import problem
+from pipeline.gateway.webhooks import WebhookReceiver
+from pipeline.model.reasons import ProblemReason
+
+WEBHOOKS: Final = "/v1/webhooks/{provider}"
+HEALTHZ: Final = "/healthz"
+READYZ: Final = "/readyz"
+
+_REASONS: Final = {404: ProblemReason.NOT_FOUND, 405: ProblemReason.METHOD_NOT_ALLOWED}
+
+
+def create_app(
+    *,
+    webhooks: WebhookReceiver,
+    ready: Callable[[], bool],
+    measures: Measures,
+    clock: Clock,
+    new_id: Callable[[], str],
+) -> ASGIApp:
+    """All routes below the layer that gives ids, security headers and measurements."""
+
+    async def healthz(request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        if ready():
+            return _json({"status": "ready"})
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemReason.NOT_READY, headers={"Retry-After": "1"})
+
+    inner = Starlette(
+        routes=[
+            Route(WEBHOOKS, webhooks.receive, methods=["POST"]),
+            Route(HEALTHZ, healthz, methods=["GET"]),
+            Route(READYZ, readyz, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+    )
+    # A provider's path with a slash too many is a mistake to see, not a redirect that would lose the signed body.
+    inner.router.redirect_slashes = False
+    return Edge(inner, measures=measures, clock=clock, new_id=new_id, route_of=route_of)
+
+
+def route_of(path: str) -> str:
+    """The route template of a path, for labels."""
+    if path in (HEALTHZ, READYZ):
+        return path
+    prefix = WEBHOOKS.partition("{")[0]
+    return WEBHOOKS if path.startswith(prefix) and "/" not in path[len(prefix) :] else OTHER_ROUTE
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    reason = _REASONS.get(error.status_code, ProblemReason.MALFORMED)
+    return problem(HTTPStatus(error.status_code), reason, headers=error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    # The framework raises the error again after this answer, and the outermost layer writes it down.
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemReason.INTERNAL_ERROR)
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

@@ -1,0 +1,109 @@
+"""The gateway as something that is started and stopped inside a running loop, next to its Kafka producer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from pipeline.clock import Clock, SystemClock
+from pipeline.gateway.app import create_app
+from pipeline.gateway.edge import Measures
+from pipeline.gateway.publisher import Publisher
+from pipeline.gateway.webhooks import Encoder, WebhookReceiver, Webhooks
+from pipeline.runtime.log import Producer
+from pipeline.serving import HttpServer
+from pipeline.settings import GatewaySettings
+
+
+class ProducerSource(Protocol):
+    """The part of a started ``pipeline.runtime.log.Log`` that the gateway needs."""
+
+    async def producer(self) -> Producer:
+        """A started producer with acks=all."""
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+class GatewayServer:
+    """HTTP server and producer with one life."""
+
+    def __init__(
+        self,
+        *,
+        settings: GatewaySettings,
+        log: ProducerSource,
+        encoder: Encoder,
+        measures: Measures,
+        webhooks: Mapping[str, Webhooks],
+        clock: Clock | None = None,
+        new_id: Callable[[], str] = _new_id,
+    ) -> None:
+        """``webhooks`` holds the providers that report deliveries, by instance name."""
+        self._settings = settings
+        self._log = log
+        self._encoder = encoder
+        self._measures = measures
+        self._webhooks = webhooks
+        self._clock = clock or SystemClock()
+        self._new_id = new_id
+        self._producer: Producer | None = None
+        self._publisher: Publisher | None = None
+        self._server: HttpServer | None = None
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Started and not stopping."""
+        return self._ready
+
+    @property
+    def url(self) -> str:
+        """Base URL without a trailing slash, once started."""
+        assert self._server is not None, "start() comes first"
+        return self._server.url
+
+    async def start(self) -> None:
+        """Connect, then listen. Raises LogUnavailable, UsageError (port taken)."""
+        self._producer = await self._log.producer()
+        self._publisher = Publisher(producer=self._producer, timeout_s=self._settings.produce_timeout_s)
+        receiver = WebhookReceiver(
+            providers=self._webhooks,
+            publisher=self._publisher,
+            encoder=self._encoder,
+            measures=self._measures,
+            clock=self._clock,
+            max_body_bytes=self._settings.max_body_bytes,
+        )
+        app = create_app(
+            webhooks=receiver,
+            ready=lambda: self._ready,
+            measures=self._measures,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        self._server = HttpServer(
+            app,
+            host=self._settings.host,
+            port=self._settings.port,
+            shutdown_s=self._settings.produce_timeout_s + 1,
+        )
+        try:
+            await self._server.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Not ready, no new requests, finish the running ones, flush."""
+        self._ready = False
+        if self._server is not None:
+            await self._server.stop()
+        if self._publisher is not None:
+            await self._publisher.drain()
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None

@@ -1,0 +1,169 @@
+"""Delivery reports of the providers: size, signature, age, meaning, log; and only then a 2xx."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from pipeline import topics
+from pipeline.clock import Clock
+from pipeline.errors import PipelineError
+from pipeline.gateway.edge import Measures
+from pipeline.gateway.problems import problem
+from pipeline.gateway.publisher import Publisher
+from pipeline.model.reasons import ProblemReason
+from pipeline.records.public import DeliveryStatus
+from pipeline.records.types import AvroRecord
+from pipeline.runtime.api import Emit, Headers
+from pipeline.senders.provider import BadWebhook
+
+OTHER_PROVIDER: Final = "other"
+"""Label of webhooks for a provider that is not configured."""
+_RETRY_AFTER_S: Final = "5"
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+_log = structlog.get_logger("gateway")
+
+
+class Webhooks(Protocol):
+    """The part of a provider that reads its webhooks (``pipeline.senders.providers``)."""
+
+    @property
+    def webhooks_enabled(self) -> bool:
+        """Whether a secret is configured."""
+
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+        """Whether ``body`` was signed with one of the secrets, recently; constant time. Header names in any case."""
+
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+        """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
+
+
+class Encoder(Protocol):
+    """How records are written (``pipeline.records.codec.Codec``)."""
+
+    def encode(self, record: AvroRecord) -> bytes:
+        """The framed record."""
+
+    def headers(self, record: AvroRecord) -> Headers:
+        """The headers every record of ours carries."""
+
+
+class WebhookReceiver:
+    """``POST /v1/webhooks/{provider}``."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Webhooks],
+        publisher: Publisher,
+        encoder: Encoder,
+        measures: Measures,
+        clock: Clock,
+        max_body_bytes: int,
+    ) -> None:
+        """``providers`` by instance name: those that report deliveries, with or without a secret."""
+        self._providers = providers
+        self._publisher = publisher
+        self._encoder = encoder
+        self._measures = measures
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+
+    async def receive(self, request: Request) -> Response:
+        """Answer one webhook and count what became of it."""
+        name = request.path_params["provider"]
+        provider = self._providers.get(name)
+        if provider is None:
+            self._count(OTHER_PROVIDER, "unknown_provider")
+            return problem(HTTPStatus.NOT_FOUND, ProblemReason.UNKNOWN_PROVIDER)
+        if not provider.webhooks_enabled:
+            self._count(name, "disabled")
+            return _unavailable(ProblemReason.WEBHOOK_DISABLED)
+        try:
+            body = await _body(request, self._max_body_bytes)
+        except ClientDisconnect:
+            self._count(name, "incomplete")
+            return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
+        if body is None:
+            self._count(name, "too_large")
+            # The rest of the body stays unread, so the connection cannot be used again.
+            return problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
+            )
+        received_at = self._clock.now_ms()
+        if not provider.verify_signature(request.headers, body, received_at / 1_000):
+            self._count(name, "bad_signature")
+            return problem(
+                HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
+            )
+        try:
+            statuses = provider.statuses(body, request.headers, received_at=received_at)
+        except BadWebhook:
+            self._count(name, "malformed")
+            return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
+        return await self._publish(name, statuses, request, received_at)
+
+    async def _publish(self, name: str, statuses: list[DeliveryStatus], request: Request, received_at: int) -> Response:
+        try:
+            await self._publisher.publish([self._emit(name, status, request) for status in statuses])
+        except PipelineError as error:
+            # Anything short of an acknowledgement of all: the provider sends it again, and repeats are harmless.
+            _log.warning("webhook_not_written", provider=name, error=type(error).__name__, cause=str(error))
+            self._count(name, "unavailable")
+            return _unavailable(ProblemReason.LOG_UNAVAILABLE)
+        self._count(name, "accepted" if statuses else "ignored")
+        self._measures.apply(
+            ("receipts_total", 1.0, {"provider": name, "status": status.status.value}) for status in statuses
+        )
+        if statuses:
+            self._measures.apply([("last_receipt_timestamp_seconds", received_at / 1_000, {"provider": name})])
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    def _emit(self, name: str, status: DeliveryStatus, request: Request) -> Emit:
+        """One record for the plain topic, whatever lane the verification travels in.
+
+        A webhook does not tell the lane, and guessing wrong in one direction costs people: an interactive delivery
+        behind a bulk backlog would be read after its step's deadline, and the person would be called or texted
+        again. In the other direction it costs the tracker some reading ahead of its interactive work.
+        """
+        status = msgspec.structs.replace(status, provider=name)
+        headers = self._encoder.headers(status)
+        traceparent = request.headers.get("traceparent", "")
+        if _TRACEPARENT.fullmatch(traceparent):
+            headers = (*headers, ("traceparent", traceparent.encode()))
+        return Emit(
+            topic=topics.STATUSES,
+            key=status.verification_id.encode(),
+            value=self._encoder.encode(status),
+            headers=headers,
+        )
+
+    def _count(self, provider: str, result: str) -> None:
+        self._measures.apply([("webhooks_total", 1.0, {"provider": provider, "result": result})])
+
+
+def _unavailable(reason: ProblemReason) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": _RETRY_AFTER_S})
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """The exact bytes received, or None when there are more than ``limit``."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 15 or int(announced) > limit):
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

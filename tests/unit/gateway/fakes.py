@@ -1,0 +1,92 @@
+"""Doubles of what the gateway needs of others, each obeying the same port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import orjson
+
+from pipeline.errors import LogUnavailable
+from pipeline.records.public import DeliveryStatus
+from pipeline.records.types import AttemptStatus, AvroRecord
+from pipeline.runtime.api import Emit, Headers, Measure
+from pipeline.senders.provider import BadWebhook
+
+
+@dataclass
+class FakeProducer:
+    """Acknowledges, fails or stays silent, as told."""
+
+    written: list[Emit] = field(default_factory=list)
+    fail: int = 0
+    """How many sends fail from now on."""
+    silent: bool = False
+    stopped: bool = False
+
+    async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
+        if self.silent:
+            await asyncio.Event().wait()
+        if self.fail > 0:
+            self.fail -= 1
+            raise LogUnavailable("no broker")
+        self.written.append(emit)
+        return 0, len(self.written) - 1
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+@dataclass
+class FakeLog:
+    made: FakeProducer = field(default_factory=FakeProducer)
+
+    async def producer(self) -> FakeProducer:
+        return self.made
+
+
+class FakeEncoder:
+    def encode(self, record: AvroRecord) -> bytes:
+        return msgspec.json.encode(record)
+
+    def headers(self, record: AvroRecord) -> Headers:
+        return (("schema", type(record).__name__.encode()),)
+
+
+def decode(emit: Emit) -> DeliveryStatus:
+    assert emit.value is not None
+    return msgspec.json.decode(emit.value, type=DeliveryStatus)
+
+
+@dataclass
+class FakeMeasures:
+    """Sums counters; keeps the last value of anything else."""
+
+    counters: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def apply(self, measures: Iterable[Measure]) -> None:
+        for name, value, labels in measures:
+            key = (name, *labels.values())
+            if name.endswith("_total"):
+                value += self.counters.get(key, 0.0)
+            self.counters[key] = value
+
+
+@dataclass
+class FakeWebhooks:
+    """A provider whose signature is the word itself and whose event is a list of statuses."""
+
+    webhooks_enabled: bool = True
+
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+        return headers.get("signature") == "right"
+
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+        if not body.startswith(b"["):
+            raise BadWebhook("body: no list")
+        return [
+            DeliveryStatus(verification_id=told, attempt_id=f"{told}.1", status=AttemptStatus.DELIVERED)
+            for told in orjson.loads(body)
+        ]
