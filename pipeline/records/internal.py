@@ -10,9 +10,11 @@ from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
     AvroRecord,
+    BreakerState,
     Channel,
     CodeHolder,
     CommandKind,
+    ControlKind,
     DecisionKind,
     Long,
     ResultClass,
@@ -265,3 +267,93 @@ class RoutingEvent(AvroRecord, frozen=True, kw_only=True):
     provider: str | None = None
     channel: Channel | None = None
     occurred_at: TimeMs = 0
+
+
+class MessageRef(AvroRecord, frozen=True, kw_only=True):
+    """Which attempt a provider's message belongs to (topic ``message-refs``), for providers that echo nothing of ours.
+
+    Keyed ``<provider>:<provider message id>``, or ``<provider>:<recipient key>:<channel>`` (written with STARTED,
+    before there is a message id). Lives two hours.
+    """
+
+    verification_id: str
+    attempt_id: str
+    decision_id: str = ""
+    bulk: bool = False
+    """The lane the status has to go to."""
+    provider: str = ""
+    """Instance name."""
+    channel: Channel = Channel.UNKNOWN
+    provider_message_id: str | None = None
+    """Null in the form that is written before the provider named the message."""
+    recipient_key: str = ""
+    """Keyed without the tenant: a receipt names none."""
+    written_at: TimeMs = 0
+
+
+class Receipt(AvroRecord, frozen=True, kw_only=True):
+    """A delivery report as told, before anyone knows which attempt it means (topic ``receipts``); lives 24 hours."""
+
+    provider: str = ""
+    """Instance name."""
+    provider_message_id: str | None = None
+    recipient_key: str = ""
+    """Keyed without the tenant; empty when the provider names the message."""
+    channel: Channel | None = None
+    """As the provider reports it."""
+    status: AttemptStatus = AttemptStatus.UNKNOWN
+    told: str = ""
+    """The provider's own word or code for the status."""
+    reason: str | None = None
+    occurred_at: TimeMs = 0
+    """When it happened, as the provider says."""
+    received_at: TimeMs = 0
+    cost: str | None = None
+    currency: str | None = None
+
+
+class ProviderHealth(AvroRecord, frozen=True, kw_only=True):
+    """What one sender task thinks of its provider on a channel (compacted topic ``provider-health``)."""
+
+    provider: str = ""
+    """Instance name."""
+    channel: Channel = Channel.UNKNOWN
+    task: int = 0
+    """Partition number of the task that says so."""
+    state: BreakerState = BreakerState.UNKNOWN
+    reason: str | None = None
+    """Of the last failure."""
+    calls: int = 0
+    """Calls in the breaker's window."""
+    failures: int = 0
+    """Calls in the window that speak against the provider."""
+    since_at: TimeMs = 0
+    """When ``state`` began."""
+    valid_until_at: TimeMs = 0
+    """Later than this the entry says nothing any more."""
+    updated_at: TimeMs = 0
+
+
+class ControlEntry(AvroRecord, frozen=True, kw_only=True):
+    """Something an operator changed while everything runs (compacted topic ``control``, keyed by ``name``).
+
+    The scope is the conjunction of the fields that are set; an entry with none of them concerns everything.
+    """
+
+    name: str
+    kind: ControlKind = ControlKind.UNKNOWN
+    tenant: str | None = None
+    provider: str | None = None
+    """Instance name."""
+    channel: Channel | None = None
+    country: str | None = None
+    """ISO 3166-1 alpha-2."""
+    prefix: str | None = None
+    """Leading part of E.164 numbers, with the plus."""
+    weight: int | None = None
+    """weight: 0-1000, the share of the provider among those a ``weighted`` rule names."""
+    note: str | None = None
+    """For people: why."""
+    set_at: TimeMs = 0
+    valid_until_at: TimeMs | None = None
+    """Null: until it is cleared."""

@@ -148,3 +148,20 @@ class RoutingKind(StrEnum):
     VERIFIED = "verified"
     CLOSED = "closed"
     UNKNOWN = "unknown"
+
+
+class BreakerState(StrEnum):
+    """Whether a sender's circuit breaker lets calls through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    UNKNOWN = "unknown"
+
+
+class ControlKind(StrEnum):
+    """What an entry of the ``control`` topic changes while everything runs."""
+
+    KILL_SWITCH = "kill_switch"
+    WEIGHT = "weight"
+    UNKNOWN = "unknown"
