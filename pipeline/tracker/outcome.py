@@ -161,8 +161,7 @@ def finish(
 ) -> None:
     """End the verification: its last state, its figures, and what the router is told of it."""
     state = turn.state
-    if is_final(state) and state.final_at is not None:
-        return
+    assert state.final_at is None, "a verification ends once"
     moved = lifecycle.advance(state.state, to, turn.plan.mode)
     assert lifecycle.is_final(moved, turn.plan.mode), f"{state.state} cannot end as {to}"
     turn.put(state=moved, reason=reason, detail=detail, final_at=turn.now_ms)

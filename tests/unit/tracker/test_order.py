@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import msgspec
@@ -131,7 +131,7 @@ def hold_invariants(world: World) -> None:
     assert [outcome.version for outcome in outcomes] == list(range(1, len(outcomes) + 1))
     assert not any(outcome.is_final for outcome in outcomes[:-1]), "a final outcome is the last"
     rank = {state: i for i, state in enumerate(lifecycle.OPEN)}
-    for before, after in zip(outcomes, outcomes[1:], strict=False):
+    for before, after in pairwise(outcomes):
         assert after.state in lifecycle.MOVES[before.state] or after.state is before.state
         assert rank.get(after.state, 9) >= rank.get(before.state, 9)
         assert after.failed_checks >= before.failed_checks
@@ -228,10 +228,10 @@ class Chaos:
                 result_class=self.draw(st.sampled_from(ResultClass)),
                 kind=self.draw(st.sampled_from((CommandKind.SEND, CommandKind.SEND, CommandKind.LOOKUP))),
             )
-            self.under_way.append(lambda world: world.give("verification.results", told))
+            self.under_way.append(lambda world, told=told: world.give("verification.results", told))
         for _ in range(self.draw(st.integers(0, 2))):
             report = self.world.status(n, self.draw(st.sampled_from(_STATUSES)), provider=provider)
-            self.under_way.append(lambda world: world.give("verification.statuses", report))
+            self.under_way.append(lambda world, report=report: world.give("verification.statuses", report))
 
     def router(self) -> None:
         events = self.world.asked()
