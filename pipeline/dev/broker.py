@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,24 +18,19 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from pipeline.clock import Clock, SystemClock
-from pipeline.dev import jars, leash
-from pipeline.dev.filelock import FileLock
-from pipeline.dev.java import Java, find_java
+from pipeline.dev import jars
+from pipeline.dev.installation import BrokerFailed, Installation, install
 from pipeline.dev.ports import free_port, is_free
-from pipeline.dev.properties import JVM_FLAGS, ExtraListener, logging_file, render, server_properties
-from pipeline.errors import Infrastructure, UsageError
+from pipeline.dev.process import LeashedProcess
+from pipeline.dev.properties import HOST, ExtraListener, server_properties
+from pipeline.errors import UsageError
 
-HOST: Final = "127.0.0.1"
-"""Only this machine may connect: the broker asks nobody for a password."""
+__all__ = ["BrokerFailed", "DevBroker", "ExtraListener"]
+
 MINIMUM_FREE_BYTES: Final = 200 * 1024 * 1024
 _PORT_TRIES: Final = 3
 _LAST_LINES: Final = 15
-_FORMAT_TIMEOUT_S: Final = 60
 _FRAME: Final = re.compile(r"^\s+(at |\.\.\. \d+ more)")
-
-
-class BrokerFailed(Infrastructure):
-    """The broker did not start or ended by itself; the message has the last lines of its log."""
 
 
 class DevBroker:
@@ -50,7 +39,8 @@ class DevBroker:
     ``port`` 0 picks a free one, kept over :meth:`restart`. ``data_dir`` None is a temporary folder, deleted by
     :meth:`stop`; a folder given is kept, and a broker started there again goes on with its topics.
     ``extra_listener`` and ``properties`` (server properties that win over ours) are for fault tests.
-    ``ready_s`` bounds the start, ``stop_s`` a clean stop before the process is killed.
+    ``ready_s`` bounds the start, ``stop_s`` a clean stop before the process is killed; ``quick`` makes the class cache
+    of :mod:`pipeline.dev.installation` where it is missing.
 
     The broker ends with this process, however that ends (:mod:`pipeline.dev.leash`). The async methods belong to any
     event loop, also a different one each time; as a plain context manager (``with DevBroker() as broker``) it
@@ -69,6 +59,7 @@ class DevBroker:
         stop_s: float = 20.0,
         clock: Clock | None = None,
         cache: Path | None = None,
+        quick: bool = True,
         progress: jars.Progress | None = None,
     ) -> None:
         self.kafka_version = kafka_version
@@ -79,13 +70,13 @@ class DevBroker:
         self._ready_s = ready_s
         self._stop_s = stop_s
         self._clock = clock or SystemClock()
-        self._cache = cache or jars.cache_dir()
+        self._cache = cache
+        self._quick = quick
         self._progress = progress
         self._port = 0
         self._controller_port = 0
         self._dir: Path | None = None
-        self._leash: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
+        self._process: LeashedProcess | None = None
 
     @property
     def port(self) -> int:
@@ -100,14 +91,14 @@ class DevBroker:
     @property
     def pid(self) -> int:
         """The Java process, for signals. Raises BrokerFailed when it is not running."""
-        if self._pid is None or not self.running:
+        if self._process is None or not self._process.running:
             raise BrokerFailed("the broker is not running")
-        return self._pid
+        return self._process.pid
 
     @property
     def running(self) -> bool:
         """Whether the process is there (not whether it answers)."""
-        return self._leash is not None and self._leash.poll() is None
+        return self._process is not None and self._process.running
 
     @property
     def data_dir(self) -> Path:
@@ -136,9 +127,8 @@ class DevBroker:
         """
         if self.running:
             return
-        java = find_java()
-        classpath = await asyncio.to_thread(
-            jars.classpath, self.kafka_version, cache=self._cache, progress=self._progress
+        installation = await asyncio.to_thread(
+            install, self.kafka_version, cache=self._cache, progress=self._progress, quick=self._quick
         )
         if self._asked_port and not is_free(HOST, self._asked_port):
             raise UsageError(
@@ -147,9 +137,8 @@ class DevBroker:
         self._prepare_folder()
         for attempt in range(1, _PORT_TRIES + 1):
             self._choose_ports()
-            await asyncio.to_thread(self._format, java, classpath)
-            self._launch(java, classpath)
             try:
+                self._launch(installation)
                 await self._wait_ready()
                 return
             except BrokerFailed as error:
@@ -171,11 +160,9 @@ class DevBroker:
 
     async def kill(self) -> None:
         """``kill -9``: what a power cut does to it. The folder stays, :meth:`start` brings it back."""
-        if self.running and self._pid is not None:
-            # The leash has not waited for it yet or reports it dead below: the id cannot be somebody else's.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-        await self._end()
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(process.kill)
 
     async def restart(self) -> None:
         """Stop cleanly and start again on the same port with the same data."""
@@ -234,80 +221,20 @@ class DevBroker:
             self._port = self._asked_port or free_port(HOST)
             self._controller_port = free_port(HOST, avoid=(self._port,))
 
-    def _format(self, java: Java, classpath: tuple[Path, ...]) -> None:
-        """Write server.properties, and make the data folder a formatted one.
-
-        The tool is a Java program of its own and would double the time of every start, so its result is kept once per
-        Kafka release: it holds the feature levels of that release, and besides only the two ids replaced here.
-        """
+    def _launch(self, installation: Installation) -> None:
         folder = self.data_dir
         properties = server_properties(
-            host=HOST,
             port=self._port,
             controller_port=self._controller_port,
             log_dir=folder / "data",
             extra_listener=self._extra,
             overrides=self._overrides,
         )
-        (folder / "server.properties").write_text(render(properties), encoding="utf-8")
-        name, content, _ = logging_file(self.kafka_version)
-        (folder / name).write_text(content, encoding="utf-8")
-        if (folder / "data" / "meta.properties").exists():
-            return
-        template = self._cache / f"formatted-{self.kafka_version}"
-        if not template.exists():
-            with FileLock(self._cache / "format.lock"):
-                if not template.exists():
-                    self._format_template(java, classpath, template)
-        unfinished = folder / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(template, unfinished)
-        meta = unfinished / "meta.properties"
-        text = re.sub(r"(?m)^(cluster\.id|directory\.id)=.*$", lambda line: f"{line[1]}={_uuid()}", meta.read_text())
-        meta.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / "data")
-
-    def _format_template(self, java: Java, classpath: tuple[Path, ...], template: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="format-", dir=self._cache) as name:
-            properties = server_properties(host=HOST, port=9092, controller_port=9093, log_dir=Path(name) / "data")
-            file = Path(name) / "server.properties"
-            file.write_text(render(properties), encoding="utf-8")
-            command = [str(java.program), *JVM_FLAGS, "-cp", _joined(classpath), "kafka.tools.StorageTool"]
-            done = subprocess.run(  # noqa: S603
-                [*command, "format", "-t", _uuid(), "-c", str(file)],
-                capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False,
-            )  # fmt: skip
-            if done.returncode != 0:
-                raise BrokerFailed(f"Kafka's storage tool failed:\n{(done.stdout + done.stderr).strip()}")
-            (Path(name) / "data").replace(template)
-
-    def _launch(self, java: Java, classpath: tuple[Path, ...]) -> None:
-        folder = self.data_dir
-        name, _, switch = logging_file(self.kafka_version)
-        command = [
-            str(java.program),
-            *JVM_FLAGS,
-            f"-D{switch}={(folder / name).as_uri()}",
-            "-cp",
-            _joined(classpath),
-            "kafka.Kafka",
-            str(folder / "server.properties"),
-        ]
+        installation.write_files(folder, properties)
+        installation.format(folder / "data")
         self.log_file.write_bytes(b"")
-        # A session of its own: Ctrl-C in a terminal goes to the whole foreground group, and would end the broker
-        # before those who still write to it.
-        self._leash = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", leash.__file__, str(self._stop_s), str(self.log_file), *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=folder,
-            start_new_session=True,
-        )
-        assert self._leash.stdout is not None
-        first = self._leash.stdout.readline()
-        if not first:
-            raise BrokerFailed(f"{java.program} could not be started")
-        self._pid = int(first)
+        command = installation.command(folder, extra_flags=installation.quick_flags())
+        self._process = LeashedProcess(command, log=self.log_file, folder=folder, grace_s=self._stop_s)
 
     async def _wait_ready(self) -> None:
         """Until a client's ApiVersions and Metadata are answered and the broker counts itself as alive."""
@@ -348,14 +275,9 @@ class DevBroker:
             client_log.setLevel(level)
 
     async def _end(self) -> None:
-        process, self._leash, self._pid = self._leash, None, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()  # the leash lets SIGTERM follow, then SIGKILL
-        await asyncio.to_thread(process.wait)
-        process.stdout.close()
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(process.end)
 
     def _explained(self) -> str:
         lines = self.last_lines()
@@ -368,18 +290,6 @@ class DevBroker:
                 f"another broker is using {self.data_dir}: stop it, or choose another folder with --data-dir\n{lines}"
             )
         return lines or f"(nothing in {self.log_file})"
-
-
-def _uuid() -> str:
-    """An id as Kafka writes them: 16 bytes in URL-safe base64, not beginning with a dash."""
-    while True:
-        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        if not text.startswith("-"):
-            return text
-
-
-def _joined(classpath: tuple[Path, ...]) -> str:
-    return os.pathsep.join(map(str, classpath))
 
 
 def _in_thread(work: Coroutine[Any, Any, None]) -> None:

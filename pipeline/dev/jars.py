@@ -68,6 +68,9 @@ class Progress(Protocol):
     def end(self) -> None:
         """The fetch is over, well or not."""
 
+    def step(self, text: str) -> None:
+        """Something else that takes seconds begins."""
+
 
 class Silent:
     """No progress shown."""
@@ -79,6 +82,9 @@ class Silent:
         """Nothing is shown."""
 
     def end(self) -> None:
+        """Nothing is shown."""
+
+    def step(self, text: str) -> None:
         """Nothing is shown."""
 
 
@@ -139,7 +145,7 @@ def classpath(
     here = _indexed(index, jars, repository)
     if here is not None:
         return here
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "fetch.lock"):
             # Another start may have fetched everything while this one waited for the lock.
@@ -249,7 +255,7 @@ def _short(error: BaseException) -> str:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Turns a full disk and a folder that cannot be written into errors with their fix."""
     try:
         yield

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+HOST: Final = "127.0.0.1"
+"""Only this machine may connect: the broker asks nobody for a password."""
+
 JVM_FLAGS: Final = (
     "-Xms256m",
     "-Xmx512m",
@@ -52,7 +55,6 @@ class ExtraListener:
 
 def server_properties(
     *,
-    host: str,
     port: int,
     controller_port: int,
     log_dir: Path,
@@ -60,18 +62,18 @@ def server_properties(
     overrides: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The properties of one combined broker and controller with a static quorum, which 3.9 and 4.x both take."""
-    listeners = [f"PLAINTEXT://{host}:{port}"]
-    advertised = [f"PLAINTEXT://{host}:{port}"]
+    listeners = [f"PLAINTEXT://{HOST}:{port}"]
+    advertised = [f"PLAINTEXT://{HOST}:{port}"]
     protocols = ["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"]
     if extra_listener is not None:
-        listeners.append(f"{extra_listener.name}://{host}:{extra_listener.port}")
-        advertised.append(f"{extra_listener.name}://{host}:{extra_listener.advertised_port}")
+        listeners.append(f"{extra_listener.name}://{HOST}:{extra_listener.port}")
+        advertised.append(f"{extra_listener.name}://{HOST}:{extra_listener.advertised_port}")
         protocols.append(f"{extra_listener.name}:PLAINTEXT")
-    listeners.append(f"CONTROLLER://{host}:{controller_port}")
+    listeners.append(f"CONTROLLER://{HOST}:{controller_port}")
     properties = {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{host}:{controller_port}",
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         "listeners": ",".join(listeners),
         "advertised.listeners": ",".join(advertised),
         "controller.listener.names": "CONTROLLER",
