@@ -13,7 +13,7 @@ from pipeline import topics
 from pipeline.records.codec import Codec
 from pipeline.records.dead_record import DeadHeader, DeadRecord
 from pipeline.records.public import DeadLetter
-from pipeline.runtime.api import Emit, Record
+from pipeline.runtime.api import Emit, Record, Refusal
 
 MAX_PAYLOAD_BYTES: Final = 900_000
 """A larger record is not carried along: the dead letter itself has to stay below the broker's 1 MiB."""
@@ -35,6 +35,51 @@ class Sealer(Protocol):
 
     def recipient_hash(self, tenant: str, canonical: str) -> str:
         """A keyed hash, 32 hex digits."""
+
+
+class SealedDeadLetters:
+    """How the runtime writes dead letters; see :class:`pipeline.runtime.context.DeadLetters`."""
+
+    def __init__(self, *, codec: Codec, key_ring: Sealer) -> None:
+        self._codec = codec
+        self._key_ring = key_ring
+
+    def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
+        """For an input record."""
+        return dead_letter(
+            self._codec,
+            self._key_ring,
+            stage=stage,
+            record=record,
+            reason=refusal.reason,
+            detail=refusal.detail,
+            verification_id=refusal.verification_id,
+            now_ms=now_ms,
+        )
+
+    def for_timer(
+        self,
+        stage: str,
+        changelog: str,
+        partition: int,
+        entry: tuple[bytes, bytes | None],
+        refusal: Refusal,
+        now_ms: int,
+    ) -> Emit:
+        """For a timer; ``entry`` is its state key and encoded value."""
+        return timer_dead_letter(
+            self._codec,
+            self._key_ring,
+            stage=stage,
+            changelog=changelog,
+            partition=partition,
+            state_key=entry[0],
+            value=entry[1],
+            reason=refusal.reason,
+            detail=refusal.detail,
+            verification_id=refusal.verification_id,
+            now_ms=now_ms,
+        )
 
 
 def dead_letter(

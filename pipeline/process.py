@@ -24,6 +24,7 @@ from pipeline.model.keys import KeyRing
 from pipeline.records.codec import Codec
 from pipeline.records.publish import publish_schemas
 from pipeline.records.store import SchemaStore
+from pipeline.runtime.api import Record
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.kafka import KafkaLog
 from pipeline.settings import Settings, instance_ordinal
@@ -47,7 +48,6 @@ class Parts:
     codec: Codec
     key_ring: KeyRing
     dead_letters: SealedDeadLetters
-    schemas: GlobalTable
     instance: int
 
 
@@ -67,17 +67,38 @@ class Service(Protocol):
 @asynccontextmanager
 async def connected(settings: Settings, *, client_id: str) -> AsyncIterator[tuple[KafkaLog, Codec]]:
     """Only the log and the schemas: what a client needs. Raises LogUnavailable, Misconfigured (no topics)."""
-    kafka = KafkaLog(settings.kafka, client_id=client_id)
+    kafka = KafkaLog(
+        settings.kafka, client_id=client_id, transaction_timeout_ms=settings.runtime.transaction_timeout_ms
+    )
     await kafka.start()
-    store = SchemaStore.from_settings(settings.records)
-    schemas = GlobalTable(log=kafka, topic=SCHEMAS, apply=store.apply)
     try:
-        await schemas.caught_up()
-        await publish_schemas(kafka, store)
-        yield kafka, Codec(store)
+        async with _codec(settings, kafka) as codec:
+            yield kafka, codec
     finally:
-        await schemas.stop()
         await kafka.stop()
+
+
+@asynccontextmanager
+async def _codec(settings: Settings, kafka: KafkaLog) -> AsyncIterator[Codec]:
+    """A codec that knows every published schema and goes on learning; ours are published before it is used."""
+    codec = Codec(SchemaStore(schemas_dir=settings.records.schemas_dir), write_version=settings.records.write_version)
+
+    def learn(record: Record) -> None:
+        why = codec.store.apply(record)
+        if why is not None:
+            log.warning("schema refused", action="schema_refused", offset=record.offset, cause=why)
+
+    table = GlobalTable(log=kafka, topic=SCHEMAS, apply=learn)
+    try:
+        await table.caught_up()
+        producer = await kafka.producer()
+        try:
+            await publish_schemas(codec, producer)
+        finally:
+            await producer.stop()
+        yield codec
+    finally:
+        await table.stop()
 
 
 @asynccontextmanager
@@ -92,16 +113,7 @@ async def opened(settings: Settings, *, client_id: str, instance: int | None = N
     key_ring = load_keys(settings.keys.directory)
     for kid in key_ring.kids:
         metrics.key_ring_info.labels(kid=kid).set(2 if kid == key_ring.current else 1)
-    kafka = KafkaLog(
-        settings.kafka, client_id=client_id, transaction_timeout_ms=settings.runtime.transaction_timeout_ms
-    )
-    await kafka.start()
-    store = SchemaStore.from_settings(settings.records)
-    schemas = GlobalTable(log=kafka, topic=SCHEMAS, apply=store.apply)
-    try:
-        await schemas.caught_up()
-        await publish_schemas(kafka, store)
-        codec = Codec(store)
+    async with connected(settings, client_id=client_id) as (kafka, codec):
         yield Parts(
             settings=settings,
             clock=clock,
@@ -110,12 +122,8 @@ async def opened(settings: Settings, *, client_id: str, instance: int | None = N
             codec=codec,
             key_ring=key_ring,
             dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
-            schemas=schemas,
             instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
         )
-    finally:
-        await schemas.stop()
-        await kafka.stop()
 
 
 class Process:

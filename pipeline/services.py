@@ -105,5 +105,4 @@ def _runner(
         metrics=parts.metrics,
         dead_letters=parts.dead_letters,
         instance=parts.instance,
-        tables=[parts.schemas],
     )

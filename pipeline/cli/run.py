@@ -12,7 +12,11 @@ from pipeline.cli.context import settings
 if TYPE_CHECKING:
     from pipeline.process import Parts, Service
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Run one stage, the gateway, or all of them in one process.\n\nExample: `pipeline run all`",
+)
 
 Instance = Annotated[
     int | None,
@@ -84,9 +88,7 @@ def everything(ctx: typer.Context, instance: Instance = None) -> None:
     _run(ctx, "all", instance, services.everything)
 
 
-def _run(
-    ctx: typer.Context, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]
-) -> None:
+def _run(ctx: typer.Context, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]) -> None:
     from pipeline.logs import configure
     from pipeline.process import Process, opened, run_loop
 
@@ -98,5 +100,3 @@ def _run(
             await Process(parts, make(parts)).run()
 
     run_loop(work())
-
-

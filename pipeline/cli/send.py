@@ -101,7 +101,13 @@ def check(
         if json:
             print_json(plain(reply))
         else:
-            row = [reply.verification_id, "yes" if reply.ok else "no", reply.reason, str(reply.checks_left), reply.state]
+            row = [
+                reply.verification_id,
+                "yes" if reply.ok else "no",
+                reply.reason,
+                str(reply.checks_left),
+                reply.state,
+            ]
             print_table(["verification", "valid", "reason", "checks left", "state"], [row])
         return reply.ok
 

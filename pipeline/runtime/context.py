@@ -19,8 +19,16 @@ class DeadLetters(Protocol):
     def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
         """For an input record."""
 
-    def for_timer(self, stage: str, partition: int, key: bytes, value: bytes | None, now_ms: int) -> Emit:
-        """For a timer that failed three times over."""
+    def for_timer(
+        self,
+        stage: str,
+        changelog: str,
+        partition: int,
+        entry: tuple[bytes, bytes | None],
+        refusal: Refusal,
+        now_ms: int,
+    ) -> Emit:
+        """For a timer that failed three times over; ``entry`` is its state key and encoded value."""
 
 
 class Sink(Protocol):

@@ -122,7 +122,8 @@ class Handling(Generic[S]):
 
     def _quarantine(self, batch: Batch, work: Record | bytes, reason: str, now_ms: int) -> None:
         """Take work that can never succeed out of the way; what belongs to it ends in the same transaction."""
-        detail = "the record failed three times over" if reason == "handler_refused" else "its output is too large"
+        what = "record" if isinstance(work, Record) else "timer"
+        detail = f"the {what} failed three times over" if reason == "handler_refused" else "its output is too large"
         log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
         try:
             effects = self._stage.quarantine(work, self._store, now_ms)
@@ -134,7 +135,16 @@ class Handling(Generic[S]):
         else:
             value = self._store.get(work)
             encoded = None if value is None else self._stage.encode(value)
-            batch.emits.append(self._c.dead_letters.for_timer(self._stage.name, self._partition, work, encoded, now_ms))
+            batch.emits.append(
+                self._c.dead_letters.for_timer(
+                    self._stage.name,
+                    self._stage.changelog,
+                    self._partition,
+                    (work, encoded),
+                    Refusal(reason, detail),
+                    now_ms,
+                )
+            )
             batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": reason}))
             # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
             effects.state.setdefault(work, None)

@@ -70,8 +70,16 @@ class PlainDeadLetters:
     def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
         return Emit("dead", record.key, orjson.dumps([refusal.reason, record.topic, record.offset]))
 
-    def for_timer(self, stage: str, partition: int, key: bytes, value: bytes | None, now_ms: int) -> Emit:
-        return Emit("dead", key, orjson.dumps(["timer"]))
+    def for_timer(
+        self,
+        stage: str,
+        changelog: str,
+        partition: int,
+        entry: tuple[bytes, bytes | None],
+        refusal: Refusal,
+        now_ms: int,
+    ) -> Emit:
+        return Emit("dead", entry[0], orjson.dumps([refusal.reason, changelog]))
 
 
 class Measured:
