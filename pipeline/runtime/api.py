@@ -133,12 +133,17 @@ class Effects(Generic[S]):
 class Stage(Protocol[S]):
     """One partition's worth of a stage. Instances are per task, so memory that may be lost can live in them."""
 
-    name: str
-    """Short name used in groups, transactional ids, metrics and logs (``router``)."""
-    inputs: Sequence[Input]
-    """Fixed list of topics; the same for every member of the group whatever its configuration."""
-    changelog: str
-    """Compacted topic that holds this stage's state."""
+    @property
+    def name(self) -> str:
+        """Short name used in groups, transactional ids, metrics and logs (``router``)."""
+
+    @property
+    def inputs(self) -> Sequence[Input]:
+        """Fixed list of topics; the same for every member of the group whatever its configuration."""
+
+    @property
+    def changelog(self) -> str:
+        """Compacted topic that holds this stage's state."""
 
     def handle(self, record: Record, state: StateView[S], now_ms: int) -> Effects[S]:
         """Handle one input record.
