@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
 pytest.importorskip("pipeline.senders.transport", reason="the transport to providers is not part of this tree")
 
-from pipeline.senders.transport import AiohttpTransport
+from pipeline.senders.transport import BEFORE_FIRST_BYTE, AiohttpTransport
 from pipeline.testing.http import Answer, ScriptedTransport, Step, Unreachable
 
 TIMEOUT_S = 0.3
@@ -30,8 +30,9 @@ class Line:
         """Bodies of the requests that reached the provider."""
         raise NotImplementedError
 
-    async def call(self, body: bytes = b"body", **extensions: object) -> httpx.Response:
+    async def call(self, body: bytes = b"body", hook: Callable[[], None] | None = None) -> httpx.Response:
         """Hand one request straight to the transport, as senders do."""
+        extensions = {} if hook is None else {BEFORE_FIRST_BYTE: hook}
         return await self.transport.handle_async_request(
             httpx.Request("POST", self.url, content=body, extensions=extensions)
         )
@@ -60,11 +61,11 @@ class RealLine(Line):
     def seen(self) -> list[bytes]:
         return self._bodies
 
-    async def call(self, body: bytes = b"body", **extensions: object) -> httpx.Response:
+    async def call(self, body: bytes = b"body", hook: Callable[[], None] | None = None) -> httpx.Response:
         if isinstance(self.steps[0], Unreachable):
             self._server.close()
             await self._server.wait_closed()
-        return await super().call(body, **extensions)
+        return await super().call(body, hook)
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._provide, "127.0.0.1", 0)

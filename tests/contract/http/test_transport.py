@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pipeline.senders.transport", reason="the transport to providers is not part of this tree")
 
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.senders.transport import InDoubt, NotSent
 from pipeline.testing.http import Answer, Lost, Unreachable
 from tests.contract.http.conftest import TIMEOUT_S, Line
 
@@ -57,7 +57,7 @@ async def test_an_answer_later_than_the_timeout_is_in_doubt(line: Line) -> None:
 async def test_the_hook_runs_before_the_provider_sees_anything(line: Line) -> None:
     line.steps = [Answer()]
     seen_then: list[bool] = []
-    await line.call(**{BEFORE_FIRST_BYTE: lambda: seen_then.append(line.seen == [])})
+    await line.call(hook=lambda: seen_then.append(line.seen == []))
     assert seen_then == [True]
     assert line.seen == [b"body"]
 
@@ -69,7 +69,7 @@ async def test_a_hook_that_raises_keeps_the_request_from_being_sent(line: Line) 
         raise NotSent("stale")
 
     with pytest.raises(NotSent, match="stale"):
-        await line.call(**{BEFORE_FIRST_BYTE: too_old})
+        await line.call(hook=too_old)
     await asyncio.sleep(0.02)
     assert line.seen == []
 
@@ -78,5 +78,5 @@ async def test_the_hook_does_not_run_without_a_connection(line: Line) -> None:
     line.steps = [Unreachable()]
     ran: list[bool] = []
     with pytest.raises(NotSent):
-        await line.call(**{BEFORE_FIRST_BYTE: lambda: ran.append(True)})
+        await line.call(hook=lambda: ran.append(True))
     assert ran == []
