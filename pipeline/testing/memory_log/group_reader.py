@@ -26,7 +26,6 @@ class MemoryGroupReader:
         self.instance = process.prefix + instance
         self.topics: Sequence[str] = [process.prefix + topic for topic in topics]
         self._process = process
-        self._faults = process.cluster.faults
         self._group_name = process.prefix + group
         self._group = process.cluster.group(self._group_name)
         self._watch = Watch(process)
@@ -52,7 +51,7 @@ class MemoryGroupReader:
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Next records of the partitions not paused; waits through a rebalance whatever the timeout."""
-        await self._faults.before_fetch(f"{self._group_name}/{self.instance}")
+        await self._process.cluster.faults.before_fetch(f"{self._group_name}/{self.instance}")
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_ms / 1_000
         while True:
@@ -158,7 +157,7 @@ class MemoryGroupReader:
         self._is_settled = False
         await on_revoked(self.assignment())
         self._own(frozenset())
-        await self._faults.before_join(self._group_name, self.instance)
+        await self._process.cluster.faults.before_join(self._group_name, self.instance)
         self._process.check()
         self._granted = None
         self._group.join(self)

@@ -135,12 +135,12 @@ class Member:
 
     async def owns(self, count: int) -> None:
         """Return when this member has exactly this many partitions and has sought and resumed them."""
-        await eventually(lambda: self._failed() or (len(self._resumed) == count))
+        await eventually(lambda: self.failed() or (len(self._resumed) == count))
         self._raise()
 
     async def read(self, count: int) -> list[bytes | None]:
         """Return the values read so far once there are ``count``."""
-        await eventually(lambda: self._failed() or len(self.records) >= count)
+        await eventually(lambda: self.failed() or len(self.records) >= count)
         self._raise()
         return [record.value for record in self.records]
 
@@ -154,7 +154,7 @@ class Member:
 
     async def ended(self) -> BaseException | None:
         """Return what ended the member's loop."""
-        await eventually(self._failed)
+        await eventually(self.failed)
         assert self._loop is not None
         self._stopping = True
         error, self._loop = self._loop.exception(), None
@@ -186,7 +186,8 @@ class Member:
             for records in fetched.values():
                 self.records += records
 
-    def _failed(self) -> bool:
+    def failed(self) -> bool:
+        """Whether a fetch raised."""
         return self._loop is not None and self._loop.done()
 
     def _raise(self) -> None:

@@ -27,7 +27,7 @@ async def values(log: MemoryLog, partition: TopicPartition = P0) -> list[bytes |
 
 async def scanned(log: MemoryLog, partition: TopicPartition = P0) -> list[bytes | None]:
     """What a scan finds."""
-    return [record.value async for records in scan(log, {partition: 0}) for record in records]
+    return [record.value async for records in scan(log, {partition: 0}, wait_ms=1) for record in records]
 
 
 class Member:
