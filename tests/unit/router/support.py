@@ -46,6 +46,8 @@ class MsgpackCodec:
 
 
 CODEC = MsgpackCodec()
+METRICS = Metrics(CollectorRegistry())
+"""Shared, as making one takes longer than most tests: read differences."""
 
 FULL = ChannelCapabilities(
     own_code=True, code_digits_only=False, code_leading_zero=True, sender=True, text=True, ttl=(30, 86_400), brand=True
@@ -81,7 +83,7 @@ class Router:
         self.stage = RouterStage(
             codec=CODEC, key_ring=RING, settings=self.settings, providers=self.providers, partitions=PARTITIONS
         )
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = METRICS
 
     def publish(
         self,
