@@ -75,7 +75,18 @@ class Memory:
                 )
             )
         reserved = [one for one in entry.reserved if one.verification_id != verification_id]
-        return self._kept(routes=entry.routes, failures=failures, reserved=reserved)
+        return self._kept(routes=entry.routes, failures=self._decisive(failures), reserved=reserved)
+
+    def _decisive(self, failures: list[RecentFailures]) -> list[RecentFailures]:
+        """The newest failures that reach the limit; older ones leave the window first and change nothing before."""
+        kept: list[RecentFailures] = []
+        total = 0
+        for one in sorted(failures, key=lambda one: one.failed_at, reverse=True):
+            if total >= self.max_failures:
+                break
+            kept.append(one)
+            total += one.failed_checks
+        return kept[::-1]
 
     def use_route(
         self, entry: RouterState, channel: Channel, provider: str, sender: str | None, now_ms: int
