@@ -28,6 +28,7 @@ from pipeline.records.public import (
     VerificationOutcome,
     VerificationRequest,
 )
+from pipeline.records.tracker_state import TrackerForward, TrackerState
 from pipeline.records.types import AvroRecord
 
 PUBLIC: Final[tuple[type[AvroRecord], ...]] = (
@@ -51,10 +52,11 @@ INTERNAL: Final[tuple[type[AvroRecord], ...]] = (
     ProviderHealth,
     ControlEntry,
     DeadRecord,
+    TrackerForward,
 )
 """Between our own stages."""
 
-STATE: Final[tuple[type[AvroRecord], ...]] = ()
+STATE: Final[tuple[type[AvroRecord], ...]] = (TrackerState,)
 """Entries of the stages' changelogs."""
 
 RECORDS: Final[tuple[type[AvroRecord], ...]] = PUBLIC + INTERNAL + STATE
