@@ -29,6 +29,8 @@ from pipeline.records.public import (
     VerificationOutcome,
     VerificationRequest,
 )
+from pipeline.records.router_state import RouterState
+from pipeline.records.tracker_state import TrackerForward, TrackerState
 from pipeline.records.types import AvroRecord
 
 PUBLIC: Final[tuple[type[AvroRecord], ...]] = (
@@ -52,10 +54,11 @@ INTERNAL: Final[tuple[type[AvroRecord], ...]] = (
     ProviderHealth,
     ControlEntry,
     DeadRecord,
+    TrackerForward,
 )
 """Between our own stages."""
 
-STATE: Final[tuple[type[AvroRecord], ...]] = (JournalEntry,)
+STATE: Final[tuple[type[AvroRecord], ...]] = (JournalEntry, RouterState, TrackerState)
 """Entries of the stages' changelogs."""
 
 RECORDS: Final[tuple[type[AvroRecord], ...]] = PUBLIC + INTERNAL + STATE

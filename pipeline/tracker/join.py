@@ -62,7 +62,14 @@ def _begin(turn: Turn, decided: Decision) -> None:
         else:
             # The first step's recipient lives in another partition; the router has passed the question on itself.
             routing = OutstandingRoute(n=1, step_index=decided.step_index, asked_at=decided.decided_at)
-        turn.put(plan=plan, decision_id=decided.decision_id, attempts=tracked, routing=routing)
+        turn.put(
+            plan=plan,
+            decision_id=decided.decision_id,
+            attempts=tracked,
+            routing=routing,
+            # The router went through the steps in order, so those before the one it chose have no route.
+            unroutable_steps=list(range(decided.attempt.step_index if decided.attempt else decided.step_index)),
+        )
     early = turn.state.early_decisions
     turn.put(early_decisions=[])
     for later in early:
@@ -127,10 +134,12 @@ def _routed(turn: Turn, decided: Decision) -> None:
     if decided.attempt is None:
         raise Poison(DeadLetterReason.UNDECODABLE, "decision: routed without an attempt", turn.state.verification_id)
     _expect_number(turn, decided, routing.n)
-    # Also on a final state: the message is on its way, and its cost and delivery are counted though nothing shows it.
+    # Also on a final state: the message may be on its way, and is counted though no outcome shows it.
     turn.put_attempt(facts.begin(turn.state.verification_id, turn.plan, decided.attempt))
     turn.put(routing=None)
     place_early(turn)
+    if turn.is_final:
+        outcome.cancel_unsent(turn, turn.state.attempts[-1])
 
 
 def _expect_number(turn: Turn, decided: Decision, n: int) -> None:
@@ -158,7 +167,7 @@ def result(turn: Turn, told: SendResult) -> None:
 
 
 def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
-    """Join a delivery report; after the final outcome it is counted and nothing else."""
+    """Join a delivery report; after the final outcome it only matters to the cohorts, which count it at their time."""
     state = turn.state
     number = attempt_number(told)
     if number is None:
@@ -169,7 +178,6 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
             # The same attempt id under a decision that lost, at another provider.
             turn.count("receipts_unmatched_total", provider=told.provider)
             return
-        turn.count("receipts_total", provider=told.provider, status=told.status)
         _replace(turn, facts.with_status(attempt, told, recorded_at))
     elif _hopeless(turn) or len(state.early_statuses) >= EARLY_KEPT:
         turn.count("receipts_unmatched_total", provider=told.provider)

@@ -11,10 +11,10 @@ import msgspec
 from pipeline import topics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import Plan, RoutingEvent
+from pipeline.records.internal import Plan, RoutingEvent, SendCommand
 from pipeline.records.public import StepView, VerificationOutcome
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
-from pipeline.records.types import AttemptResult, RoutingKind, VerificationState
+from pipeline.records.types import AttemptResult, CommandKind, RoutingKind, VerificationState
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import figures
 from pipeline.tracker.turn import Turn, is_final
@@ -167,8 +167,39 @@ def finish(
     turn.put(state=moved, reason=reason, detail=detail, final_at=turn.now_ms)
     credit = credit or credited(turn.state, turn.now_ms)
     figures.ended(turn, credit)
+    for attempt in turn.state.attempts:
+        cancel_unsent(turn, attempt)
     if not state.refused:
         _tell_router(turn, credit)
+
+
+def cancel_unsent(turn: Turn, attempt: TrackedAttempt) -> None:
+    """Nobody waits for this message any more: a sender that has not begun the call drops it, another ignores this."""
+    if not facts.is_pending(attempt):
+        return
+    plan, shown = turn.plan, attempt.shown
+    turn.emit(
+        topics.lane(topics.send(shown.channel), plan.bulk),
+        SendCommand(
+            verification_id=turn.state.verification_id,
+            command_id=shown.attempt_id,
+            kind=CommandKind.CANCEL,
+            attempt_id=shown.attempt_id,
+            decision_id=turn.state.decision_id,
+            n=attempt.n,
+            step_index=shown.step_index,
+            tenant=plan.tenant,
+            bulk=plan.bulk,
+            test=plan.test,
+            provider=shown.provider,
+            channel=shown.channel,
+            reference=shown.reference,
+            provider_message_id=shown.provider_message_id,
+            requested_at=plan.requested_at,
+            issued_at=turn.now_ms,
+        ),
+        headers=(("provider", shown.provider.encode()),),
+    )
 
 
 def _tell_router(turn: Turn, credit: TrackedAttempt | None) -> None:

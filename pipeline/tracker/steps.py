@@ -28,7 +28,8 @@ def settle(turn: Turn) -> None:
         if turn.plan.mode is VerificationMode.REACH:
             outcome.finish(turn, VerificationState.DELIVERED, None)
         return
-    if state.routing is not None:
+    if state.routing is not None or state.route_reason == Reason.TOO_LATE:
+        # Steps are left but no time: it stays open for the codes that may be out there, until it expires.
         return
     step = next_step(state)
     if step is None:
@@ -49,6 +50,8 @@ def _progress(turn: Turn) -> None:
     deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
     if calls and state.sent_at is None:
         figures.first_call(turn, min(calls))
+        # What was too late for the queue is in time for the code's life, which has only just begun.
+        turn.put(route_reason=None)
     moved = state.state
     if any(facts.is_sent(attempt) for attempt in state.attempts):
         moved = lifecycle.advance(moved, VerificationState.SENT)
@@ -87,6 +90,8 @@ def _first_open(state: TrackerState, first: int) -> int:
 def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
     """When the active step's wait is over; None while no wait is running, or nothing would follow it."""
     if not state.attempts or state.routing is not None or state.state is VerificationState.DELIVERED:
+        return None
+    if state.route_reason == Reason.TOO_LATE:
         return None
     latest = state.attempts[-1]
     if latest.wait_over or latest.shown.sent_at is None or not facts.is_running(latest):
@@ -164,10 +169,11 @@ def no_route(turn: Turn, reason: str | None) -> None:
     if route.resend and is_time_left(turn) and not turn.is_final:
         _route(turn, OutstandingRoute(n=route.n, step_index=route.step_index, asked_at=turn.now_ms), [])
         return
-    turn.put(
-        unroutable_steps=sorted({*turn.state.unroutable_steps, route.step_index}),
-        route_reason=facts.known_reason(reason) or Reason.NO_ROUTE,
-    )
+    told = facts.known_reason(reason) or Reason.NO_ROUTE
+    steps = turn.state.unroutable_steps
+    if told != Reason.TOO_LATE:
+        steps = sorted({*steps, route.step_index})
+    turn.put(unroutable_steps=steps, route_reason=told)
 
 
 def _all_negative(state: TrackerState) -> bool:

@@ -69,11 +69,11 @@ class Turn:
         attempts[attempt.n - 1 : attempt.n] = [attempt]
         self.put(attempts=attempts)
 
-    def emit(self, topic: str, record: AvroRecord, *, key: bytes | None = None, partition: int | None = None) -> None:
+    def emit(self, topic: str, record: AvroRecord, *, partition: int | None = None, headers: Headers = ()) -> None:
         """Write one record keyed by the verification id."""
         codec = self.tools.codec
         self.effects.emits.append(
-            Emit(topic, key or self.key, codec.encode(record), partition, codec.headers(record) + self.trace)
+            Emit(topic, self.key, codec.encode(record), partition, codec.headers(record) + headers + self.trace)
         )
 
     def count(self, metric: str, value: float = 1.0, /, **labels: str) -> None:

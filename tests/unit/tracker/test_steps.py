@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from pipeline import topics
 from pipeline.model.reasons import Reason
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass, VerificationState
+from pipeline.records.internal import Decision, SendCommand
+from pipeline.records.types import (
+    AttemptResult,
+    AttemptStatus,
+    Channel,
+    CommandKind,
+    DecisionKind,
+    ResultClass,
+    VerificationState,
+)
 from tests.unit.tracker.world import T0, World, make_world
 
 State = VerificationState
@@ -164,11 +175,11 @@ def test_several_steps_fail_as_exhausted(world: World) -> None:
 
 def test_an_unrouted_verification_ends_as_the_router_says(world: World) -> None:
     decided = world.accepted()
-    world.decide(type(decided)(**{**{f: getattr(decided, f) for f in decided.__struct_fields__}, "attempt": None}))
+    world.decide(msgspec.structs.replace(decided, attempt=None))
     world.decide(
-        type(decided)(
+        Decision(
             verification_id="v1",
-            kind="unroutable",  # type: ignore[arg-type]
+            kind=DecisionKind.UNROUTABLE,
             decision_id=decided.decision_id,
             n=1,
             reason=Reason.RATE_LIMITED_RECIPIENT,
@@ -243,6 +254,51 @@ def test_a_route_that_comes_after_the_end_shows_nowhere_but_is_counted(world: Wo
     world.tell(2, provider="neutrino", channel=Channel.VOICE)
     assert world.last == final
     assert world.counted("attempts_total", provider="neutrino", channel="voice") == 1
+
+
+def test_what_nobody_waits_for_any_more_is_canceled_at_its_sender(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    world.advance(30_000)
+    world.route("neutrino")
+    world.check(world.code)
+    (cancel,) = world.out(topics.send(Channel.VOICE), SendCommand)
+    assert (cancel.kind, cancel.attempt_id, cancel.provider) == (CommandKind.CANCEL, "v1.2", "neutrino")
+    (emit,) = [emit for emit in world.emits if emit.topic == topics.send(Channel.VOICE)]
+    assert ("provider", b"neutrino") in emit.headers
+    assert world.out(topics.send(Channel.SMS), SendCommand) == [], "what was sent cannot be called back"
+
+
+def test_a_route_that_comes_after_the_end_is_canceled_too(world: World) -> None:
+    world.decide(world.accepted(steps=2, plan=world.plan(2, bulk=True)))
+    world.tell()
+    world.advance(30_000)
+    world.check(world.code)
+    event = world.asked()[-1]
+    world.route("neutrino", event)
+    world.route("neutrino", event)
+    (cancel,) = world.out(topics.bulk(topics.send(Channel.VOICE)), SendCommand)
+    assert (cancel.attempt_id, cancel.bulk) == ("v1.2", True)
+
+
+def test_a_route_refused_as_too_late_leaves_it_open_until_it_expires(world: World) -> None:
+    world.decide(world.accepted(steps=3))
+    world.reject()
+    world.no_route(Reason.TOO_LATE)
+    assert len(world.asked()) == 1
+    assert not world.last.is_final
+    world.advance(400_000)
+    assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.EXPIRED)
+    assert len(world.asked()) == 1
+
+
+def test_steps_the_router_skipped_at_once_are_not_asked_for(world: World) -> None:
+    decided = world.accepted(steps=3)
+    world.decide(msgspec.structs.replace(decided, attempt=None, step_index=1))
+    world.decide(
+        Decision(verification_id="v1", kind=DecisionKind.UNROUTABLE, decision_id=decided.decision_id, n=1, step_index=1)
+    )
+    assert [(event.step_index, event.n) for event in world.asked()] == [(2, 1)]
 
 
 def test_a_later_attempt_takes_over_as_the_active_step(world: World) -> None:

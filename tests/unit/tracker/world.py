@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline import topics
 from pipeline.model.keys import KeyRing
+from pipeline.records.codec import Codec
 from pipeline.records.internal import AttemptPlan, Decision, Plan, PlannedStep, RoutingEvent, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus, Reply, VerificationOutcome
 from pipeline.records.tracker_state import TrackerState
@@ -23,11 +24,10 @@ from pipeline.runtime.partition import partition_for
 from pipeline.settings import PolicySettings
 from pipeline.testing.drive import Drive
 from pipeline.tracker.stage import TrackerStage
-from tests.unit.tracker.codec import make_codec
 
 T0 = 1_764_000_000_000
 PARTITIONS = 4
-CODEC = make_codec()
+CODEC = Codec()
 RING = KeyRing.for_tests()
 DECISION = "aa" * 16
 
