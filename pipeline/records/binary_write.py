@@ -1,8 +1,8 @@
 """From a record to Avro bytes: one Python function per schema, generated when it is first needed.
 
 Why not fastavro here: it tries every branch of a union on every value and wants dicts, and these records are mostly
-nullable fields. ``tests/benchmarks/codec.py`` has the figures; a hop of the pipeline is little else than this. The bytes
-are held equal to fastavro's by property tests.
+nullable fields. ``tests/benchmarks/codec.py`` has the figures; a hop of the pipeline is little else than this. The
+bytes are held equal to fastavro's by property tests.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pipeline.records.dead_record import DeadRecord
 from pipeline.records.internal import (
     ControlEntry,
     Decision,
@@ -50,6 +51,7 @@ INTERNAL: Final[tuple[type[AvroRecord], ...]] = (
     RoutingEvent,
     ProviderHealth,
     ControlEntry,
+    DeadRecord,
 )
 """Between our own stages."""
 

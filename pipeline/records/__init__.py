@@ -1,0 +1,1 @@
+"""The Avro records as types, their schemas, framing and codec."""
