@@ -228,7 +228,11 @@ class Task:
     def settle(self, *, lose: str | None = None) -> None:
         """Handle every posted event."""
         while self.events:
-            self._apply(self.stage.on_event(self.events.pop(0), self.state, self._now()), lose=lose)
+            self.settle_one(lose=lose)
+
+    def settle_one(self, *, lose: str | None = None) -> None:
+        """Handle the oldest posted event in a transaction of its own."""
+        self._apply(self.stage.on_event(self.events.pop(0), self.state, self._now()), lose=lose)
 
     def run(self) -> None:
         self.settle()

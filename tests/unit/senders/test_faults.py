@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from pipeline.records.types import AttemptResult
+from pipeline.model.reasons import Reason
+from pipeline.records.types import AttemptResult, ResultClass
 from pipeline.senders.calls import LATE, STALE
 from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
 from pipeline.testing.clock import ManualClock
@@ -50,7 +51,7 @@ class World:
         answer, failure = self.rng.choice(
             [
                 (Answer(result=AttemptResult.ACCEPTED), None),
-                (rejected_once(), None),
+                (rejected(ResultClass.CONTENT, Reason.CONTENT_REJECTED), None),
                 (in_doubt("timeout"), "timeout"),
                 (not_sent(detail="unreachable"), "unreachable"),
                 (not_sent(detail=STALE), STALE),
@@ -75,7 +76,8 @@ class World:
                 case 4 | 5:
                     self.end_a_call()
                 case 6 | 7:
-                    self.task.settle(lose=lose)
+                    while self.task.events:
+                        self.task.settle_one(lose=self.rng.choice([*[None] * 6, "before", "after"]))
                 case 8:
                     self.process.calls.advance(self.rng.choice([10, 1_000, 7_000]))
                 case 9:
@@ -90,13 +92,6 @@ class World:
             self.end_a_call()
             self.process.calls.advance(500)
         self.task.run()
-
-
-def rejected_once() -> Answer:
-    from pipeline.model.reasons import Reason
-    from pipeline.records.types import ResultClass
-
-    return rejected(ResultClass.CONTENT, Reason.CONTENT_REJECTED)
 
 
 @pytest.mark.parametrize("seed", range(60))
