@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 import httpx
 
 from pipeline.clock import Clock
 from pipeline.model.keys import KeyRing
+from pipeline.records.codec import Codec
 from pipeline.senders.calls import RunningCalls
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Provider
 from pipeline.senders.registry import Limits
 from pipeline.senders.stage import SenderStage
 from pipeline.senders.transport import AiohttpTransport
-
-if TYPE_CHECKING:
-    from pipeline.records.codec import Codec
 
 
 class SenderEngine:

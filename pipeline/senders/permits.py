@@ -63,6 +63,7 @@ class Permits:
     @property
     def calls(self) -> int:
         """Calls under way or about to be."""
+        self._expire()
         return self._used[Lane.INTERACTIVE] + self._used[Lane.BULK] - sum(map(len, self._reserved.values()))
 
     @property

@@ -144,6 +144,12 @@ def retry_after_s(headers: Mapping[str, str], default: float = 1.0) -> float:
     return min(max(float(text), default), MAX_RETRY_AFTER_S)
 
 
+def header(headers: Mapping[str, str], name: str) -> str:
+    """One header whatever its case, also from a plain dict; empty when it is missing."""
+    wanted = name.lower()
+    return next((value for key, value in headers.items() if key.lower() == wanted), "")
+
+
 def decimal(value: object) -> str | None:
     """A price as the records write it (``-?\\d+(\\.\\d+)?``); None for what is no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

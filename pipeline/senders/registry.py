@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.errors import SettingsError
-from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
-from pipeline.records.types import Channel
+from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.senders.provider import Provider
 from pipeline.senders.providers import neutrino, ycloud
 from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YCloudSettings
@@ -74,7 +73,7 @@ def load(settings: Settings) -> dict[str, Provider]:
 
 
 def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
-    """What each enabled provider can do, restricted to the channels configured for it. Raises SettingsError."""
+    """What each enabled provider can do as it is configured (channels, receipts). Raises SettingsError."""
     return {
         name: _capabilities(name, _kind(name, section), section)
         for name, section in settings.providers.items()
@@ -106,13 +105,14 @@ def _kind(name: str, section: ProviderSettings) -> Kind:
 
 
 def _capabilities(name: str, kind: Kind, section: ProviderSettings) -> ProviderCapabilities:
-    if not section.channels:
-        return kind.capabilities
-    able = kind.capabilities.channels
-    chosen: dict[Channel, ChannelCapabilities] = {}
-    for channel in section.channels:
-        if channel not in able:
-            known = ", ".join(each.value for each in able)
-            raise SettingsError(f"providers.{name}.channels: {kind.capabilities.kind} has no {channel!r}; use {known}")
-        chosen[Channel(channel)] = able[Channel(channel)]
-    return replace(kind.capabilities, channels=MappingProxyType(chosen))
+    able = dict(kind.capabilities.channels)
+    if section.channels:
+        known = ", ".join(channel.value for channel in able)
+        for channel in section.channels:
+            if channel not in able:
+                raise SettingsError(f"providers.{name}.channels: {section.kind} has no {channel!r}; use {known}")
+        able = {channel: able[channel] for channel in able if channel in section.channels}
+    if not section.requires_receipts:
+        # Reports are not set up for this account: nobody may wait for them, nor read their absence as a failure.
+        able = {channel: replace(each, receipts=False) for channel, each in able.items()}
+    return replace(kind.capabilities, channels=MappingProxyType(able))

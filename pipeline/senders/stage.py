@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.model.keys import KeyRing
 from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.records.types import AttemptResult, CommandKind, ResultClass
@@ -40,9 +41,6 @@ from pipeline.senders.opening import open_command
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider, Unsendable, not_sent, rejected
 from pipeline.senders.results import TOO_LATE, answered, unanswered, uncalled, unsupported
-
-if TYPE_CHECKING:
-    from pipeline.records.codec import Codec
 
 KEEP_MS: Final = 3_600_000
 """A finished entry stays this long after its command's deadline."""

@@ -31,6 +31,7 @@ from pipeline.senders.provider import (
     Unsendable,
     currency,
     decimal,
+    header,
     in_doubt,
     provider_id,
     rejected,
@@ -278,7 +279,7 @@ class YCloud:
 
     def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
         """``YCloud-Signature: t=<s>,s=<hex>`` over ``t.body``; upper-case hex and a trailing dot are forgeries."""
-        found = _SIGNATURE.fullmatch(httpx.Headers(dict(headers)).get(SIGNATURE_HEADER, ""))
+        found = _SIGNATURE.fullmatch(header(headers, SIGNATURE_HEADER))
         if found is None or abs(now_s - int(found[1])) > SIGNATURE_MAX_AGE_S:
             return False
         signed = found[1].encode() + b"." + body

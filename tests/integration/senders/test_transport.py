@@ -195,7 +195,7 @@ async def test_a_full_answer_of_any_status_is_a_response(transport: AiohttpTrans
 async def test_a_kept_alive_connection_that_breaks_is_not_used_for_a_second_send(
     transport: AiohttpTransport, method: str
 ) -> None:
-    """aiohttp itself sends GET again over a fresh connection; take the gate away and this test counts three requests."""
+    """aiohttp itself sends GET again over a fresh connection; without the gate this counts three requests."""
 
     async def one_answer_then_gone(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: ProviderServer

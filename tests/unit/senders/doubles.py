@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any
 
 from pipeline import topics
 from pipeline.model.keys import KeyRing
+from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
-from pipeline.records.types import AvroRecord, Channel, CommandKind
-from pipeline.runtime.api import Effects, Headers, Lane, Record
+from pipeline.records.types import Channel, CommandKind
+from pipeline.runtime.api import Effects, Lane, Record
 from pipeline.senders.calls import Call, CallFinished
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider
@@ -22,24 +21,9 @@ from pipeline.senders.stage import SenderStage
 from pipeline.settings import YCloudSettings
 from pipeline.testing.clock import ManualClock
 
-R = TypeVar("R", bound=AvroRecord)
+CODEC = Codec()
 KEYS = KeyRing.for_tests()
 PHONE = "+491711234567"
-
-
-class PlainCodec:
-    """Frames nothing; what the stages need of a codec."""
-
-    def encode(self, record: AvroRecord) -> bytes:
-        return msgspec.msgpack.encode(record)
-
-    def decode(self, kind: type[R], data: bytes | None, *, public: bool) -> R:
-        assert data is not None
-        assert not public
-        return msgspec.msgpack.decode(data, type=kind)
-
-    def headers(self, record: AvroRecord) -> Headers:
-        return (("schema", type(record).__name__.encode()),)
 
 
 def ycloud(instance: str = "ycloud") -> YCloud:
@@ -171,7 +155,7 @@ class Process:
     def stage(self, partition: int = 0, max_held: int = 500) -> SenderStage:
         return SenderStage(
             provider=self.provider,
-            codec=PlainCodec(),  # type: ignore[arg-type]
+            codec=CODEC,
             key_ring=KEYS,
             partition=partition,
             clock=self.clock,
@@ -200,7 +184,7 @@ class Partition:
             offset=len(log),
             timestamp_ms=0,
             key=command.verification_id.encode(),
-            value=msgspec.msgpack.encode(command),
+            value=CODEC.encode(command),
             headers=(("provider", (provider or command.provider).encode()),),
             lane=Lane.BULK if command.bulk else Lane.INTERACTIVE,
         )
@@ -244,7 +228,11 @@ class Task:
     def settle(self, *, lose: str | None = None) -> None:
         """Handle every posted event."""
         while self.events:
-            self._apply(self.stage.on_event(self.events.pop(0), self.state, self._now()), lose=lose)
+            self.settle_one(lose=lose)
+
+    def settle_one(self, *, lose: str | None = None) -> None:
+        """Handle the oldest posted event in a transaction of its own."""
+        self._apply(self.stage.on_event(self.events.pop(0), self.state, self._now()), lose=lose)
 
     def run(self) -> None:
         self.settle()
@@ -271,7 +259,7 @@ class Task:
                 self.log.journal[key] = self.stage.encode(value)
         for emit in effects.emits:
             assert emit.value is not None
-            self.log.results.append((emit.topic, msgspec.msgpack.decode(emit.value, type=SendResult)))
+            self.log.results.append((emit.topic, CODEC.decode(SendResult, emit.value, public=False)))
         for topic, position in self.read.items():
             self.log.committed[topic] = min(self.open.get(topic) or {position})
         self.counts.extend((name, value, dict(labels)) for name, value, labels in effects.counts)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from pipeline import topics
@@ -15,7 +14,7 @@ from pipeline.senders.permits import LEASE_S
 from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
 from pipeline.senders.stage import INPUTS, KEEP_MS, LOOK_AGAIN_MS
 from pipeline.testing.clock import ManualClock
-from tests.unit.senders.doubles import KEYS, PHONE, Lost, Partition, Process, Task, command
+from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command
 
 ACCEPTED = Answer(result=AttemptResult.ACCEPTED, provider_message_id="ve_1")
 
@@ -145,7 +144,7 @@ def test_another_providers_command_is_skipped_without_being_decoded(task: Task, 
 
 
 def test_without_the_header_the_command_itself_says_whose_it_is(task: Task, process: Process) -> None:
-    value = msgspec.msgpack.encode(command(provider="neutrino"))
+    value = CODEC.encode(command(provider="neutrino"))
     effects = task.stage.handle(Record("verification.send.sms", 0, 0, 0, b"v", value), task.state, 0)
     assert (effects.hold, effects.state) == (False, {})
 
