@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.errors import SettingsError
 from pipeline.simulator.connection import Gate
@@ -21,7 +21,7 @@ DEVELOPMENT_CREDENTIALS = {
 """What opens a provider of which no account is configured."""
 
 
-def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | None = None) -> Starlette:
+def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | None = None) -> ASGIApp:
     """The whole simulator; a provider without an account takes :data:`DEVELOPMENT_CREDENTIALS`.
 
     Raises SettingsError when an account lacks a credential. Faults that break connections need
@@ -37,7 +37,16 @@ def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | N
         if not of_kind:
             of_kind = [Account(kind=kind, instance=kind, credentials=DEVELOPMENT_CREDENTIALS[kind])]
         providers[kind] = make(world, of_kind)
-    control = Control(world=world, providers=providers, gate=gate or Gate())
-    mounts = [Mount(provider.base_path, app=provider) for provider in providers.values()]
-    routes: list[Route | Mount] = [*mounts, *control.routes()]
-    return Starlette(routes=routes)
+    control = Starlette(routes=Control(world=world, providers=providers, gate=gate or Gate()).routes())
+    by_path = {provider.base_path: provider for provider in providers.values()}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Providers are found by hand: under load the framework's layers would cost as much as the rest.
+        path = scope.get("path", "")
+        for base_path, provider in by_path.items():
+            if path.startswith(base_path) and path[len(base_path) : len(base_path) + 1] in ("", "/"):
+                await provider(scope, receive, send)
+                return
+        await control(scope, receive, send)
+
+    return app

@@ -48,7 +48,7 @@ class Refused(Exception):
 
 
 class Provider(ABC):
-    """A simulated provider: an ASGI application below ``/<name>``.
+    """A simulated provider: an ASGI application below its ``base_path``.
 
     Order: what must not be read, body, credentials and fields, limits, behaviour, effects, delay, answer. The effects
     come before the delay, so a client that stops waiting has sent its message all the same.
@@ -153,8 +153,7 @@ class Provider(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        operation = self.operation(scope["method"], path)
+        operation = self.operation(scope["method"], scope["path"].removeprefix(self.base_path))
         call = self.world.calls.begin(at=self.world.clock.now_ms(), provider=self.name, operation=operation)
         unread = self.behaviours.before_reading(operation, operation in self.sending)
         if unread is not None:

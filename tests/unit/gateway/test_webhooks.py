@@ -10,8 +10,8 @@ import pytest
 from pipeline.gateway.app import create_app
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.webhooks import WebhookReceiver
+from pipeline.testing.clock import ManualClock
 from tests.unit.gateway.fakes import FakeEncoder, FakeMeasures, FakeProducer, FakeWebhooks, decode
-from tests.unit.simulator.fakes import FakeClock
 
 RIGHT = {"Signature": "right"}
 
@@ -35,7 +35,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    producer, measures, clock = FakeProducer(), FakeMeasures(), FakeClock(1_735_787_045_000)
+    producer, measures, clock = FakeProducer(), FakeMeasures(), ManualClock(1_735_787_045_000)
     receiver = WebhookReceiver(
         providers={"ycloud": FakeWebhooks(), "second": FakeWebhooks(), "locked": FakeWebhooks(webhooks_enabled=False)},
         publisher=Publisher(producer=producer, timeout_s=0.05, max_waiting=3),

@@ -10,16 +10,16 @@ from pipeline.simulator.app import create_app
 from pipeline.simulator.history import Calls, Inbox
 from pipeline.simulator.webhooks import Webhooks
 from pipeline.simulator.world import World
-from tests.unit.simulator.fakes import FakeClock
+from pipeline.testing.clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(1_735_787_045_000)
+def clock() -> ManualClock:
+    return ManualClock(1_735_787_045_000)
 
 
 @pytest.fixture
-def world(clock: FakeClock) -> World:
+def world(clock: ManualClock) -> World:
     return World(
         clock=clock,
         rng=random.Random(7),

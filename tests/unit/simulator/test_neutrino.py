@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from pipeline.simulator.providers.neutrino.errors import ERRORS
-from tests.unit.simulator.fakes import FakeClock
+from pipeline.testing.clock import ManualClock
 
 AUTH = {"User-ID": "simulator", "API-Key": "simulator"}
 NUMBER = "+4915123456789"
@@ -124,13 +124,13 @@ async def test_a_number_that_cannot_exist_is_a_good_answer_with_bad_news(http: h
     assert (await http.get("/inbox")).json() == []
 
 
-async def test_the_eleventh_sms_of_a_day_to_one_number_is_error_14(http: httpx.AsyncClient, clock: FakeClock) -> None:
+async def test_the_eleventh_sms_of_a_day_to_one_number_is_error_14(http: httpx.AsyncClient, clock: ManualClock) -> None:
     for _ in range(10):
         assert (await ask(http, "sms-verify")).status_code == 200
     assert_error(await ask(http, "sms-verify"), 14)
     assert (await ask(http, "sms-verify", number="+4915123456780")).status_code == 200
     assert (await ask(http, "sms-verify", limit=11)).status_code == 200
-    clock.now += 86_400_001
+    clock.advance(86_400_001)
     assert (await ask(http, "sms-verify")).status_code == 200
     assert_error(await ask(http, "sms-verify", limit_ttl=2), 14)
 
@@ -150,20 +150,20 @@ async def verified(http: httpx.AsyncClient, code: str, **fields: str) -> bool:
 
 
 async def test_any_live_code_of_the_account_verifies_for_fifteen_minutes(
-    http: httpx.AsyncClient, clock: FakeClock
+    http: httpx.AsyncClient, clock: ManualClock
 ) -> None:
     await http.put("/behaviour/neutrino", json={})
     await ask(http, "sms-verify", security_code=482913)
     assert await verified(http, "482913")
     assert not await verified(http, "482914")
-    clock.now += 900_000
+    clock.advance(900_000)
     posted = await http.post("/neutrino/verify-security-code", json={"security-code": "482913"}, headers=AUTH)
     assert_error(posted, 6)  # a third check within a second
 
 
-async def test_a_code_is_dead_after_fifteen_minutes(http: httpx.AsyncClient, clock: FakeClock) -> None:
+async def test_a_code_is_dead_after_fifteen_minutes(http: httpx.AsyncClient, clock: ManualClock) -> None:
     await ask(http, "sms-verify", security_code=482913)
-    clock.now += 900_000
+    clock.advance(900_000)
     assert not await verified(http, "482913")
 
 

@@ -9,7 +9,7 @@ from pipeline.simulator.providers.ycloud.errors import ERRORS
 from pipeline.simulator.providers.ycloud.events import sign
 from pipeline.simulator.providers.ycloud.fields import LANGUAGES
 from pipeline.simulator.world import World
-from tests.unit.simulator.fakes import FakeClock
+from pipeline.testing.clock import ManualClock
 
 KEY = {"X-API-Key": "simulator"}
 START = "/ycloud/v2/verify/verifications"
@@ -162,9 +162,9 @@ async def test_a_check_by_recipient_finds_the_newest_verification(http: httpx.As
     assert answer.json()["valid"] is True
 
 
-async def test_an_expired_verification_takes_no_code(http: httpx.AsyncClient, clock: FakeClock) -> None:
+async def test_an_expired_verification_takes_no_code(http: httpx.AsyncClient, clock: ManualClock) -> None:
     await start(http, code="1111")
-    clock.now += 600_000
+    clock.advance(600_000)
     answer = (await http.post(CHECK, json={"to": TO, "code": "1111"}, headers=KEY)).json()
     assert (answer["valid"], answer["status"]) == (False, "expired")
 
@@ -199,9 +199,9 @@ async def test_sent_messages_can_be_listed_page_by_page_newest_first(http: httpx
     assert call["bizType"] == "verify"
 
 
-async def test_the_list_reaches_back_a_day_unless_asked_for_more(http: httpx.AsyncClient, clock: FakeClock) -> None:
+async def test_the_list_reaches_back_a_day_unless_asked_for_more(http: httpx.AsyncClient, clock: ManualClock) -> None:
     await start(http)
-    clock.now += 86_400_001
+    clock.advance(86_400_001)
     assert (await http.get("/ycloud/v2/sms", headers=KEY)).json()["items"] == []
     query = {"filter.createTime.gte": "2025-01-01T00:00:00.000Z"}
     assert len((await http.get("/ycloud/v2/sms", params=query, headers=KEY)).json()["items"]) == 1

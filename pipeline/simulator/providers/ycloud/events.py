@@ -73,7 +73,7 @@ class Events:
         elif message.channel == "whatsapp":
             message.times[_WHATSAPP_TIMES[status]] = message.updated_ms
         secret = account.credentials.get("webhook_secret")
-        if receipt.status == "missing" or not secret:
+        if receipt.status == "missing" or not secret or not self._world.webhooks.url:
             return
         event_id = f"evt_{self._world.token()}"
         event = {

@@ -1,0 +1,107 @@
+"""The simulator was written from the documentation, the senders too: what both agree on is likely to be right."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from pipeline.model.reference import reference
+from pipeline.records.internal import SendCommand
+from pipeline.records.types import AttemptResult, Channel, ResultClass
+from pipeline.senders.provider import Answer, Opened
+from pipeline.senders.providers.neutrino import Neutrino
+from pipeline.senders.providers.ycloud import YCloud
+from pipeline.settings import NeutrinoSettings, YCloudSettings
+from pipeline.simulator.server import Simulator
+
+NOW_MS = 1_735_787_045_000
+PHONE = "+4915123456789"
+
+Call = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+async def call(simulator: Simulator) -> AsyncIterator[Call]:
+    key = SecretStr("simulator")
+    providers = {
+        "ycloud": YCloud(
+            instance="ycloud", settings=YCloudSettings(api_key=key, base_url=simulator.base_url("ycloud"))
+        ),
+        "neutrino": Neutrino(
+            instance="neutrino",
+            settings=NeutrinoSettings(user_id=key, api_key=key, base_url=simulator.base_url("neutrino")),
+        ),
+    }
+    async with httpx.AsyncClient() as http:
+
+        async def call(
+            provider: str, channel: Channel, recipient: str = PHONE, *, code: str = "482913", **fields: object
+        ) -> Answer:
+            command = SendCommand(
+                verification_id="job_42",
+                command_id="job_42.1",
+                attempt_id="job_42.1",
+                n=1,
+                provider=provider,
+                channel=channel,
+                reference=reference("job_42", 1, "00" * 8),
+                code_length=len(code),
+                **fields,  # type: ignore[arg-type]
+            )
+            opened = Opened(recipient=recipient, code=code)
+            sender = providers[provider]
+            return sender.interpret(command, opened, await http.send(sender.build(command, opened, NOW_MS)))
+
+        yield call
+
+
+@pytest.mark.parametrize(
+    ("provider", "channel", "recipient", "fields"),
+    [
+        ("ycloud", Channel.SMS, PHONE, {"sender": "ACME", "language": "pt-BR", "brand": "Acme"}),
+        ("ycloud", Channel.SMS, "+8613812345678", {"signature": "ACME", "language": "zh-CN"}),
+        ("ycloud", Channel.VOICE, PHONE, {"language": "zh-Hant"}),
+        ("ycloud", Channel.WHATSAPP, PHONE, {"language": "sw"}),
+        ("ycloud", Channel.EMAIL, "jo@xn--bcher-kva.example", {}),
+        ("neutrino", Channel.SMS, PHONE, {"country": "DE", "language": "pt-BR", "brand": "Acme"}),
+        ("neutrino", Channel.VOICE, PHONE, {"language": "sw"}),
+    ],
+)
+async def test_what_our_senders_build_is_taken_and_reaches_the_person(
+    call: Call, simulator: Simulator, provider: str, channel: Channel, recipient: str, fields: dict[str, str]
+) -> None:
+    answer = await call(provider, channel, recipient, **fields)
+    assert answer.result is AttemptResult.ACCEPTED
+    assert not answer.unmapped
+    (message,) = simulator.world.inbox.find(recipient=recipient)
+    assert (message["code"], message["channel"]) == ("482913", channel.value)
+
+
+@pytest.mark.parametrize("provider", ["ycloud", "neutrino"])
+@pytest.mark.parametrize(
+    ("digits", "result", "kind"),
+    [
+        ("13", AttemptResult.REJECTED, ResultClass.ACCOUNT),
+        ("14", AttemptResult.REJECTED, ResultClass.ACCOUNT),
+        ("16", AttemptResult.REJECTED, ResultClass.ACCOUNT),
+        ("17", AttemptResult.REJECTED, ResultClass.RECIPIENT),
+        ("20", AttemptResult.NOT_SENT, ResultClass.ROUTE),
+        ("31", AttemptResult.IN_DOUBT, ResultClass.NONE),
+        ("37", AttemptResult.IN_DOUBT, ResultClass.NONE),
+    ],
+)
+async def test_our_senders_understand_the_refusals_of_magic_recipients(
+    call: Call, provider: str, digits: str, result: AttemptResult, kind: ResultClass
+) -> None:
+    answer = await call(provider, Channel.SMS, f"+49151239000{digits}")
+    assert (answer.result, answer.result_class) == (result, kind)
+
+
+async def test_neutrinos_own_limit_for_a_number_is_no_verdict_on_the_number(call: Call) -> None:
+    """YCloud's block list is about the person, Neutrino's error 14 about Neutrino: another provider may serve."""
+    blocked = "+4915123900011"
+    assert (await call("ycloud", Channel.SMS, blocked)).result_class is ResultClass.RECIPIENT
+    assert (await call("neutrino", Channel.SMS, blocked)).result_class is ResultClass.ROUTE
