@@ -73,6 +73,7 @@ _WHY_PARTITIONS: Final = (
 )
 _WHY_REPLICAS: Final = "needs a reassignment: use kafka-reassign-partitions"
 _WHY_INSYNC: Final = "never lowered here: acknowledged records could be lost with one broker; use kafka-configs"
+_WHY_TOO_FEW: Final = "too few replicas for it: writes would be refused; for one broker use --replication-factor 1"
 
 
 def shared_partitions(current: Iterable[CurrentTopic], wanted: Sequence[WantedTopic]) -> int | None:
@@ -147,7 +148,7 @@ def _compare(have: CurrentTopic, want: WantedTopic) -> list[Difference]:
     for setting, value in sorted(want.config.items()):
         current = have.config.get(setting)
         if not _same(current, value):
-            why = _refusal(setting, current, value)
+            why = _refusal(setting, current, value, have.replication_factor)
             action = Action.REFUSE if why else Action.ALTER
             found.append(Difference(want.name, setting, current or "not set", value, action, why))
     return found
@@ -162,8 +163,11 @@ def _same(current: str | None, wanted: str) -> bool:
         return False
 
 
-def _refusal(setting: str, current: str | None, wanted: str) -> str:
+def _refusal(setting: str, current: str | None, wanted: str, replicas: int) -> str:
     """Why this setting is not changed by us; empty when it is."""
+    if setting == "min.insync.replicas" and int(wanted) > max(1, replicas - 1):
+        # With too few replicas behind it every write with acks=all would be refused from now on.
+        return _WHY_TOO_FEW
     if setting == "cleanup.policy":
         return _WHY_POLICY
     if setting not in NEVER_LOWERED and setting != "min.insync.replicas":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 import shutil
 import tempfile
@@ -14,16 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from pipeline.clock import Clock, SystemClock
 from pipeline.dev import jars
+from pipeline.dev.filelock import FileLock
 from pipeline.dev.installation import BrokerFailed, Installation, install
 from pipeline.dev.ports import free_port, is_free
 from pipeline.dev.process import LeashedProcess
 from pipeline.dev.properties import HOST, ExtraListener, server_properties
-from pipeline.errors import UsageError
+from pipeline.dev.readiness import answers
+from pipeline.errors import DeadlinePassed, UsageError
 
 __all__ = ["BrokerFailed", "DevBroker", "ExtraListener"]
 
@@ -77,6 +75,7 @@ class DevBroker:
         self._controller_port = 0
         self._dir: Path | None = None
         self._process: LeashedProcess | None = None
+        self._claim: FileLock | None = None
 
     @property
     def port(self) -> int:
@@ -135,6 +134,7 @@ class DevBroker:
                 f"port {self._asked_port} of {HOST} is taken: stop what listens there, or choose another with --port"
             )
         self._prepare_folder()
+        self._claim_folder()
         for attempt in range(1, _PORT_TRIES + 1):
             self._choose_ports()
             try:
@@ -148,6 +148,7 @@ class DevBroker:
                     self._drop_folder()
                     raise
                 self._port = 0
+                self._claim_folder()
             except BaseException:
                 await self._end()
                 self._drop_folder()
@@ -163,6 +164,7 @@ class DevBroker:
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(process.kill)
+        self._release_folder()
 
     async def restart(self) -> None:
         """Stop cleanly and start again on the same port with the same data."""
@@ -209,6 +211,22 @@ class DevBroker:
                 "free some, or choose a folder on another disk with --data-dir"
             )
 
+    def _claim_folder(self) -> None:
+        """Kafka locks its data too, but only after our files beside it are overwritten and its log is cut."""
+        lock = FileLock(self.data_dir / "broker.lock", timeout_s=0.5)
+        try:
+            lock.__enter__()
+        except DeadlinePassed as error:
+            raise UsageError(
+                f"another broker is using {self.data_dir}: stop it, or choose another folder with --data-dir"
+            ) from error
+        self._claim = lock
+
+    def _release_folder(self) -> None:
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.__exit__(None, None, None)
+
     def _drop_folder(self) -> None:
         if self._asked_dir is None and self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
@@ -242,7 +260,7 @@ class DevBroker:
         while True:
             if not self.running:
                 raise BrokerFailed(f"Kafka {self.kafka_version} ended at start:\n{self._explained()}")
-            if await self._answers():
+            if await answers(self._port):
                 return
             if self._clock.monotonic_s() - began > self._ready_s:
                 raise BrokerFailed(
@@ -250,34 +268,11 @@ class DevBroker:
                 )
             await asyncio.sleep(0.05)
 
-    async def _answers(self) -> bool:
-        # The client logs every refused connection as an error, so look for an open port before asking it.
-        try:
-            _, writer = await asyncio.open_connection(HOST, self._port)
-        except OSError:
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        client_log = logging.getLogger("aiokafka")
-        level = client_log.level
-        client_log.setLevel(logging.CRITICAL)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=5_000)
-        try:
-            await admin.start()
-            cluster = await admin.describe_cluster()
-            # While its registration is pending the broker answers with an empty list of brokers.
-            return bool(cluster["brokers"])
-        except (TimeoutError, KafkaError, OSError):
-            return False
-        finally:
-            await admin.close()
-            client_log.setLevel(level)
-
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(process.end)
+        self._release_folder()
 
     def _explained(self) -> str:
         lines = self.last_lines()
