@@ -41,7 +41,7 @@ class KeyInfo:
 
 
 def load(directory: Path) -> KeyRing:
-    """Read the ring. Raises UsageError naming the file and the fix when anything is missing, open to others or damaged."""
+    """Read the ring. Raises UsageError naming file and fix when anything is missing, open to others or damaged."""
     return _load(directory)[0]
 
 
@@ -61,18 +61,17 @@ def create(directory: Path, clock: Clock) -> str:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        first = not any(directory.glob(f"*{SUFFIX}"))
+        first = all(path.name == HASH for path in directory.glob(f"*{SUFFIX}"))
         number = 1 if first else len(_load(directory)[0].kids) + 1
         # The random end keeps two deployments, or a restored backup, from meaning different keys by one id.
         kid = f"k{number}-{secrets.token_hex(2)}"
         created_at = datetime.fromtimestamp(clock.now_ms() // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        if first:
-            # The hash key goes last: a directory with it is complete, whatever ends this process in between.
-            _write(directory / f"{kid}{SUFFIX}", _document(kid, created_at))
-            _write(directory / CURRENT, kid.encode())
+        if first and not (directory / HASH).exists():
+            # Before the key: whatever ends this process in between, running it again completes the ring.
             _write(directory / HASH, _document("hash", created_at))
-        else:
-            _write(directory / f"{kid}{SUFFIX}", _document(kid, created_at))
+        _write(directory / f"{kid}{SUFFIX}", _document(kid, created_at))
+        if first:
+            _write(directory / CURRENT, kid.encode(), replace=True)
     except OSError as error:
         raise UsageError(
             f"keys: {directory} cannot be written ({error.strerror}); choose another keys.directory"
@@ -116,13 +115,13 @@ def _load(directory: Path) -> tuple[KeyRing, dict[str, str]]:
     order = sorted(keys, key=lambda kid: (created[kid], kid))
     if not (directory / HASH).is_file():
         raise UsageError(
-            f"keys: {directory / HASH} is missing; restore it from a backup (with another one no recipient is recognised)"
+            f"keys: {directory / HASH} is missing; restore it from a backup, as another one would recognise nobody"
         )
     current = order[0]
     if (directory / CURRENT).is_file():
         current = (directory / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
         if current not in keys:
-            raise UsageError(f"keys: {directory / CURRENT} names a key that is not there; run pipeline keys rotate")
+            raise UsageError(f"keys: {directory / CURRENT} names a key that is not there; write the id of one that is")
     elif len(order) > 1:
         raise UsageError(f"keys: {directory / CURRENT} is missing; write the id of the key in use into it")
     return KeyRing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from pipeline.errors import Refused, SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
@@ -26,6 +27,17 @@ from pipeline.model.steps import (
 from pipeline.records.internal import PlannedStep
 from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A recipient as a plan names it; most plans have one for all their steps."""
+
+    recipient: Recipient
+    sealed: bytes
+    hash: str
+    key: str
+    partition: int
 
 
 class StepPlanner:
@@ -55,7 +67,7 @@ class StepPlanner:
     def plan(
         self,
         request: VerificationRequest,
-        key: Recipient,
+        key: Identity,
         *,
         tenant: str,
         language: str | None,
@@ -76,31 +88,32 @@ class StepPlanner:
         defaults = channel_defaults(request)
         for index, default in enumerate(request.channel_defaults):
             self._check(default, f"channel_defaults[{index}]", brand=brand, payment=payment)
-        test = self._recipients.is_test(key)
+        test = self._recipients.is_test(key.recipient)
         asked: Sequence[Step] = request.steps or automatic_steps(
-            key, listed=self._policy.automatic, prefer=request.prefer_channel, providers=self._providers, test=test
+            key.recipient,
+            listed=self._policy.automatic,
+            prefer=request.prefer_channel,
+            providers=self._providers,
+            test=test,
         )
         automatic = not request.steps
         steps: list[PlannedStep] = []
+        identities = {key.recipient.canonical: key}
         for index, step in enumerate(asked):
             name = step_name(index)
-            recipient = self._recipient(step, request, key, index)
+            recipient = self._recipient(step, request, key.recipient, index)
             merged = merge(step, defaults.get(step.channel))
             if not automatic:
                 self._check(merged, name, brand=brand, payment=payment)
                 check_fit(merged, recipient, name)
             if self._recipients.is_test(recipient) != test:
                 raise invalid(name, "mixes test numbers with other recipients; keep them apart", Reason.INVALID_STEPS)
+            identity = identities.get(recipient.canonical)
+            if identity is None:
+                identity = self.identity(recipient, request.verification_id, tenant)
+                identities[recipient.canonical] = identity
             steps.append(
-                self._planned(
-                    merged,
-                    recipient,
-                    request.verification_id,
-                    index=index,
-                    tenant=tenant,
-                    language=language,
-                    automatic=automatic,
-                )
+                self._planned(merged, identity, index=index, tenant=tenant, language=language, automatic=automatic)
             )
         return self._in_time(steps, expires_in_s=expires_in_s, tenant=self._tenants[tenant], automatic=automatic)
 
@@ -118,26 +131,29 @@ class StepPlanner:
             raise invalid(f"{name}.country", "belongs to a recipient of this step, which is missing; move it")
         return key
 
-    def _planned(
-        self,
-        step: Step,
-        recipient: Recipient,
-        verification_id: str,
-        *,
-        index: int,
-        tenant: str,
-        language: str | None,
-        automatic: bool,
-    ) -> PlannedStep:
+    def identity(self, recipient: Recipient, verification_id: str, tenant: str) -> Identity:
+        """A recipient as a plan of this verification names it."""
         spelled = recipient.canonical.encode()
+        return Identity(
+            recipient=recipient,
+            sealed=self._key_ring.seal(spelled, verification_id=verification_id, field="recipient"),
+            hash=self._key_ring.recipient_hash(tenant, recipient.canonical),
+            key=self._key_ring.recipient_key(recipient.canonical),
+            partition=self._place(spelled),
+        )
+
+    def _planned(
+        self, step: Step, identity: Identity, *, index: int, tenant: str, language: str | None, automatic: bool
+    ) -> PlannedStep:
+        recipient = identity.recipient
         return PlannedStep(
             index=index,
             channel=step.channel,
-            recipient_sealed=self._key_ring.seal(spelled, verification_id=verification_id, field="recipient"),
+            recipient_sealed=identity.sealed,
             recipient_masked=recipient.masked,
-            recipient_hash=self._key_ring.recipient_hash(tenant, recipient.canonical),
-            recipient_key=self._key_ring.recipient_key(recipient.canonical),
-            partition=self._place(spelled),
+            recipient_hash=identity.hash,
+            recipient_key=identity.key,
+            partition=identity.partition,
             country=recipient.country,
             provider=step.provider,
             wait_s=self._policy.wait_s if step.wait_s is None else step.wait_s,

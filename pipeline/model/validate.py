@@ -88,7 +88,6 @@ class Validator:
         self._key_ring = key_ring
         self._tenants = tenants
         self._policy = policy
-        self._place = place
         self._recipients = Recipients(test_numbers)
         self._planner = StepPlanner(
             key_ring=key_ring,
@@ -149,12 +148,13 @@ class Validator:
             signature = tenant.signature if request.signature is None else signature
         steps: list[PlannedStep] = []
         test = key is not None and self._recipients.is_test(key)
-        if tenant is not None and key is not None:
+        identity = None if key is None else self._planner.identity(key, vid, shown_tenant)
+        if tenant is not None and identity is not None:
             steps = take(
                 self._planner.plan,
                 steps,
                 request,
-                key,
+                identity,
                 tenant=tenant_name,
                 language=language,
                 brand=brand is not None,
@@ -164,18 +164,17 @@ class Validator:
         seal = self._key_ring.seal
         queue_ms = BULK_QUEUE_MS if bulk else expires_in_s * 1000
         raw = request.recipient or (request.steps[0].recipient if request.steps else None) or ""
-        if key is not None:
-            recipient_hash = self._key_ring.recipient_hash(shown_tenant, key.canonical)
-            recipient_key = self._key_ring.recipient_key(key.canonical)
+        if identity is not None:
+            recipient_hash, recipient_key, partition = identity.hash, identity.key, identity.partition
         else:
             recipient_hash = self._key_ring.fingerprint("unreadable", shown_tenant.encode(), raw.encode())
             recipient_key = self._key_ring.fingerprint("unreadable", raw.encode())
         return Planned(
             Plan(
                 tenant=shown_tenant,
-                external_id=take(fields.check_echo, None, request.external_id, "external_id"),
-                job_id=take(fields.check_echo, None, request.job_id, "job_id"),
-                row=take(fields.check_range, None, request.row, "row", 0, 2**63 - 1),
+                external_id=request.external_id and take(fields.check_echo, None, request.external_id, "external_id"),
+                job_id=request.job_id and take(fields.check_echo, None, request.job_id, "job_id"),
+                row=request.row and take(fields.check_range, None, request.row, "row", 0, 2**63 - 1),
                 mode=request.mode,
                 metadata=take(fields.check_metadata, {}, request.metadata) if request.metadata else {},
                 bulk=bulk,
@@ -183,7 +182,7 @@ class Validator:
                 recipient_masked="" if key is None else key.masked,
                 recipient_hash=recipient_hash,
                 recipient_key=recipient_key,
-                recipient_partition=partition if key is None else self._place(key.canonical.encode()),
+                recipient_partition=partition,
                 country=None if key is None else key.country,
                 steps=steps,
                 code_holder=CodeHolder.CALLER if own else CodeHolder.OURS,

@@ -7,7 +7,6 @@ from typing import Final
 
 from pipeline.model.fields import VERIFICATION_ID
 from pipeline.model.keys import KeyRing
-from pipeline.model.public_seal import prefixed
 from pipeline.model.reference import reference
 from pipeline.records.internal import AttemptPlan, Plan, SendCommand
 from pipeline.records.public import VerificationRequest
@@ -33,8 +32,9 @@ def published_id(key_ring: KeyRing, verification_id: str) -> str:
 
 def decision_id(verification_id: str, recipient_hash: str, topic: str, partition: int, offset: int) -> str:
     """32 hex digits, one per request record; the recipient's hash is keyed already, so this one need not be."""
-    place = (topic.encode(), str(partition).encode(), str(offset).encode())
-    return hashlib.sha256(prefixed(verification_id.encode(), recipient_hash.encode(), *place)).hexdigest()[:32]
+    # No part can hold the separator: ids and topics have no such sign, the rest are digits.
+    place = f"{verification_id}|{recipient_hash}|{topic}|{partition}|{offset}"
+    return hashlib.sha256(place.encode()).hexdigest()[:32]
 
 
 def minimal_plan(request: VerificationRequest, *, bulk: bool, recorded_at: int) -> Plan:
