@@ -6,20 +6,18 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.settings import Settings, SimulatorSettings, load
+from pipeline.cli.context import settings as load_settings
+from pipeline.settings import Settings, SimulatorSettings
 from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
 from pipeline.simulator.server import Simulator, accounts_of
 
 
 def simulator(
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file; default PIPELINE_CONFIG or pipeline.toml.")
-    ] = None,
+    ctx: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; 0 picks a free one.")] = None,
     webhook_url: Annotated[
@@ -31,9 +29,9 @@ def simulator(
 ) -> None:
     """Run the simulated providers until interrupted.
 
-    Example: pipeline simulator --port 8090 --webhook-url http://127.0.0.1:8080/v1/webhooks
+    Example: `pipeline simulator --port 8090 --webhook-url http://127.0.0.1:8080/v1/webhooks`
     """
-    settings = load(config)
+    settings = load_settings(ctx)
     changed = {"host": host, "port": port, "webhook_url": webhook_url, "time_factor": time_factor}
     chosen = settings.simulator.model_copy(update={name: value for name, value in changed.items() if value is not None})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

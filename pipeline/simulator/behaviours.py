@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from pipeline.simulator.behaviour import Behaviour, Fault, Limits, ProviderBehaviour
+from pipeline.simulator.behaviour import Behaviour, Fault, Limits, ProviderBehaviour, Rule
 from pipeline.simulator.limits import Bounded
 from pipeline.simulator.magic import Magic, magic_of
 
@@ -23,6 +24,7 @@ class Behaviours:
     """The provider's good answers with bad news, for the magic recipients that ask for one."""
     current: ProviderBehaviour = field(default_factory=ProviderBehaviour)
     rng: random.Random = field(init=False)
+    _rules: list[Rule] = field(init=False)
     _used: list[int] = field(init=False)
     _seen: Bounded[tuple[str, str], int] = field(init=False)
 
@@ -32,6 +34,7 @@ class Behaviours:
     def set(self, behaviour: ProviderBehaviour) -> None:
         """Replace everything; counts and the generator begin anew."""
         self.current = behaviour
+        self._rules = [_inherit(rule, behaviour.default) for rule in behaviour.rules]
         self.rng = random.Random(behaviour.seed)  # noqa: S311 - repeatable on purpose
         self._used = [0] * len(behaviour.rules)
         self._seen = Bounded(_REMEMBERED_RECIPIENTS)
@@ -42,7 +45,7 @@ class Behaviours:
         A rule that names a channel or a recipient, or takes only a share, ends the look-ahead: whether it comes first
         is known after reading.
         """
-        for index, rule in enumerate(self.current.rules):
+        for index, rule in enumerate(self._rules):
             if rule.when.needs_body or rule.share < 1:
                 return None
             if not rule.when.fits(operation=operation, sends=sends, channel=None, recipient=None):
@@ -54,7 +57,7 @@ class Behaviours:
 
     def choose(self, *, operation: str, sends: bool, channel: str | None, recipient: str | None) -> Behaviour:
         """The behaviour of a request that was read and understood."""
-        for index, rule in enumerate(self.current.rules):
+        for index, rule in enumerate(self._rules):
             fits = rule.when.fits(operation=operation, sends=sends, channel=channel, recipient=recipient)
             if fits and self._takes(index):
                 return rule
@@ -64,12 +67,12 @@ class Behaviours:
         if magic is not None and recipient is not None and self._meant(magic, recipient, operation):
             if magic.unhappy is not None:
                 answer = self.unhappy_answers[magic.unhappy]
-                return magic.behaviour.model_copy(update={"answer": answer})
-            return magic.behaviour
+                return _inherit(magic.behaviour.model_copy(update={"answer": answer}), self.current.default)
+            return _inherit(magic.behaviour, self.current.default)
         return self.current.default
 
     def _takes(self, index: int) -> bool:
-        rule = self.current.rules[index]
+        rule = self._rules[index]
         if rule.times is not None and self._used[index] >= rule.times:
             return False
         if rule.share < 1 and self.rng.random() >= rule.share:
@@ -86,6 +89,15 @@ class Behaviours:
 
 
 _PLAIN = Behaviour(delay_ms=0)
+_INHERITED = ("delay_ms", "receipt")
+
+B = TypeVar("B", bound=Behaviour)
+
+
+def _inherit(behaviour: B, default: Behaviour) -> B:
+    """How fast a provider is and what it reports stays as the default has it unless something else was said."""
+    unsaid = {name: getattr(default, name) for name in _INHERITED if name not in behaviour.model_fields_set}
+    return behaviour.model_copy(update=unsaid) if unsaid else behaviour
 
 
 @dataclass(slots=True)

@@ -127,3 +127,25 @@ async def test_a_client_that_leaves_still_sent_its_message(http: httpx.AsyncClie
     await behave(http, default={"delay_ms": 400})
     assert await exchange(simulator.url, TO, wait_s=0.1) == (b"", "silent")
     assert await received(http) == 1
+
+
+@pytest.mark.parametrize(
+    ("digits", "ending", "messages"),
+    [
+        ("32", "silent", 1),
+        ("33", "silent", 0),
+        ("34", "rst", 0),
+        ("35", "fin", 1),
+        ("36", "fin", 0),
+        ("38", "fin", 1),
+        ("39", "rst", 1),
+        ("41", "silent", 1),
+        ("42", "silent", 1),
+    ],
+)
+async def test_magic_recipients_break_connections_as_their_table_says(
+    http: httpx.AsyncClient, simulator: Simulator, digits: str, ending: str, messages: int
+) -> None:
+    to = f"+49151239000{digits}"
+    assert (await exchange(simulator.url, to, wait_s=0.4))[1] == ending
+    assert len((await http.get("/inbox", params={"recipient": to})).json()) == messages

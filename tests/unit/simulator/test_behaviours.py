@@ -126,6 +126,20 @@ async def test_a_behaviour_can_be_read_and_reset(http: httpx.AsyncClient) -> Non
     assert (await http.get("/behaviour/ycloud")).json()["default"]["delay_ms"] == 20
 
 
+def test_what_a_rule_or_a_magic_recipient_leaves_unsaid_is_as_the_default_has_it() -> None:
+    behaviours = Behaviours(("a", "b"))
+    text = b'{"default":{"delay_ms":100,"receipt":{"copies":2}},"rules":[{"when":{"channel":"voice"}}]}'
+    behaviours.set(ProviderBehaviour.model_validate_json(text))
+
+    def chosen(channel: str, recipient: str) -> tuple[object, int]:
+        behaviour = behaviours.choose(operation="start", sends=True, channel=channel, recipient=recipient)
+        return behaviour.delay_ms, behaviour.receipt.copies
+
+    assert chosen("voice", "+4915123456789") == (100, 2)
+    assert chosen("sms", "+4915123900010") == (100, 2)
+    assert chosen("sms", "+4915123900040") == (2_000, 2)
+
+
 async def test_limits_throttle_the_operations_that_send(http: httpx.AsyncClient) -> None:
     await put(http, limits={"per_s": 2}, default={"delay_ms": 0})
     statuses = [(await start(http)).status_code for _ in range(3)]
@@ -199,13 +213,43 @@ async def test_a_magic_recipient_is_throttled_twice_and_then_served(http: httpx.
     assert (await start(http, "+4915124900020")).status_code == 429
 
 
-@pytest.mark.parametrize("digits", sorted(TABLE))
-async def test_every_line_of_the_magic_table_can_be_asked_of_every_provider(digits: str) -> None:
-    for unhappy in (("blocked", "undelivered"), ("invalid_number", "not_sent")):
-        behaviours = Behaviours(unhappy)
-        chosen = behaviours.choose(operation="start", sends=True, channel="sms", recipient=f"+4915129000{digits}")
-        assert chosen is not behaviours.current.default
-        assert chosen.answer in (None, *unhappy)
+@pytest.mark.parametrize(
+    ("digits", "ycloud", "neutrino", "sent"),
+    [
+        *((digits, 200, 200, True) for digits in ("01", "02", "03", "04", "05", "06", "07")),
+        ("10", 400, 400, False),
+        ("11", 403, 400, False),
+        ("13", 403, 400, False),
+        ("14", 403, 400, False),
+        ("15", 400, 400, False),
+        ("16", 401, 403, False),
+        ("17", 200, 200, False),
+        ("18", 200, 200, False),
+        ("20", 429, 400, False),
+        ("21", 429, 400, False),
+        ("30", 500, 500, False),
+        ("31", 500, 500, True),
+        ("37", 200, 200, True),
+        ("40", 200, 200, True),
+    ],
+)
+async def test_a_magic_recipient_gets_its_answer_from_every_provider(
+    http: httpx.AsyncClient, digits: str, ycloud: int, neutrino: int, sent: bool
+) -> None:
+    to = f"+49151239000{digits}"
+    assert (await start(http, to)).status_code == ycloud
+    auth = {"API-Key": "simulator:simulator"}
+    answer = await http.post("/neutrino/sms-verify", data={"number": to}, headers=auth)
+    assert answer.status_code == neutrino
+    calls = [orjson.loads(line) for line in (await http.get("/calls")).text.splitlines()]
+    assert [call["sent"] for call in calls] == [sent, sent]
+
+
+async def test_a_class_of_refusal_that_a_provider_lacks_makes_an_ordinary_message(http: httpx.AsyncClient) -> None:
+    assert (await start(http, "+4915123900012")).json()["error"]["code"] == "CONTENT_PROHIBITED"
+    auth = {"API-Key": "simulator:simulator"}
+    answer = await http.post("/neutrino/sms-verify", data={"number": "+4915123900012"}, headers=auth)
+    assert answer.json()["sent"] is True
 
 
 def test_what_needs_no_body_is_decided_before_reading() -> None:
