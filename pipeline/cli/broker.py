@@ -64,7 +64,8 @@ async def run_broker(
     try:
         await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
-            starting.cancel()
+            say("Stopping as soon as this step is finished …")
+            await starting
             return
         await starting
         for line in _ready(kafka, keeps=data_dir is not None):

@@ -136,6 +136,8 @@ class Installation:
             progress.step(f"Preparing Kafka {self.version} for quick starts (once)")
             for outdated in self.cache.glob(f"kafka-{self.version}-java*.aot"):
                 outdated.unlink(missing_ok=True)
+            for left_over in self.cache.glob("train-*"):  # by one that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="train-", dir=self.cache) as name:
                 unfinished = Path(name) / "classes.aot"
                 self._trial_start(Path(name), unfinished)

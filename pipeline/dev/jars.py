@@ -262,7 +262,7 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise JarsUnavailable(
-                f"no space left for Kafka's jars in {folder}: free 100 MB, or point XDG_CACHE_HOME to another disk"
+                f"no space left for Kafka's jars in {folder}: free 250 MB, or point XDG_CACHE_HOME to another disk"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise UsageError(
