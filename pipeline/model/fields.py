@@ -122,15 +122,22 @@ def check_payment(amount: str | None, payee: str | None, *, own_code: bool) -> t
     return amount, check_line(payee, "payee", 140)
 
 
-def check_times(*, requested_at: int, send_before_at: int | None, recorded_at: int, horizon_ms: int) -> int:
-    """When it was requested: the request's own time, or its record's when that is 0 (all in epoch milliseconds)."""
+def check_requested_at(requested_at: int, *, recorded_at: int) -> int:
+    """When it was requested (epoch milliseconds): the request's own time, or its record's when that is 0."""
     if requested_at < 0:
         raise invalid("requested_at", "is before 1970; give epoch milliseconds, or 0 for the record's time")
     if requested_at > recorded_at + MAX_AHEAD_MS:
         raise invalid("requested_at", "is more than 5 min ahead of the record's time; set the producer's clock")
-    if send_before_at is not None and send_before_at <= 0:
+    return requested_at or recorded_at
+
+
+def check_send_before_at(send_before_at: int | None, *, recorded_at: int, horizon_ms: int) -> int | None:
+    """The queue deadline of the caller's own (epoch milliseconds), or None."""
+    if send_before_at is None:
+        return None
+    if send_before_at <= 0:
         raise invalid("send_before_at", "is before 1970; give epoch milliseconds or leave it out")
-    if send_before_at is not None and send_before_at > recorded_at + horizon_ms:
+    if send_before_at > recorded_at + horizon_ms:
         # An id is remembered for the horizon only; whoever waits longer could be sent to twice.
         raise invalid("send_before_at", f"is more than {horizon_ms // 3_600_000} h ahead; publish the request later")
-    return requested_at or recorded_at
+    return send_before_at

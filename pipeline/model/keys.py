@@ -78,7 +78,7 @@ def _name(text: str) -> bytes:
 
 
 def _associated(record: str, verification_id: str, field: str) -> bytes:
-    """What a sealed value is bound to. Three length-prefixed parts, so nothing appended to it can be taken for a part."""
+    """What a sealed value is bound to; length-prefixed, so nothing appended to it can be taken for a part."""
     return _name(record) + prefixed(verification_id.encode()) + _name(field)
 
 

@@ -118,13 +118,10 @@ class Validator:
         key = take(self.key_recipient, None, request)
         expires_in_s = take(fields.check_range, None, request.expires_in_s, "expires_in_s", 30, _EMAIL_EXPIRES_IN_S)
         expires_in_s = DEFAULT_EXPIRES_IN_S if expires_in_s is None else expires_in_s
-        requested_at = take(
-            fields.check_times,
-            recorded_at,
-            requested_at=request.requested_at,
-            send_before_at=request.send_before_at,
-            recorded_at=recorded_at,
-            horizon_ms=self._policy.id_horizon_s * 1000,
+        requested_at = take(fields.check_requested_at, recorded_at, request.requested_at, recorded_at=recorded_at)
+        horizon_ms = self._policy.id_horizon_s * 1000
+        send_before_at = take(
+            fields.check_send_before_at, None, request.send_before_at, recorded_at=recorded_at, horizon_ms=horizon_ms
         )
         shown_tenant = tenant_name or (request.tenant if _TENANT.fullmatch(request.tenant) else "unknown")
         if request.mode is VerificationMode.UNKNOWN:
@@ -202,7 +199,7 @@ class Validator:
                 expires_in_s=expires_in_s,
                 max_checks=max_checks,
                 checks_allowed=max_checks,
-                queue_deadline_at=request.send_before_at or requested_at + queue_ms,
+                queue_deadline_at=send_before_at or requested_at + queue_ms,
                 requested_at=requested_at,
             ),
             tuple(findings.refusals),

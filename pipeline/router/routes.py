@@ -248,7 +248,7 @@ def _matches(rule: RouteRule, wanted: Wanted) -> bool:
         and rule.use_case in (None, plan.use_case)
         and rule.country in (None, step.country)
         and rule.channel in (None, step.channel.value)
-        and (rule.prefix is None or wanted.number.startswith("+" + rule.prefix.lstrip("+")))
+        and (rule.prefix is None or wanted.number.startswith(rule.prefix))
     )
 
 

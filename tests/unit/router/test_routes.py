@@ -74,7 +74,6 @@ def test_without_rules_the_order_of_the_configuration_counts() -> None:
         ({"country": "DE"}, "b"),
         ({"country": "FR"}, "a"),
         ({"prefix": "+49151"}, "b"),
-        ({"prefix": "49151"}, "b"),
         ({"prefix": "+1"}, "a"),
         ({"channel": "sms"}, "b"),
         ({"channel": "voice"}, "a"),
