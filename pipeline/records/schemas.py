@@ -26,7 +26,7 @@ _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "doub
 
 
 class InvalidSchema(ValueError):
-    """This JSON is no schema that may be read with; the message says what is wrong and never quotes data."""
+    """This JSON is no schema that may be read with; the message says what is wrong with the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def parse(text: str) -> Schema:
         canonical = fastavro.schema.to_parsing_canonical_form(fastavro.schema.parse_schema(raw))
     except Exception as error:
         # fastavro lets what it stumbles over escape (KeyError, TypeError, AttributeError) besides its own errors.
-        raise InvalidSchema(f"the schema does not parse as Avro ({type(error).__name__})") from None
+        raise InvalidSchema(f"the schema is no Avro: {type(error).__name__}: {str(error)[:200]}") from None
     tree = json.loads(canonical)
     linked = _Linker().link(tree, inside=())[0]
     return Schema(
