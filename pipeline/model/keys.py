@@ -26,6 +26,8 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -70,6 +72,16 @@ def _expand(secret: bytes, label: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=label).derive(secret)
 
 
+@lru_cache(maxsize=256)
+def _name(text: str) -> bytes:
+    return prefixed(text.encode())
+
+
+def _associated(record: str, verification_id: str, field: str) -> bytes:
+    """What a sealed value is bound to; length-prefixed, so nothing appended to it can be taken for a part."""
+    return _name(record) + prefixed(verification_id.encode()) + _name(field)
+
+
 class KeyRing:
     """All keys of a deployment. Immutable; safe to share between tasks.
 
@@ -110,8 +122,8 @@ class KeyRing:
     def seal(self, plaintext: bytes, *, verification_id: str, field: str, record: str = "Plan") -> bytes:
         """Seal a value for one field of one verification; the same input always gives the same bytes."""
         key = self._ring[self.current]
-        associated = prefixed(record.encode(), verification_id.encode(), field.encode())
-        nonce = hmac.digest(key.nonce, prefixed(associated, plaintext), "sha256")[:_NONCE_BYTES]
+        associated = _associated(record, verification_id, field)
+        nonce = hmac.digest(key.nonce, associated + plaintext, "sha256")[:_NONCE_BYTES]
         return key.head + nonce + key.aead.encrypt(nonce, plaintext, associated)
 
     def open(self, sealed: bytes, *, verification_id: str, field: str, record: str = "Plan") -> bytes:
@@ -131,7 +143,7 @@ class KeyRing:
             raise Poison(DeadLetterReason.UNDECODABLE, f"{field}: the key id is damaged", verification_id) from error
         key = self._key(kid)
         nonce = sealed[start : start + _NONCE_BYTES]
-        associated = prefixed(record.encode(), verification_id.encode(), field.encode())
+        associated = _associated(record, verification_id, field)
         try:
             return key.aead.decrypt(nonce, sealed[start + _NONCE_BYTES :], associated)
         except InvalidTag as error:
@@ -148,8 +160,8 @@ class KeyRing:
         return self.fingerprint("recipient", canonical.encode())
 
     def fingerprint(self, purpose: str, *parts: bytes | None) -> str:
-        """32 hex digits of a keyed hash; other purposes give unrelated values."""
-        return hmac.digest(self._hash, prefixed(purpose.encode(), *parts), "sha256")[:16].hex()
+        """32 hex digits of a keyed hash (BLAKE2b); other purposes give unrelated values."""
+        return blake2b(prefixed(purpose.encode(), *parts), key=self._hash, digest_size=16).hexdigest()
 
     def code(
         self,

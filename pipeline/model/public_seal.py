@@ -59,7 +59,7 @@ class PublicKey:
 
 def prefixed(*parts: bytes | None) -> bytes:
     """Join parts so that no two different lists give the same bytes; None differs from empty."""
-    return b"".join(b"\xff\xff\xff\xff" if part is None else len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([b"\xff\xff\xff\xff" if part is None else len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def _info(record: str, verification_id: str, field: str) -> bytes:

@@ -1,0 +1,195 @@
+"""The ordered steps of a plan: validated, with their defaults merged and their recipients normalised and sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import Refused, SettingsError
+from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.fields import invalid
+from pipeline.model.keys import KeyRing
+from pipeline.model.language import choose_language, normalise_language
+from pipeline.model.reasons import Reason
+from pipeline.model.recipient import Recipient
+from pipeline.model.recipients import Recipients
+from pipeline.model.rules import Place, PolicyRules, TenantRules
+from pipeline.model.steps import (
+    MAX_STEPS,
+    automatic_steps,
+    channel_defaults,
+    check_fit,
+    check_step,
+    merge,
+    step_name,
+    steps_in_time,
+)
+from pipeline.records.internal import PlannedStep
+from pipeline.records.public import Step, VerificationRequest
+from pipeline.records.types import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A recipient as a plan names it; most plans have one for all their steps."""
+
+    recipient: Recipient
+    sealed: bytes
+    hash: str
+    key: str
+    partition: int
+
+
+class StepPlanner:
+    """Plans the steps of requests by the settings of one deployment; pure and safe to share."""
+
+    def __init__(
+        self,
+        *,
+        key_ring: KeyRing,
+        tenants: Mapping[str, TenantRules],
+        policy: PolicyRules,
+        providers: Mapping[str, ProviderCapabilities],
+        place: Place,
+        recipients: Recipients,
+        templates: Collection[str],
+    ) -> None:
+        """Raises SettingsError for a tenant whose language is none."""
+        self._key_ring = key_ring
+        self._tenants = tenants
+        self._policy = policy
+        self._providers = providers
+        self._place = place
+        self._recipients = recipients
+        self._templates = frozenset(templates)
+        self._languages = {name: _tenant_language(name, tenant) for name, tenant in tenants.items()}
+
+    def plan(
+        self,
+        request: VerificationRequest,
+        key: Identity,
+        *,
+        tenant: str,
+        language: str | None,
+        brand: bool,
+        payment: bool,
+        expires_in_s: int,
+    ) -> list[PlannedStep]:
+        """The steps of a request of a known tenant; ``brand`` and ``payment`` say whether their texts have values.
+
+        Raises Refused for the first rule that is broken.
+        """
+        if request.prefer_channel is Channel.UNKNOWN:
+            raise invalid("prefer_channel", "is none of sms voice whatsapp viber email", Reason.INVALID_CHANNEL)
+        if request.prefer_channel is not None and request.steps:
+            raise invalid("prefer_channel", "is for automatic plans; leave it or steps out", Reason.INVALID_STEPS)
+        if len(request.steps) > MAX_STEPS:
+            raise invalid("steps", f"has {len(request.steps)} entries; use at most {MAX_STEPS}", Reason.INVALID_STEPS)
+        defaults = channel_defaults(request)
+        for index, default in enumerate(request.channel_defaults):
+            self._check(default, f"channel_defaults[{index}]", brand=brand, payment=payment)
+        test = self._recipients.is_test(key.recipient)
+        asked: Sequence[Step] = request.steps or automatic_steps(
+            key.recipient,
+            listed=self._policy.automatic,
+            prefer=request.prefer_channel,
+            providers=self._providers,
+            test=test,
+        )
+        automatic = not request.steps
+        steps: list[PlannedStep] = []
+        identities = {key.recipient.canonical: key}
+        for index, step in enumerate(asked):
+            name = step_name(index)
+            recipient = self._recipient(step, request, key.recipient, index)
+            merged = merge(step, defaults.get(step.channel))
+            if not automatic:
+                self._check(merged, name, brand=brand, payment=payment)
+                check_fit(merged, recipient, name)
+            if self._recipients.is_test(recipient) != test:
+                raise invalid(name, "mixes test numbers with other recipients; keep them apart", Reason.INVALID_STEPS)
+            identity = identities.get(recipient.canonical)
+            if identity is None:
+                identity = self.identity(recipient, request.verification_id, tenant)
+                identities[recipient.canonical] = identity
+            steps.append(
+                self._planned(merged, identity, index=index, tenant=tenant, language=language, automatic=automatic)
+            )
+        return self._in_time(steps, expires_in_s=expires_in_s, tenant=self._tenants[tenant], automatic=automatic)
+
+    def _check(self, step: Step, name: str, *, brand: bool, payment: bool) -> None:
+        check_step(step, name, brand=brand, payment=payment, providers=self._providers, templates=self._templates)
+
+    def _recipient(self, step: Step, request: VerificationRequest, key: Recipient, index: int) -> Recipient:
+        name = step_name(index)
+        if step.recipient is not None:
+            return self._recipients.read(step.recipient, step.country or request.country, field=f"{name}.recipient")
+        if request.recipient is None:
+            problem = "is missing; without a recipient of the request every step needs one"
+            raise invalid(f"{name}.recipient", problem, Reason.MISSING_FIELD)
+        if step.country is not None:
+            raise invalid(f"{name}.country", "belongs to a recipient of this step, which is missing; move it")
+        return key
+
+    def identity(self, recipient: Recipient, verification_id: str, tenant: str) -> Identity:
+        """A recipient as a plan of this verification names it."""
+        spelled = recipient.canonical.encode()
+        return Identity(
+            recipient=recipient,
+            sealed=self._key_ring.seal(spelled, verification_id=verification_id, field="recipient"),
+            hash=self._key_ring.recipient_hash(tenant, recipient.canonical),
+            key=self._key_ring.recipient_key(recipient.canonical),
+            partition=self._place(spelled),
+        )
+
+    def _planned(
+        self, step: Step, identity: Identity, *, index: int, tenant: str, language: str | None, automatic: bool
+    ) -> PlannedStep:
+        recipient = identity.recipient
+        return PlannedStep(
+            index=index,
+            channel=step.channel,
+            recipient_sealed=identity.sealed,
+            recipient_masked=recipient.masked,
+            recipient_hash=identity.hash,
+            recipient_key=identity.key,
+            partition=identity.partition,
+            country=recipient.country,
+            provider=step.provider,
+            wait_s=self._policy.wait_s if step.wait_s is None else step.wait_s,
+            ttl_s=step.ttl_s,
+            language=choose_language(
+                requested=language if step.language is None else normalise_language(step.language),
+                country=recipient.country,
+                tenant=self._languages[tenant],
+                channel=step.channel,
+            ),
+            sender=step.sender,
+            template=step.template,
+            text=step.text,
+            flow_id=step.flow_id,
+            subject=step.subject,
+            options=step.options,
+            automatic=automatic,
+        )
+
+    def _in_time(
+        self, steps: list[PlannedStep], *, expires_in_s: int, tenant: TenantRules, automatic: bool
+    ) -> list[PlannedStep]:
+        longest = tenant.max_expires_in_s
+        if expires_in_s > longest and any(step.channel is not Channel.EMAIL for step in steps):
+            raise invalid("expires_in_s", f"is {expires_in_s}; the tenant may use 30-{longest} on phone channels")
+        in_time = steps_in_time(
+            [step.wait_s for step in steps], expires_in_s=expires_in_s, min_time_left_s=self._policy.min_time_left_s
+        )
+        if in_time < len(steps) and not automatic:
+            problem = "cannot start before the code expires; shorten the waits before it or raise expires_in_s"
+            raise invalid(step_name(in_time), problem, Reason.INVALID_STEPS)
+        return steps[:in_time]
+
+
+def _tenant_language(name: str, tenant: TenantRules) -> str:
+    try:
+        return normalise_language(tenant.language, field=f"tenants.{name}.language")
+    except Refused as refused:
+        raise SettingsError(refused.detail) from None

@@ -1,0 +1,57 @@
+"""The recipients of one deployment: everybody with a valid number or address, and its test numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+import phonenumbers
+
+from pipeline.errors import Refused, SettingsError
+from pipeline.model.country import LANGUAGE
+from pipeline.model.recipient import Recipient, canonical
+
+_SEPARATORS: Final = re.compile(r"[\s()./\-]")
+_INTERNATIONAL: Final = re.compile(r"\+[0-9]{6,15}")
+
+
+class Recipients:
+    """Reads recipients as typed. Test numbers need not exist in any numbering plan."""
+
+    def __init__(self, test_numbers: Collection[str] = ()) -> None:
+        """Raises SettingsError for a test number that is neither an e-mail address nor a number with ``+``."""
+        self._tests = {recipient.canonical: recipient for recipient in map(_test_recipient, test_numbers)}
+
+    def read(self, typed: str, country: str | None, *, field: str = "recipient") -> Recipient:
+        """A recipient in its one spelling; raises Refused as :func:`pipeline.model.recipient.canonical` does."""
+        if self._tests:
+            found = self._tests.get(_SEPARATORS.sub("", typed))
+            if found is not None:
+                return found
+        return canonical(typed, country, field=field)
+
+    def is_test(self, recipient: Recipient) -> bool:
+        """Whether this is one of the test numbers."""
+        return recipient.canonical in self._tests
+
+
+def _test_recipient(typed: str) -> Recipient:
+    try:
+        return canonical(typed)
+    except Refused:
+        compact = _SEPARATORS.sub("", typed)
+    try:
+        number = phonenumbers.parse(compact) if _INTERNATIONAL.fullmatch(compact) else None
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is None:
+        raise SettingsError("test_numbers: each must be an e-mail address or a number with + and country code")
+    region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    return Recipient(
+        kind="phone",
+        canonical=compact,
+        country=region if region in LANGUAGE else None,
+        line_type="mobile",
+        masked=f"+{number.country_code}***{compact[-1]}",
+    )

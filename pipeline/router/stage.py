@@ -1,0 +1,337 @@
+"""The router as a stage: requests and routing events in, decisions and send commands out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline import topics
+from pipeline.errors import Poison, Refused
+from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.keys import KeyRing
+from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.validate import Validator
+from pipeline.records.internal import Decision, RoutingEvent
+from pipeline.records.public import VerificationRequest
+from pipeline.records.router_state import RouterState
+from pipeline.records.types import DecisionKind, RoutingKind
+from pipeline.router import messages
+from pipeline.router.content import content_hash
+from pipeline.router.deciding import Decider, Verdict
+from pipeline.router.memory import Memory, id_key, is_empty, recipient_state_key
+from pipeline.router.outputs import Outputs, RecordCodec
+from pipeline.router.routes import RouteChooser
+from pipeline.runtime.api import Deadline, Effects, Headers, Input, Lane, Record, Refusal, StateView
+from pipeline.runtime.partition import partition_for
+from pipeline.settings import Settings
+
+_REQUESTS: Final = frozenset({topics.REQUESTS, topics.bulk(topics.REQUESTS)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request and where its record stood, whether it came directly or was passed on."""
+
+    request: VerificationRequest
+    verification_id: str
+    """The one it is decided under."""
+    bulk: bool
+    topic: str
+    partition: int
+    offset: int
+    recorded_at: int
+    ack_by_at: int | None
+    here: int
+    """The partition of the task that handles it."""
+    trace: Headers
+
+
+class RouterStage:
+    """One partition's router; :class:`pipeline.runtime.api.Stage` says who may call what when."""
+
+    name = "router"
+    inputs = (
+        Input(topics.REQUESTS, Lane.INTERACTIVE),
+        Input(topics.ROUTER_INBOX, Lane.INTERACTIVE),
+        Input(topics.bulk(topics.REQUESTS), Lane.BULK),
+        Input(topics.bulk(topics.ROUTER_INBOX), Lane.BULK),
+    )
+    changelog = topics.ROUTER_STATE
+
+    def __init__(
+        self,
+        *,
+        codec: RecordCodec,
+        key_ring: KeyRing,
+        settings: Settings,
+        providers: Mapping[str, ProviderCapabilities],
+        partitions: int,
+    ) -> None:
+        """``providers`` are the enabled instances in order; ``partitions`` is the count of every flow topic.
+
+        Raises SettingsError for a tenant's language or a test number that is none.
+        """
+        policy = settings.policy
+        self._codec = codec
+        self._outputs = Outputs(codec)
+        self._key_ring = key_ring
+        self._partitions = partitions
+        self._validator = Validator(
+            key_ring=key_ring,
+            tenants=settings.tenants,
+            policy=policy,
+            providers=providers,
+            place=self._place,
+            test_numbers=settings.test_numbers,
+        )
+        self._memory = Memory(
+            id_horizon_ms=policy.id_horizon_s * 1000,
+            repeat_window_ms=policy.repeat_window_s * 1000,
+            failures_window_ms=policy.failures_window_s * 1000,
+            max_failures=policy.max_failures_per_recipient,
+        )
+        chooser = RouteChooser(
+            providers=providers,
+            rules=settings.routes.rules,
+            senders=settings.senders,
+            allow_provider_codes=policy.allow_provider_codes,
+            min_code_lengths={name: tenant.min_code_length for name, tenant in settings.tenants.items()},
+        )
+        self._decider = Decider(
+            key_ring=key_ring, chooser=chooser, memory=self._memory, min_time_left_s=policy.min_time_left_s
+        )
+
+    def handle(self, record: Record, state: StateView[RouterState], now_ms: int) -> Effects[RouterState]:
+        """Decide a request, or answer a routing event."""
+        effects: Effects[RouterState] = Effects()
+        if record.topic in _REQUESTS:
+            arrival = self._direct(record)
+            proper = self._proper_place(arrival)
+            if proper == arrival.here:
+                self._decide(arrival, state, now_ms, effects)
+            else:
+                self._pass_on(arrival, proper, now_ms, effects)
+            return effects
+        event = self._codec.decode(RoutingEvent, record.value, public=False)
+        if event.kind is RoutingKind.MISPLACED:
+            # Handled where it is, whatever its place would be: a request is passed on once.
+            self._decide(self._passed_on(event, record), state, now_ms, effects)
+        elif event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
+            verdict = self._decider.next_step(event, state, now_ms)
+            self._apply(verdict, event.plan.bulk, _trace(record), effects)
+        elif event.kind in (RoutingKind.VERIFIED, RoutingKind.CLOSED):
+            self._close(event, state, now_ms, effects)
+        else:
+            raise Poison(DeadLetterReason.UNDECODABLE, "a routing event of no known kind", event.verification_id)
+        return effects
+
+    def fire(self, key: bytes, state: StateView[RouterState], now_ms: int) -> Effects[RouterState]:
+        """Forget an entry whose time is over."""
+        entry = state.get(key)
+        return Effects() if entry is None or entry.keep_until_at > now_ms else Effects(state={key: None})
+
+    def deadline(self, value: RouterState) -> Deadline | None:
+        """When the entry may be forgotten."""
+        # Waits for both lanes: an unread bulk record may be the twin of a request that was decided two days ago.
+        return Deadline(at_ms=value.keep_until_at, lane=None)
+
+    def encode(self, value: RouterState) -> bytes:
+        """The entry as written to the changelog."""
+        return self._codec.encode(value)
+
+    def decode(self, data: bytes) -> RouterState:
+        """The inverse of :meth:`encode`; raises UnknownWriter."""
+        return self._codec.decode(RouterState, data, public=False)
+
+    def quarantine(self, work: Record | bytes, state: StateView[RouterState], now_ms: int) -> Effects[RouterState]:
+        """End a verification whose record the router failed on; a timer's entry is forgotten."""
+        if isinstance(work, bytes):
+            return Effects(state={work: None})
+        try:
+            return self._given_up(work, state, now_ms)
+        except Exception:  # it may fail for the same cause as handle did; the runtime's dead letter tells of it
+            return Effects()
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def _place(self, canonical: bytes) -> int:
+        return partition_for(canonical, self._partitions)
+
+    def _direct(self, record: Record) -> Arrival:
+        request = self._codec.decode(VerificationRequest, record.value, public=True)
+        return Arrival(
+            request=request,
+            verification_id=messages.published_id(self._key_ring, request.verification_id),
+            bulk=record.lane is Lane.BULK,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            recorded_at=record.timestamp_ms,
+            ack_by_at=_ack_by(record),
+            here=record.partition,
+            trace=_trace(record),
+        )
+
+    def _passed_on(self, event: RoutingEvent, record: Record) -> Arrival:
+        data = self._key_ring.open(
+            event.request_sealed or b"", verification_id=event.verification_id, field="request", record="RoutingEvent"
+        )
+        return Arrival(
+            request=self._codec.decode(VerificationRequest, data, public=False),
+            verification_id=event.verification_id,
+            bulk=event.bulk,
+            topic=event.source_topic,
+            partition=event.source_partition,
+            offset=event.source_offset,
+            recorded_at=event.recorded_at,
+            ack_by_at=event.ack_by_at,
+            here=record.partition,
+            trace=_trace(record),
+        )
+
+    def _proper_place(self, arrival: Arrival) -> int:
+        try:
+            return self._place(self._validator.key_recipient(arrival.request).canonical.encode())
+        except Refused:
+            return arrival.here  # a recipient that cannot be read has no place; it is refused where it lies
+
+    def _pass_on(self, arrival: Arrival, proper: int, now_ms: int, effects: Effects[RouterState]) -> None:
+        sealed = self._key_ring.seal(
+            self._codec.encode(arrival.request),
+            verification_id=arrival.verification_id,
+            field="request",
+            record="RoutingEvent",
+        )
+        event = RoutingEvent(
+            verification_id=arrival.verification_id,
+            kind=RoutingKind.MISPLACED,
+            bulk=arrival.bulk,
+            request_sealed=sealed,
+            source_topic=arrival.topic,
+            source_partition=arrival.partition,
+            source_offset=arrival.offset,
+            recorded_at=arrival.recorded_at,
+            ack_by_at=arrival.ack_by_at,
+            occurred_at=now_ms,
+        )
+        effects.emits.append(self._outputs.to_inbox(event, proper, trace=arrival.trace))
+        self._count(arrival, "misplaced", effects)
+
+    def _decide(
+        self, arrival: Arrival, state: StateView[RouterState], now_ms: int, effects: Effects[RouterState]
+    ) -> None:
+        vid = arrival.verification_id
+        content = content_hash(arrival.request, self._key_ring, self._validator)
+        known = state.get(id_key(vid))
+        if known is not None and known.seen is not None:
+            if known.seen.content_hash == content:
+                self._count(arrival, "duplicate", effects)
+                return
+            detail = "verification_id: was used for another tenant, recipient or content; take a new one"
+            effects.refusals.append(Refusal(DeadLetterReason.ID_CONFLICT, detail, vid))
+            self._count(arrival, "id_conflict", effects)
+            return
+        planned = self._validator.plan(
+            arrival.request, bulk=arrival.bulk, recorded_at=arrival.recorded_at, partition=arrival.here
+        )
+        decision_id = self._decision_id(arrival, planned.plan.recipient_hash)
+        verdict = self._decider.request(
+            planned,
+            verification_id=vid,
+            decision_id=decision_id,
+            here=arrival.here,
+            recorded_at=arrival.recorded_at,
+            ack_by_at=arrival.ack_by_at,
+            entries=state,
+            now_ms=now_ms,
+        )
+        effects.state[id_key(vid)] = self._memory.seen(content, decision_id, now_ms)
+        self._apply(verdict, arrival.bulk, arrival.trace, effects)
+        refused = verdict.decision.kind is DecisionKind.REFUSED
+        self._count(arrival, verdict.decision.state.value if refused else "accepted", effects)
+
+    def _decision_id(self, arrival: Arrival, recipient_hash: str) -> str:
+        return messages.decision_id(
+            arrival.verification_id, recipient_hash, arrival.topic, arrival.partition, arrival.offset
+        )
+
+    def _apply(self, verdict: Verdict, bulk: bool, trace: Headers, effects: Effects[RouterState]) -> None:
+        for key, entry in verdict.entries.items():
+            if not is_empty(entry):
+                effects.state[key] = entry
+        effects.emits.append(self._outputs.decision(verdict.decision, bulk=bulk, trace=trace))
+        if verdict.command is not None:
+            effects.emits.append(self._outputs.command(verdict.command, trace=trace))
+        if verdict.event is not None:
+            effects.emits.append(self._outputs.to_inbox(verdict.event, verdict.partition, trace=trace))
+        if verdict.protection is not None:
+            effects.count("protections_total", name=verdict.protection, mode="enforce")
+
+    def _count(self, arrival: Arrival, decision: str, effects: Effects[RouterState]) -> None:
+        lane = "bulk" if arrival.bulk else "interactive"
+        effects.count("requests_total", lane=lane, tenant=arrival.request.tenant, decision=decision)
+
+    # --- routing events -----------------------------------------------------------------------------------------
+
+    def _close(
+        self, event: RoutingEvent, state: StateView[RouterState], now_ms: int, effects: Effects[RouterState]
+    ) -> None:
+        key = recipient_state_key(event.recipient_key)
+        known = state.get(key)
+        entry = self._memory.of_recipient(known, now_ms)
+        entry = self._memory.close(entry, event.verification_id, event.failed_checks, now_ms)
+        if not is_empty(entry):
+            effects.state[key] = entry
+        elif known is not None:
+            effects.state[key] = None
+
+    def _given_up(self, record: Record, state: StateView[RouterState], now_ms: int) -> Effects[RouterState]:
+        effects: Effects[RouterState] = Effects()
+        detail = "the router failed on this request three times over; its dead letter says handler_refused"
+        if record.topic in _REQUESTS:
+            arrival = self._direct(record)
+        else:
+            event = self._codec.decode(RoutingEvent, record.value, public=False)
+            if event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
+                answer = Decision(
+                    verification_id=event.verification_id,
+                    kind=DecisionKind.UNROUTABLE,
+                    decision_id=event.decision_id,
+                    step_index=event.step_index,
+                    n=event.n,
+                    reason=Reason.ROUTE_UNAVAILABLE,
+                    detail=detail,
+                    decided_at=now_ms,
+                )
+                self._apply(Verdict(decision=answer, entries={}), event.plan.bulk, _trace(record), effects)
+                return effects
+            if event.kind is not RoutingKind.MISPLACED:
+                return effects
+            arrival = self._passed_on(event, record)
+        if id_key(arrival.verification_id) in state:
+            return effects  # decided before: this record would have changed nothing
+        plan = messages.minimal_plan(arrival.request, bulk=arrival.bulk, recorded_at=arrival.recorded_at)
+        refused = Decision(
+            verification_id=arrival.verification_id,
+            kind=DecisionKind.REFUSED,
+            decision_id=self._decision_id(arrival, ""),
+            plan=plan,
+            state=STATE[Reason.ROUTE_UNAVAILABLE],
+            reason=Reason.ROUTE_UNAVAILABLE,
+            detail=detail,
+            decided_at=now_ms,
+        )
+        self._apply(Verdict(decision=refused, entries={}), arrival.bulk, arrival.trace, effects)
+        self._count(arrival, refused.state.value, effects)
+        return effects
+
+
+def _ack_by(record: Record) -> int | None:
+    """The gateway's ``ack_by`` header: decimal epoch milliseconds. Anything else is not the gateway's, and ignored."""
+    value = record.header("ack_by")
+    return int(value) if value is not None and value.isdigit() and len(value) <= 18 else None
+
+
+def _trace(record: Record) -> Headers:
+    return tuple(header for header in record.headers if header[0] == "traceparent") if record.headers else ()

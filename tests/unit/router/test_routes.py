@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
+from pipeline.records.internal import Plan, PlannedStep
+from pipeline.records.types import Channel, CodeHolder
+from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
+from pipeline.settings import RouteRule, SenderRule
+
+
+def provider(channel: Channel = Channel.SMS, **able: Any) -> ProviderCapabilities:
+    capabilities = ChannelCapabilities(**({"own_code": True} | able))
+    return ProviderCapabilities(kind="any", channels={channel: capabilities})
+
+
+def choose(
+    providers: dict[str, ProviderCapabilities],
+    *,
+    plan: dict[str, Any] | None = None,
+    step: dict[str, Any] | None = None,
+    rules: list[RouteRule] | None = None,
+    senders: list[SenderRule] | None = None,
+    allow_provider_codes: bool = True,
+    **wanted: Any,
+) -> Route | NoRoute:
+    chooser = RouteChooser(
+        providers=providers,
+        rules=rules or [],
+        senders=senders or [],
+        allow_provider_codes=allow_provider_codes,
+        min_code_lengths={"default": 6},
+    )
+    planned = PlannedStep(**({"channel": Channel.SMS, "country": "DE"} | (step or {})))
+    values: dict[str, Any] = {
+        "plan": Plan(**({"code_length": 6, "steps": [planned]} | (plan or {}))),
+        "step": planned,
+        "number": "+4915123456789",
+        "own_code": None,
+        "validity_s": 300,
+    }
+    return chooser.choose(Wanted(**(values | wanted)))
+
+
+def route(*args: Any, **kwargs: Any) -> Route:
+    found = choose(*args, **kwargs)
+    assert isinstance(found, Route), found
+    return found
+
+
+def no_route(*args: Any, **kwargs: Any) -> NoRoute:
+    found = choose(*args, **kwargs)
+    assert isinstance(found, NoRoute), found
+    return found
+
+
+TWO = {"a": provider(), "b": provider()}
+
+
+def test_without_rules_the_order_of_the_configuration_counts() -> None:
+    found = route(TWO)
+    assert (found.provider, found.why) == ("a", "order of configuration")
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ({"tenant": "default"}, "b"),
+        ({"tenant": "x"}, "a"),
+        ({"use_case": "ATCK"}, "b"),
+        ({"use_case": "BACS"}, "a"),
+        ({"country": "DE"}, "b"),
+        ({"country": "FR"}, "a"),
+        ({"prefix": "+49151"}, "b"),
+        ({"prefix": "49151"}, "b"),
+        ({"prefix": "+1"}, "a"),
+        ({"channel": "sms"}, "b"),
+        ({"channel": "voice"}, "a"),
+        ({"channel": "sms", "country": "FR"}, "a"),
+    ],
+)
+def test_the_first_rule_whose_matches_all_hold_decides(match: dict[str, Any], expected: str) -> None:
+    rules = [RouteRule(providers=["b"], **match), RouteRule(providers=["a", "b"])]
+    found = route(TWO, rules=rules, plan={"use_case": "ATCK"})
+    assert found.provider == expected
+    assert found.why == f"rule {1 if expected == 'b' else 2}, priority"
+
+
+def test_a_rule_uses_no_provider_it_does_not_name() -> None:
+    found = no_route(TWO, rules=[RouteRule(providers=["c"])])
+    assert found.reason == "no_route"
+    assert "no enabled provider is allowed" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("wish", "step", "plan", "able"),
+    [
+        ("sender", {"sender": "Shop"}, {}, {"sender": True}),
+        ("template", {"template": "t"}, {}, {"template": True}),
+        ("text", {"text": "{code}"}, {}, {"text": True}),
+        ("subject", {"subject": "Hi"}, {}, {"subject": True}),
+        ("flow_id", {"flow_id": "f"}, {}, {"flow_id": True}),
+        ("options", {"options": {"o": "1"}}, {}, {"options": frozenset({"o"})}),
+        ("ttl_s", {"ttl_s": 60}, {}, {"ttl": (30, 600)}),
+        ("signature", {"country": "CN"}, {"signature": "店"}, {"signature": True}),
+        ("amount", {}, {"amount": "1", "payee_sealed": b"x"}, {"amount": True}),
+        ("amount", {}, {"amount": "1"}, {"amount": True}),
+        ("code", {}, {"code_length": 10}, {"code_max": 10}),
+        ("country", {"country": "CN"}, {}, {"countries": frozenset({"CN"})}),
+    ],
+)
+def test_a_hard_wish_skips_who_cannot_honour_it_and_the_decision_says_so(
+    wish: str, step: dict[str, Any], plan: dict[str, Any], able: dict[str, Any]
+) -> None:
+    unable = provider(code_max=8, countries=frozenset({"DE"}) if wish == "country" else None)
+    found = route({"a": unable, "b": provider(**able)}, step=step, plan=plan)
+    assert found.provider == "b"
+    assert f"skipped a ({wish})" in found.why
+    none = no_route({"a": unable}, step=step, plan=plan)
+    if wish == "country":
+        assert none.reason == "unsupported_country"
+    else:
+        assert (none.reason, f"{wish} (a)" in none.detail) == ("no_route", True)
+    pinned = no_route({"a": unable}, step=step | {"provider": "a"}, plan=plan)
+    assert (pinned.reason, wish in pinned.detail) == ("unsupported_by_provider", True)
+
+
+def test_soft_wishes_are_named_where_they_are_not_honoured() -> None:
+    unable = provider(languages={"en": "EN", "fr": "FR"}, default_language="EN")
+    plan = {"use_case": "ATCK", "end_user_ip_sealed": b"x", "brand": "Shop", "prefer_channel": Channel.VOICE}
+    found = route({"a": unable}, plan=plan, step={"language": "de"})
+    assert found.adjusted == ("language", "use_case", "end_user_ip", "brand", "prefer_channel")
+    assert found.language == "EN"
+    able = provider(languages={"de": "de_DE"}, use_case=True, end_user_ip=True, brand=True)
+    found = route({"a": able}, plan=plan | {"prefer_channel": Channel.SMS}, step={"language": "de-AT"})
+    assert (found.adjusted, found.language) == ((), "de_DE")
+
+
+def test_a_text_with_the_brand_honours_it() -> None:
+    found = route({"a": provider(text=True)}, plan={"brand": "Shop"}, step={"text": "{brand}: {code}"})
+    assert found.adjusted == ()
+
+
+def test_a_text_that_shows_the_payment_honours_it() -> None:
+    able = {"a": provider(text=True)}
+    assert (
+        route(able, plan={"amount": "1"}, step={"text": "{code}: {amount} to {payee}"}).code_holder is CodeHolder.OURS
+    )
+    assert "amount" in no_route(able, plan={"amount": "1"}, step={"text": "{code}: {amount}"}).detail
+
+
+@pytest.mark.parametrize(
+    ("code", "able", "fits"),
+    [
+        ("483920", {}, True),
+        ("083920", {}, False),
+        ("083920", {"code_leading_zero": True}, True),
+        ("48392A", {}, False),
+        ("48392A", {"code_digits_only": False}, True),
+        ("483920", {"code_max": 5}, False),
+        ("483920", {"code_min": 7}, False),
+        ("483920", {"own_code": False, "provider_code": True}, False),
+    ],
+)
+def test_a_callers_code_goes_only_where_it_can_be_carried(code: str, able: dict[str, Any], fits: bool) -> None:
+    found = choose({"a": provider(**able)}, own_code=code, plan={"code_length": len(code)})
+    if fits:
+        assert isinstance(found, Route)
+        assert found.code_holder is CodeHolder.CALLER
+    else:
+        assert isinstance(found, NoRoute)
+        assert "code" in found.detail
+        assert code not in found.detail
+
+
+def test_a_provider_makes_its_own_code_only_where_that_is_allowed() -> None:
+    maker = {"a": provider(own_code=False, provider_code=True)}
+    assert route(maker).code_holder is CodeHolder.PROVIDER
+    assert no_route(maker, allow_provider_codes=False).reason == "no_route"
+    assert no_route(maker, plan={"code_length": 4}).reason == "no_route"
+    assert no_route({"a": provider(own_code=False, provider_code=True, code_max=5)}).reason == "no_route"
+    binding = {"a": provider(own_code=False, provider_code=True, amount=True)}
+    assert no_route(binding, plan={"amount": "1"}).reason == "no_route"
+
+
+def test_china_needs_a_signature_where_the_provider_says_so() -> None:
+    able = {"a": provider(signature=True, needs_signature=frozenset({"CN"})), "b": provider()}
+    assert route(able, step={"country": "CN"}).provider == "b"
+    assert route(able, step={"country": "CN"}, plan={"signature": "店"}).provider == "a"
+    assert route(able, step={"country": "DE"}, plan={"signature": "店"}).provider == "a"
+
+
+def test_a_provider_is_not_given_less_time_than_it_needs() -> None:
+    able = {"a": provider(min_validity_s=60), "b": provider()}
+    assert route(able, validity_s=59).provider == "b"
+    assert route(able, validity_s=60).provider == "a"
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "validity_s", "fits"), [(60, 300, True), (3600, 300, True), (40, 300, False), (3600, 700, False)]
+)
+def test_a_ttl_must_fit_as_far_as_the_code_lives(ttl_s: int, validity_s: int, fits: bool) -> None:
+    found = choose({"a": provider(ttl=(50, 600))}, step={"ttl_s": ttl_s}, validity_s=validity_s)
+    assert isinstance(found, Route) is fits
+
+
+def test_a_repeat_moves_the_routes_used_last_to_the_end() -> None:
+    three = {"a": provider(), "b": provider(), "c": provider()}
+    found = route(three, recent=[("a", None)])
+    assert (found.provider, "a moved back" in found.why) == ("b", True)
+    assert route(three, recent=[("b", None), ("a", None)]).provider == "c"
+    assert route(three, recent=[("b", None), ("a", None), ("c", None)]).provider == "b"
+    assert route({"a": provider()}, recent=[("a", None)]).provider == "a"
+
+
+def test_another_sender_is_another_route() -> None:
+    able = {"a": provider(sender=True), "b": provider(sender=True)}
+    assert route(able, step={"sender": "New"}, recent=[("a", "Old")]).provider == "a"
+    assert route(able, step={"sender": "Old"}, recent=[("a", "Old")]).provider == "b"
+
+
+def test_a_pin_is_kept_on_a_repeat_and_against_the_rules() -> None:
+    found = route(TWO, step={"provider": "b"}, rules=[RouteRule(providers=["a"])], recent=[("b", None)])
+    assert (found.provider, found.why) == ("b", "pinned by the request")
+    assert no_route(TWO, step={"provider": "c"}).reason == "unknown_provider"
+    assert no_route(TWO, step={"provider": "b"}, used_providers=["b"]).reason == "no_route"
+
+
+def test_providers_tried_in_this_step_are_left_out() -> None:
+    assert route(TWO, used_providers=["a"]).provider == "b"
+    found = no_route(TWO, used_providers=["a", "b"])
+    assert (found.reason, "was tried" in found.detail) == ("no_route", True)
+
+
+def test_the_sender_is_the_requests_or_the_first_rule_that_fits() -> None:
+    senders = [
+        SenderRule(provider="b", sender="B"),
+        SenderRule(channel="voice", sender="V"),
+        SenderRule(country="FR", sender="F"),
+        SenderRule(country="DE", sender="D"),
+        SenderRule(sender="any"),
+    ]
+    able = {"a": provider(sender=True)}
+    assert route(able, senders=senders).sender == "D"
+    assert route(able, senders=senders, step={"country": "US"}).sender == "any"
+    assert route(able, senders=senders, step={"sender": "Own"}).sender == "Own"
+    assert route({"b": provider(sender=True)}, senders=senders).sender == "B"
+    assert route({"a": provider()}, senders=senders).sender is None
+
+
+def test_a_test_number_never_reaches_another_provider() -> None:
+    three = TWO | {"simulator": provider()}
+    assert route(three, plan={"test": True}).provider == "simulator"
+    assert route(three, plan={"test": True}, rules=[RouteRule(providers=["a"])]).provider == "simulator"
+    assert no_route(three, plan={"test": True}, step={"provider": "a"}).reason == "no_route"
+    assert no_route(TWO, plan={"test": True}).reason == "no_route"
+
+
+def test_a_real_number_reaches_the_simulator_only_where_somebody_said_so() -> None:
+    assert route({"simulator": provider(), "a": provider()}).provider == "a"
+    assert route({"simulator": provider()}).provider == "simulator"
+    ruled = route({"simulator": provider(), "a": provider()}, rules=[RouteRule(providers=["simulator"])])
+    assert ruled.provider == "simulator"
+
+
+def test_a_channel_nobody_offers_is_no_route() -> None:
+    found = no_route(TWO, step={"channel": Channel.VIBER})
+    assert (found.reason, "channel viber" in found.detail) == ("no_route", True)
+
+
+def test_a_route_tells_whether_receipts_and_look_ups_exist() -> None:
+    found = route({"a": provider(receipts=False, lookup=True)})
+    assert (found.has_receipts, found.has_lookup) == (False, True)
