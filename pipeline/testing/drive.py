@@ -7,14 +7,12 @@ single steps; crashes and rebalances belong to the simulation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pipeline.errors import Poison
+from pipeline.records.codec import Codec
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.api import Effects, Emit, Headers, Lane, Measure, Record, Refusal, Stage
-
-if TYPE_CHECKING:
-    from pipeline.records.codec import Codec
 
 S = TypeVar("S")
 R = TypeVar("R", bound=AvroRecord)

@@ -7,6 +7,7 @@ same id was used for two recipients whose routers know nothing of each other.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ from pipeline.tracker import attempts as facts
 from pipeline.tracker import figures, outcome, steps
 from pipeline.tracker.turn import Turn
 
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
 _ATTEMPT_RESULTS: Final = frozenset((CommandKind.SEND, CommandKind.LOOKUP))
 
 
@@ -188,9 +190,7 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
 def attempt_number(told: DeliveryStatus) -> int | None:
     """The n of the attempt a report names; None when the name is none of this verification's."""
     own, _, number = told.attempt_id.rpartition(".")
-    if own != told.verification_id or not number.isascii() or not number.isdigit() or len(number) > 4:
-        return None
-    return int(number) or None
+    return int(number) if own == told.verification_id and _NUMBER.fullmatch(number) else None
 
 
 def place_early(turn: Turn) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from pipeline import topics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import Reason
@@ -126,12 +124,27 @@ def publish(turn: Turn, before: TrackerState | None) -> None:
     """
     if turn.state.plan is None or (before is not None and is_final(before)):
         return
-    shown = build(turn.state)
-    if before is not None and before.plan is not None and build(before) == shown:
+    if before is not None and before.plan is not None and _shown(before) == _shown(turn.state):
         return
     version = turn.state.version + 1
     turn.put(version=version, updated_at=turn.now_ms)
-    turn.emit(topics.OUTCOMES, msgspec.structs.replace(shown, version=version, updated_at=turn.now_ms))
+    turn.emit(topics.OUTCOMES, build(turn.state))
+
+
+def _shown(state: TrackerState) -> tuple[object, ...]:
+    """All that :func:`build` looks at, but for version and update time; cheaper to compare than two outcomes."""
+    return (
+        state.plan,
+        state.state,
+        state.reason,
+        state.detail,
+        [attempt.shown for attempt in state.attempts],
+        state.failed_checks,
+        state.verified_attempt_id,
+        state.sent_at,
+        state.delivered_at,
+        state.verified_at,
+    )
 
 
 def credited(state: TrackerState, before_at: int) -> TrackedAttempt | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from pipeline import topics
 from pipeline.errors import PipelineError, Poison
 from pipeline.model.keys import KeyRing
 from pipeline.model.limits import REQUEST_ID_LENGTH
 from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
 from pipeline.records.tracker_state import TrackerForward, TrackerState, WaitingRequest
@@ -19,9 +20,6 @@ from pipeline.runtime.partition import partition_for
 from pipeline.settings import PolicySettings
 from pipeline.tracker import join, outcome, replies, steps, timers
 from pipeline.tracker.turn import Tools, Turn, is_final, trace_of
-
-if TYPE_CHECKING:
-    from pipeline.records.codec import Codec
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 _R = TypeVar("_R", bound=AvroRecord)
@@ -122,9 +120,10 @@ class TrackerStage:
         """Draw the conclusions and write what changed."""
         before = state.get(turn.key)
         steps.settle(turn)
-        replies.answer_waiting(turn)
-        # An answered command may have changed what is due.
-        steps.settle(turn)
+        if turn.state.waiting:
+            replies.answer_waiting(turn)
+            # An answered command may have changed what is due.
+            steps.settle(turn)
         outcome.publish(turn, before)
         if turn.state is not turn.began_as and turn.state != turn.began_as:
             turn.effects.state[turn.key] = turn.state

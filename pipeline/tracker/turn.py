@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from pipeline.model import lifecycle
 from pipeline.model.keys import KeyRing
+from pipeline.records.codec import Codec
 from pipeline.records.internal import Plan
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.api import Effects, Emit, Headers, Record
 from pipeline.settings import PolicySettings
-
-if TYPE_CHECKING:
-    from pipeline.records.codec import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,96 @@
+"""Records that cannot be, and what the runtime asks for when one was too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline import topics
+from pipeline.errors import UnknownWriter
+from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.records.public import CodeCheck, DeliveryStatus
+from pipeline.records.types import CommandKind, DecisionKind, VerificationState
+from pipeline.runtime.api import Record
+from tests.unit.tracker.world import CODEC, T0, World
+
+
+def _record(topic: str, value: bytes, key: bytes | None = b"v1") -> Record:
+    return Record(topic=topic, partition=0, offset=7, timestamp_ms=T0, key=key, value=value)
+
+
+@pytest.mark.parametrize("changes", [{"plan": None}, {"decision_id": ""}, {"kind": DecisionKind.REFUSED, "plan": None}])
+def test_a_decision_that_begins_nothing_is_a_dead_letter(world: World, changes: dict[str, Any]) -> None:
+    world.decide(msgspec.structs.replace(world.accepted(), **changes))
+    assert [refusal.reason for refusal in world.refusals] == [DeadLetterReason.UNDECODABLE]
+    assert not world.state
+
+
+def test_an_attempt_out_of_turn_is_a_dead_letter_and_leaves_no_gap(world: World) -> None:
+    world.decide(msgspec.structs.replace(world.accepted(), attempt=world.attempt(2, 0, "ycloud")))
+    assert [refusal.reason for refusal in world.refusals] == [DeadLetterReason.UNDECODABLE]
+    assert world.outcomes == []
+
+
+def test_a_kind_of_decision_from_a_later_release_makes_the_task_wait(world: World) -> None:
+    with pytest.raises(UnknownWriter):
+        world.decide(msgspec.structs.replace(world.accepted(), kind=DecisionKind.UNKNOWN))
+
+
+@pytest.mark.parametrize("attempt_id", ["v1", "v1.", "v1.0", "v1.01", "v1.x", "v2.1", "v1.99999", "v1.\u0661"])
+def test_a_report_of_no_attempt_of_ours_is_unmatched(sent: World, attempt_id: str) -> None:
+    before = dict(sent.state)
+    sent.give(topics.STATUSES, msgspec.structs.replace(sent.status(), attempt_id=attempt_id))
+    assert sent.counted("receipts_unmatched_total", provider="ycloud") == 1
+    assert sent.state == before
+
+
+def test_a_report_with_an_id_no_verification_can_have_is_a_dead_letter(world: World) -> None:
+    world.give(topics.STATUSES, DeliveryStatus(verification_id="a b", attempt_id="a b.1"))
+    assert [refusal.reason for refusal in world.refusals] == [DeadLetterReason.UNDECODABLE]
+    assert not world.state
+
+
+@pytest.mark.parametrize("topic", [topics.CHECKS, topics.COMMANDS, topics.STATUSES])
+def test_bytes_that_are_no_record_are_dead_letters(world: World, topic: str) -> None:
+    world.handle(_record(topic, b"\x00rubbish"))
+    assert len(world.refusals) == 1
+    assert not world.state
+
+
+@pytest.mark.parametrize("kind", [CommandKind.REPORT, CommandKind.CANCEL, CommandKind.CHECK])
+def test_answers_to_other_commands_are_no_answers_to_the_send(world: World, kind: CommandKind) -> None:
+    world.decide(world.accepted())
+    world.tell(kind=kind)
+    assert len(world.outcomes) == 1
+
+
+def test_a_topic_that_is_no_input_is_a_bug(world: World) -> None:
+    with pytest.raises(ValueError, match="no input of the tracker"):
+        world.stage.handle(_record("verification.requests", b""), {}, T0)
+
+
+def test_a_check_too_much_ends_the_verification_it_names_whatever_its_key(sent: World) -> None:
+    check = CODEC.encode(CodeCheck(check_id="c1", verification_id="v1", code="1"))
+    sent.apply(sent.stage.quarantine(_record(topics.CHECKS, check, key=b"anything"), sent.state, T0))
+    assert (sent.last.state, sent.last.reason) == (VerificationState.FAILED, Reason.IN_DOUBT)
+
+
+def test_rubbish_too_much_ends_nothing(sent: World) -> None:
+    effects = sent.stage.quarantine(_record(topics.CHECKS, b"rubbish"), sent.state, T0)
+    assert (effects.state, effects.emits) == ({}, [])
+
+
+def test_a_timer_that_keeps_failing_on_a_finished_entry_is_stopped(sent: World) -> None:
+    sent.check(sent.code)
+    final = sent.last
+    sent.apply(sent.stage.quarantine(b"v1", sent.state, T0))
+    assert not sent.state
+    assert sent.last == final
+
+
+def test_an_entry_that_cannot_even_be_ended_is_dropped(sent: World) -> None:
+    broken = msgspec.structs.replace(sent.state[b"v1"], state=VerificationState.UNKNOWN)
+    sent.apply(sent.stage.quarantine(b"v1", {b"v1": broken}, T0))
+    assert not sent.state
