@@ -49,6 +49,9 @@ class Permits:
         self._now_s = monotonic_s
         self._later = later
         self._wakes: dict[int, Callable[[], None]] = {}
+        self.rate_per_s = 0.0
+        """This process's share of the rate."""
+        self._capacity = 1.0
         self._tokens = math.inf  # full, whatever the share will be
         self._refilled_s = monotonic_s()
         self._paused_until_s = 0.0
@@ -66,17 +69,13 @@ class Permits:
         self._expire()
         return self._used[Lane.INTERACTIVE] + self._used[Lane.BULK] - sum(map(len, self._reserved.values()))
 
-    @property
-    def rate_per_s(self) -> float:
-        """This process's share of the rate."""
-        return self._group_rate * min(len(self._wakes), self._partitions) / self._partitions
-
     def own(self, partition: int, wake: Callable[[], None]) -> None:
         """A task works on this partition from now on and is told by ``wake`` when permits are reserved for it.
 
         What an earlier task of the partition left unused goes back.
         """
         self._wakes[partition] = wake
+        self._share()
         self._refill()
         self._return_unused(partition)
         self._offer()
@@ -85,6 +84,7 @@ class Permits:
         """The partition is somebody else's now; calls still running keep their slots."""
         self._refill()
         self._wakes.pop(partition, None)
+        self._share()
         self._return_unused(partition)
         self._offer()
 
@@ -153,10 +153,11 @@ class Permits:
 
     def _needed(self, lane: Lane) -> float:
         """Bulk leaves a token behind where more than one can be saved up, so that a login never waits for one."""
-        return 2.0 if lane is Lane.BULK and self._capacity() >= 2.0 else 1.0
+        return 2.0 if lane is Lane.BULK and self._capacity >= 2.0 else 1.0
 
-    def _capacity(self) -> float:
-        return max(1.0, self.rate_per_s * BURST_S)
+    def _share(self) -> None:
+        self.rate_per_s = self._group_rate * min(len(self._wakes), self._partitions) / self._partitions
+        self._capacity = max(1.0, self.rate_per_s * BURST_S)
 
     def _use(self, lane: Lane) -> None:
         self._used[lane] += 1
@@ -164,7 +165,7 @@ class Permits:
 
     def _refill(self) -> None:
         now_s = self._now_s()
-        self._tokens = min(self._capacity(), self._tokens + (now_s - self._refilled_s) * self.rate_per_s)
+        self._tokens = min(self._capacity, self._tokens + (now_s - self._refilled_s) * self.rate_per_s)
         self._refilled_s = now_s
 
     def _offer(self) -> None:
@@ -228,7 +229,7 @@ class Permits:
         for lease in self._reserved.pop((partition, lane), []):
             if self._leases.pop(lease, None) is not None:
                 self._used[lane] -= 1
-                self._tokens = min(self._capacity(), self._tokens + 1.0)
+                self._tokens = min(self._capacity, self._tokens + 1.0)
 
     def _return_unused(self, partition: int) -> None:
         for lane in Lane:

@@ -11,7 +11,14 @@ import httpx
 import pytest
 
 from pipeline.senders.transport import BEFORE_FIRST_BYTE, AiohttpTransport, InDoubt, NotSent
-from tests.integration.senders.provider_server import ProviderServer, answer, free_port, provider_server, reset
+from tests.integration.senders.provider_server import (
+    Behaviour,
+    ProviderServer,
+    answer,
+    free_port,
+    provider_server,
+    reset,
+)
 
 METHODS = ["POST", "GET"]
 
@@ -113,7 +120,7 @@ LOST = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("behaviour", "cause"), LOST.items(), ids=lambda value: getattr(value, "__name__", value))
 async def test_a_request_without_a_full_answer_is_in_doubt_and_was_sent_once(
-    transport: AiohttpTransport, behaviour: Callable[..., None], cause: str, method: str
+    transport: AiohttpTransport, behaviour: Behaviour, cause: str, method: str
 ) -> None:
     async with provider_server(behaviour) as server:
         with pytest.raises(InDoubt) as failure:

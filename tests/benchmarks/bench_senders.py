@@ -1,0 +1,124 @@
+"""CPU per provider call: the transport alone, and the whole engine, at a fixed number in flight.
+
+``python -m tests.benchmarks.bench_senders`` prints JSON. The provider is a process of its own that answers after
+100 ms, so ``time.process_time`` here counts only our side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+
+import httpx
+
+from pipeline.clock import SystemClock
+from pipeline.senders.engine import SenderEngine
+from pipeline.senders.providers.ycloud import YCloud
+from pipeline.senders.registry import Limits
+from pipeline.senders.transport import AiohttpTransport
+from pipeline.settings import YCloudSettings
+from tests.unit.senders.doubles import CODEC, KEYS, Partition, Task, command
+
+ANSWER = b'{"id":"ve_1","status":"pending"}'
+DELAY_S = 0.1
+
+
+def serve(pipe: Connection) -> None:
+    """A provider that answers every request after :data:`DELAY_S`."""
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            asyncio.get_running_loop().call_later(DELAY_S, self.transport.write, response)
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0, backlog=2_000)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+async def transport_cpu_ms(url: str, in_flight: int, calls: int) -> float:
+    """CPU milliseconds per POST of the transport alone."""
+    client = AiohttpTransport(max_connections=in_flight, timeout_s=10, connect_timeout_s=5)
+
+    async def worker(count: int) -> None:
+        for _ in range(count):
+            request = httpx.Request("POST", url, content=b"x" * 120, headers={"X-API-Key": "k"})
+            assert (await client.handle_async_request(request)).status_code == 200
+
+    await asyncio.gather(*(worker(1) for _ in range(in_flight)))  # connections
+    began = time.process_time()
+    await asyncio.gather(*(worker(calls // in_flight) for _ in range(in_flight)))
+    spent = time.process_time() - began
+    await client.aclose()
+    return spent * 1_000 / (calls // in_flight * in_flight)
+
+
+async def engine_cpu_ms(url: str, in_flight: int, calls: int) -> float:
+    """CPU milliseconds per attempt from the SendCommand's bytes to the SendResult's, journal entries included."""
+    clock = SystemClock()
+    engine = SenderEngine(
+        provider=YCloud(instance="ycloud", settings=YCloudSettings.model_validate({"api_key": "k", "base_url": url})),
+        limits=Limits(max_concurrency=in_flight, rate_per_s=100_000, timeout_s=10, connect_timeout_s=5),
+        codec=CODEC,
+        key_ring=KEYS,
+        clock=clock,
+        partitions=1,
+    )
+
+    class Process:
+        def __init__(self) -> None:
+            self.clock = clock
+
+        def stage(self, partition: int, max_held: int) -> object:
+            return engine.stage(partition)
+
+    async def run(first: int, count: int) -> float:
+        log = Partition()
+        task = Task(Process(), log)  # type: ignore[arg-type]
+        deadline = clock.now_ms() + 60_000
+        for n in range(first, first + count):
+            log.write(command(n, send_by_at=deadline))
+        began = time.process_time()
+        while len(log.results) < count:
+            task.run()
+            await asyncio.sleep(0.005)
+        return (time.process_time() - began) * 1_000 / count
+
+    await run(1, in_flight)
+    spent = await run(in_flight + 1, calls)
+    await engine.close()
+    return spent
+
+
+def measure(in_flight: int = 200, calls: int = 4_000) -> dict[str, float]:
+    """``transport_ms`` and ``engine_ms`` of CPU per call, and ``calls_per_core`` of the engine."""
+    ours, theirs = multiprocessing.Pipe()
+    provider = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    provider.start()
+    try:
+        url = f"http://127.0.0.1:{ours.recv()}/v2"
+        transport_ms = asyncio.run(transport_cpu_ms(url, in_flight, calls))
+        engine_ms = asyncio.run(engine_cpu_ms(url, in_flight, calls))
+    finally:
+        provider.terminate()
+        provider.join()
+    return {
+        "in_flight": in_flight,
+        "transport_ms": round(transport_ms, 3),
+        "engine_ms": round(engine_ms, 3),
+        "calls_per_core": round(1_000 / engine_ms),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps([measure(in_flight) for in_flight in (200, 400)]))
