@@ -136,6 +136,9 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
     root.handlers[:] = [handler]
     # Libraries tell of routine at info; it would bury what the pipeline itself says.
     root.setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
+    # aiokafka warns of every retry it makes by itself, several a minute under transactions (the broker checks each new
+    # partition of one and answers "not yet"); what it gives up on reaches us as an exception.
+    logging.getLogger("aiokafka").setLevel(logging.NOTSET if level <= logging.DEBUG else logging.ERROR)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

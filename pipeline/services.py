@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline.errors import SettingsError
 from pipeline.gateway.service import GatewayService
 from pipeline.process import Parts, Service
+from pipeline.records.journal import JournalEntry
 from pipeline.router.stage import RouterStage
-from pipeline.runtime.api import Input, Stage
+from pipeline.runtime.api import Stage
 from pipeline.runtime.runner import StageRunner
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
-from pipeline.senders.stage import INPUTS as SENDER_INPUTS
+from pipeline.senders.stage import INPUTS
 from pipeline.topics import ROUTER_STATE, TRACKER_STATE, attempts
 from pipeline.tracker.stage import TrackerStage
-
-S = TypeVar("S")
 
 
 def router(parts: Parts) -> StageRunner[Any]:
@@ -33,7 +30,9 @@ def router(parts: Parts) -> StageRunner[Any]:
             partitions=partitions,
         )
 
-    return _runner(parts, "router", RouterStage.inputs, ROUTER_STATE, make)
+    return StageRunner(
+        **_arguments(parts), name="router", inputs=RouterStage.inputs, changelog=ROUTER_STATE, make_stage=make
+    )
 
 
 def tracker(parts: Parts) -> StageRunner[Any]:
@@ -44,32 +43,42 @@ def tracker(parts: Parts) -> StageRunner[Any]:
             codec=parts.codec, key_ring=parts.key_ring, settings=parts.settings.policy, partitions=partitions
         )
 
-    return _runner(parts, "tracker", TrackerStage.inputs, TRACKER_STATE, make)
+    return StageRunner(
+        **_arguments(parts), name="tracker", inputs=TrackerStage.inputs, changelog=TRACKER_STATE, make_stage=make
+    )
 
 
-def sender(parts: Parts, name: str) -> StageRunner[Any]:
-    """The stage that calls one provider; raises SettingsError when it is not configured and enabled."""
-    providers = registry.load(parts.settings)
-    if name not in providers:
-        known = ", ".join(sorted(providers)) or "none"
-        raise SettingsError(f"providers.{name}: is not configured and enabled; enabled are: {known}")
-    engines: dict[int, SenderEngine] = {}
+class SenderRunner(StageRunner[JournalEntry]):
+    """A sender's stage with the client, permits and running calls that outlive its tasks."""
 
-    def make(partition: int, partitions: int) -> Stage[Any]:
-        # One engine for all tasks of the process: client, permits and running calls outlive a task.
-        if partitions not in engines:
-            engines[partitions] = SenderEngine(
-                provider=providers[name],
-                limits=registry.limits(parts.settings, name),
-                codec=parts.codec,
-                key_ring=parts.key_ring,
-                clock=parts.clock,
+    def __init__(self, parts: Parts, name: str) -> None:
+        self._parts = parts
+        self._provider = registry.load_one(parts.settings, name)
+        self._engine: SenderEngine | None = None
+        super().__init__(
+            **_arguments(parts), name=f"sender.{name}", inputs=INPUTS, changelog=attempts(name), make_stage=self._make
+        )
+
+    def _make(self, partition: int, partitions: int) -> Stage[JournalEntry]:
+        if self._engine is None:
+            self._engine = SenderEngine(
+                provider=self._provider,
+                limits=registry.limits(self._parts.settings, self._provider.instance),
+                codec=self._parts.codec,
+                key_ring=self._parts.key_ring,
+                clock=self._parts.clock,
                 partitions=partitions,
-                min_time_left_s=parts.settings.policy.min_time_left_s,
+                min_time_left_s=self._parts.settings.policy.min_time_left_s,
             )
-        return engines[partitions].stage(partition)
+        return self._engine.stage(partition)
 
-    return _runner(parts, f"sender.{name}", SENDER_INPUTS, attempts(name), make)
+    async def run(self) -> None:
+        """Work until :meth:`stop`, then close the connections to the provider."""
+        try:
+            await super().run()
+        finally:
+            if self._engine is not None:
+                await self._engine.close()
 
 
 def gateway(parts: Parts) -> GatewayService:
@@ -82,27 +91,18 @@ def everything(parts: Parts) -> list[Service]:
     return [
         router(parts),
         tracker(parts),
-        *(sender(parts, name) for name in registry.load(parts.settings)),
+        *(SenderRunner(parts, name) for name in registry.load(parts.settings)),
         gateway(parts),
     ]
 
 
-def _runner(
-    parts: Parts,
-    name: str,
-    inputs: Sequence[Input],
-    changelog: str,
-    make: Callable[[int, int], Stage[S]],
-) -> StageRunner[S]:
-    return StageRunner(
-        name=name,
-        inputs=inputs,
-        changelog=changelog,
-        make_stage=make,
-        log=parts.log,
-        clock=parts.clock,
-        settings=parts.settings.runtime,
-        metrics=parts.metrics,
-        dead_letters=parts.dead_letters,
-        instance=parts.instance,
-    )
+def _arguments(parts: Parts) -> dict[str, Any]:
+    """What every stage runner takes from its process."""
+    return {
+        "log": parts.log,
+        "clock": parts.clock,
+        "settings": parts.settings.runtime,
+        "metrics": parts.metrics,
+        "dead_letters": parts.dead_letters,
+        "instance": parts.instance,
+    }

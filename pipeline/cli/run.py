@@ -63,7 +63,7 @@ def sender(
     """
     from pipeline import services
 
-    _run(ctx, f"sender.{provider}", instance, lambda parts: [services.sender(parts, provider)])
+    _run(ctx, f"sender.{provider}", instance, lambda parts: [services.SenderRunner(parts, provider)])
 
 
 @app.command()

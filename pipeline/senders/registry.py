@@ -72,6 +72,15 @@ def load(settings: Settings) -> dict[str, Provider]:
     return providers
 
 
+def load_one(settings: Settings, name: str) -> Provider:
+    """The enabled provider of this instance name. Raises SettingsError."""
+    found = load(settings)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise SettingsError(f"providers.{name}: is not configured and enabled; enabled are: {known}")
+    return found[name]
+
+
 def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
     """What each enabled provider can do as it is configured (channels, receipts). Raises SettingsError."""
     return {
