@@ -1,4 +1,4 @@
-"""One deployment for the acceptance tests: topics, keys, simulator and the pipeline's own processes, by its command line.
+"""One deployment for the acceptance tests: topics, keys, simulator and processes, by the command line.
 
 Everything is started as an operator would, with ``pipeline ...`` in processes of their own, on free ports and under a
 topic prefix that nothing else uses. None of them can outlive the tests.

@@ -127,7 +127,8 @@ class Stranger:
         self.check_schema = Schema.of("CodeCheck")
         self.published: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """Content of every request by its id."""
-        self._found = Found()
+        self.found = Found()
+        """All that was read so far; it grows while one looks."""
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._stopping = threading.Event()
@@ -224,7 +225,7 @@ class Stranger:
         """The first outcome for which ``until`` holds, by default the final one."""
 
         def look() -> dict[str, Any] | None:
-            return next((one for one in self._found.outcomes.get(verification_id, ()) if until(one)), None)
+            return next((one for one in self.found.outcomes.get(verification_id, ()) if until(one)), None)
 
         return self._wait(look, within_s, lambda: f"outcomes so far: {shown(self.history(verification_id))}")
 
@@ -233,12 +234,12 @@ class Stranger:
         wanted = set(ids)
 
         def look() -> dict[str, dict[str, Any]] | None:
-            last = {one: self._found.outcomes[one][-1] for one in wanted if self._found.outcomes.get(one)}
+            last = {one: self.found.outcomes[one][-1] for one in wanted if self.found.outcomes.get(one)}
             done = len(last) == len(wanted) and all(outcome["is_final"] for outcome in last.values())
             return last if done else None
 
         def missing() -> str:
-            open_ = [one for one in wanted if not any(o["is_final"] for o in self._found.outcomes.get(one, ()))]
+            open_ = [one for one in wanted if not any(o["is_final"] for o in self.found.outcomes.get(one, ()))]
             return f"{len(open_)} of {len(wanted)} are open, such as {shown(self.history(open_[0]) if open_ else [])}"
 
         return self._wait(look, within_s, missing)
@@ -251,10 +252,10 @@ class Stranger:
         """The first ``count`` answers to a check or command."""
 
         def look() -> list[dict[str, Any]] | None:
-            found = self._found.replies.get(request_id, [])
+            found = self.found.replies.get(request_id, [])
             return list(found[:count]) if len(found) >= count else None
 
-        return self._wait(look, within_s, lambda: f"replies: {self._found.replies.get(request_id, [])}")
+        return self._wait(look, within_s, lambda: f"replies: {self.found.replies.get(request_id, [])}")
 
     def letter(self, sent: Sent, *, within_s: float = 15.0) -> Letter:
         """The one dead letter of a published record."""
@@ -266,18 +267,18 @@ class Stranger:
         """The dead letters so far that name this record's position."""
         place = (sent.topic, sent.partition, sent.offset)
         with self._changed:
-            found = list(self._found.letters)
+            found = list(self.found.letters)
         return [one for one in found if (one.fields["topic"], one.fields["partition"], one.fields["offset"]) == place]
 
     def letters_of(self, verification_id: str) -> list[Letter]:
         """The dead letters so far that name this verification."""
         with self._changed:
-            return [one for one in self._found.letters if one.fields["verification_id"] == verification_id]
+            return [one for one in self.found.letters if one.fields["verification_id"] == verification_id]
 
     def history(self, verification_id: str) -> list[dict[str, Any]]:
         """Every outcome of a verification in the order of the log."""
         with self._changed:
-            return list(self._found.outcomes.get(verification_id, ()))
+            return list(self.found.outcomes.get(verification_id, ()))
 
     def wait(self, look: Callable[[], Any], *, within_s: float, what: str) -> Any:
         """Wait until ``look``, tried at each new record, returns something true."""
@@ -354,12 +355,12 @@ class Stranger:
                 record = Seen.of(message, self._prefix)
                 if record.topic == "verification.outcomes":
                     outcome = self._decode("VerificationOutcome", record)
-                    self._found.outcomes[outcome["verification_id"]].append(outcome)
+                    self.found.outcomes[outcome["verification_id"]].append(outcome)
                 elif record.topic == "verification.replies":
                     reply = self._decode("Reply", record)
-                    self._found.replies[reply["request_id"]].append(reply)
+                    self.found.replies[reply["request_id"]].append(reply)
                 else:
-                    self._found.letters.append(Letter(self._decode("DeadLetter", record), record))
+                    self.found.letters.append(Letter(self._decode("DeadLetter", record), record))
             self._changed.notify_all()
 
     def _decode(self, name: str, record: Seen) -> dict[str, Any]:
@@ -398,10 +399,12 @@ def new_id() -> str:
 
 def shown(history: Iterable[Fields]) -> str:
     """Outcomes in short, for messages."""
-    return " > ".join(
-        f"v{one['version']} {one['state']} {one['reason'] or ''} {[(a['provider'], a['result'], a['status']) for a in one['attempts']]}"
-        for one in history
-    )
+    return " > ".join(f"v{one['version']} {one['state']} {one['reason'] or ''} {attempts(one)}" for one in history)
+
+
+def attempts(outcome: Fields) -> list[tuple[str, str, str]]:
+    """Provider, result and status of each attempt."""
+    return [(one["provider"], one["result"], one["status"]) for one in outcome["attempts"]]
 
 
 def assert_exact(history: list[dict[str, Any]]) -> None:

@@ -92,20 +92,11 @@ def test_any_key_and_any_schema_ends_in_one_final_outcome_and_the_code_verifies(
 
 def test_a_record_right_behind_its_new_schema_is_read(stranger: Stranger, people: Iterator[str]) -> None:
     """The contract says: published before it is used. It does not say how long before."""
-    lost = []
+    started = []
     for number in range(8):
-        fields = [*THEIR_REQUEST["fields"], {"name": f"their_own_{new_id()[:8]}", "type": "int", "default": number}]
+        fields = [*THEIR_REQUEST["fields"], {"name": f"theirs_{new_id()[:8]}", "type": "int", "default": number}]
         schema = Schema(json.dumps({**THEIR_REQUEST, "fields": fields}))
         stranger.publish_schema(schema)
-        verification_id = stranger.request(schema=schema, recipient=next(people))
-        sent = stranger.wait(
-            lambda verification_id=verification_id: (
-                stranger.history(verification_id)
-                or [letter for letter in stranger._found.letters if letter.fields["reason"] == "unknown_schema"]
-            ),
-            within_s=10,
-            what="neither outcome nor dead letter",
-        )
-        if "version" not in sent[0]:
-            lost.append(number)
-    assert lost == []
+        started.append(stranger.request(schema=schema, recipient=next(people)))
+    for verification_id in started:
+        assert stranger.outcome(verification_id, lambda outcome: bool(outcome["attempts"]))
