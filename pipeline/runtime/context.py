@@ -63,6 +63,8 @@ class Batch:
     """Which work changed a state key last."""
     topics: dict[str, int] = field(default_factory=dict)
     """Handled records per topic."""
+    first_ms: int | None = None
+    """Timestamp of the first record, for the time of the hop."""
     items: int = 0
     bulk: int = 0
     last: Record | bytes | None = None

@@ -79,6 +79,8 @@ class Handling(Generic[S]):
         self._marks.handled(record.topic, record.offset, hold=hold)
         self._frontier.handled(record.topic, record.timestamp_ms)
         batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
+        if batch.first_ms is None:
+            batch.first_ms = record.timestamp_ms
 
     def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
         """Fire one deadline, unless the entry has changed it meanwhile."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -230,7 +230,7 @@ class StageRunner(Generic[S]):
             for task in tasks:
                 for where in task.owned:
                     lag[where] = ends[where] - max(task.position(where), await self._reader.position(where))
-            self._measure(tasks, lag)
+            self._measure(tasks, lag, ends)
             now_s = self._clock.monotonic_s()
             total = sum(task.moved for task in tasks)
             waits = any(task.waiting_for for task in tasks)
@@ -244,11 +244,23 @@ class StageRunner(Generic[S]):
                     "the process ends so that its tasks are built anew"
                 )
 
-    def _measure(self, tasks: Sequence[Task[S]], lag: dict[TopicPartition, int]) -> None:
+    def _measure(
+        self, tasks: Sequence[Task[S]], lag: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> None:
         measures: list[tuple[str, float, dict[str, str]]] = [
             ("lag_records", float(max(0, n)), {"stage": self.name, "topic": w.topic, "partition": str(w.partition)})
             for w, n in lag.items()
         ]
+        for where, end in ends.items():
+            stable = self._reader.stable_end(where)
+            if stable is not None:
+                labels = {"topic": where.topic, "partition": str(where.partition)}
+                measures.append(("stable_offset_lag_records", float(max(0, end - stable)), labels))
+        ages = dict.fromkeys((i.topic for i in self._inputs), 0.0)
+        for task in tasks:
+            for topic, oldest_ms in task.oldest_ms().items():
+                ages[topic] = max(ages[topic], (self._clock.now_ms() - oldest_ms) / 1000)
+        measures += [("oldest_unprocessed_seconds", age, {"stage": self.name, "topic": t}) for t, age in ages.items()]
         measures.append(("state_entries", float(sum(task.entries for task in tasks)), {"stage": self.name}))
         self._metrics.apply(measures)
 

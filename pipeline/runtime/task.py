@@ -148,6 +148,14 @@ class Task(Generic[S]):
         """The next offset of this input to handle."""
         return self._marks.position(where.topic)
 
+    def oldest_ms(self) -> dict[str, int]:
+        """Per input with queued records the timestamp of the next one to handle."""
+        oldest: dict[str, int] = {}
+        for queue in self._queues.values():
+            for record in queue:
+                oldest.setdefault(record.topic, record.timestamp_ms)
+        return oldest
+
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def push(self, records: Sequence[Record]) -> None:
@@ -341,8 +349,10 @@ class Task(Generic[S]):
     async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
         offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
         begun_s = self._c.clock.monotonic_s()
+        committed = False
         try:
             await self._writer.commit(outputs, offsets, self._c.group)
+            committed = True
         except RecordTooLarge:
             # The broker does not say which record it was: repeat one by one, then take that one out.
             if batch.items <= 1 and batch.last is not None:
@@ -350,14 +360,20 @@ class Task(Generic[S]):
             else:
                 self._failures.careful = batch.items + 1
             raise
+        finally:
+            # What became of a lost one is decided by the rebuilt task's InitProducerId.
+            result = "committed" if committed else "lost"
+            self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
         for key, value in self._store.changed.items():
             self._set_timer(key, value)
         self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None
-        batch.counts.append(("transactions_total", 1.0, {"stage": self._stage.name, "result": "committed"}))
         batch.counts.append(("transaction_seconds", took_s, {"stage": self._stage.name}))
+        if batch.first_ms is not None:
+            hop_s = max(0.0, (self._c.clock.now_ms() - batch.first_ms) / 1000)
+            batch.counts.append(("hop_seconds", hop_s, {"stage": self._stage.name}))
 
     async def _placed(self, emit: Emit) -> Emit:
         """The output with an explicit partition."""
