@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ class Context:
     metrics: Sink
     dead_letters: DeadLetters
     group: str
+    refresh: Callable[[], Awaitable[None]]
+    """Reads the global tables to their ends."""
     poison: PoisonLimit
 
 

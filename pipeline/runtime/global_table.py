@@ -46,9 +46,7 @@ class GlobalTable:
                 while not self._reached(ends):
                     await self._moved.wait()
         except TimeoutError as error:
-            raise DeadlinePassed(
-                f"{self.topic} could not be read to its end within {self._deadline_s:g} s"
-            ) from error
+            raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s") from error
 
     async def stop(self) -> None:
         """Stop following."""

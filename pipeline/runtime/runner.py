@@ -74,6 +74,7 @@ class StageRunner(Generic[S]):
             metrics=metrics,
             dead_letters=dead_letters,
             group=name,
+            refresh=self._refresh,
             poison=PoisonLimit(max_run=settings.max_poison_run, max_share=settings.max_poison_share),
         )
         self._failures: dict[int, Failures] = {}
@@ -98,8 +99,7 @@ class StageRunner(Generic[S]):
     async def run(self) -> None:
         """Join the group and work until :meth:`stop`."""
         await self._check_partitions()
-        for table in self._tables:
-            await table.caught_up()
+        await self._refresh()
         await self._reader.start(self._assigned, self._revoked)
         helpers = [asyncio.create_task(self._answer_ends()), asyncio.create_task(self._watch())]
         try:
@@ -120,6 +120,10 @@ class StageRunner(Generic[S]):
     def stop(self) -> None:
         """Begin a clean end; :meth:`run` returns when it is done."""
         self._stopping = True
+
+    async def _refresh(self) -> None:
+        for table in self._tables:
+            await table.caught_up()
 
     # --- ownership -----------------------------------------------------------------------------------------------
 
@@ -306,6 +310,7 @@ class _Owner(Generic[S]):
             except Fenced as error:
                 self._lost(task, "fenced", error)
                 self._runner.fenced()
+                await task.surrender()
                 return
             except (PoisonRun, Misconfigured) as error:
                 self._lost(task, "fatal", error)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, RecordTooLarge, TaskLost, UnknownWriter
+from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnknownWriter
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
@@ -130,6 +130,11 @@ class Task(Generic[S]):
         self._closing = True
         self._wake.set()
 
+    async def surrender(self) -> None:
+        """Another owner has the task: begin nothing more on the outside, and let running work end."""
+        if self._worker is not None:
+            await self._worker.drain()
+
     async def release(self) -> None:
         """Let the producer go; an open transaction is the next owner's to abort."""
         await self._writer.stop()
@@ -232,6 +237,8 @@ class Task(Generic[S]):
                 self._c.reader.resume(self._lanes[lane])
         if waited is None:
             self.waiting_for = None
+        elif isinstance(waited, TablesBehind):
+            await self._c.refresh()
         elif not self._closing:
             await self._back_off(waited)
 
