@@ -163,7 +163,7 @@ class RouterStage:
         return Arrival(
             request=request,
             verification_id=messages.published_id(self._key_ring, request.verification_id),
-            bulk=record.lane is Lane.BULK,
+            bulk=record.topic != topics.REQUESTS,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
