@@ -84,6 +84,7 @@ class RouterStage:
             providers=providers,
             place=self._place,
             test_numbers=settings.test_numbers,
+            templates=settings.templates,
         )
         self._memory = Memory(
             id_horizon_ms=policy.id_horizon_s * 1000,
