@@ -81,6 +81,7 @@ class StageRunner(Generic[S]):
         self._owners: dict[int, _Owner[S]] = {}
         self._odd: set[int] = set()
         self._joined = False
+        self._rejoining = False
         self._stopping = False
         self._fatal: BaseException | None = None
         self._fenced_s: deque[float] = deque(maxlen=FENCED_LIMIT)
@@ -138,6 +139,7 @@ class StageRunner(Generic[S]):
     async def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
         # Heartbeats stop while this runs (hazard 9): bookkeeping only; the reader has paused everything.
         self._joined = True
+        self._rejoining = False
         self._odd.clear()
         for number in sorted({where.partition for where in partitions}):
             wanted = {TopicPartition(i.topic, number) for i in self._inputs}
@@ -170,12 +172,16 @@ class StageRunner(Generic[S]):
 
     def fenced(self) -> None:
         """Another owner took a task over: ask who owns what, and notice when it never ends."""
+        if self._rejoining:
+            # One freeze of this process past the transaction timeout fences all its tasks at once.
+            return
+        self._rejoining = True
         now_s = self._clock.monotonic_s()
         self._fenced_s.append(now_s)
         if len(self._fenced_s) == FENCED_LIMIT and now_s - self._fenced_s[0] < FENCED_WINDOW_S:
             self.fatal(
                 Misconfigured(
-                    f"tasks of {self.name} were taken over {FENCED_LIMIT} times within {FENCED_WINDOW_S:g} s; "
+                    f"the tasks of {self.name} were taken over {FENCED_LIMIT} times within {FENCED_WINDOW_S:g} s; "
                     "another process runs with the same instance ordinal (--instance)"
                 )
             )
@@ -237,7 +243,7 @@ class StageRunner(Generic[S]):
             self._measure(tasks, lag, ends)
             now_s = self._clock.monotonic_s()
             total = sum(task.moved for task in tasks)
-            waits = any(task.waiting_for for task in tasks)
+            waits = any(task.waits for task in tasks)
             if total != moved or waits or not any(behind > 0 for behind in lag.values()):
                 moved, still_since_s = total, None
             elif still_since_s is None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 import structlog
 
 from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnknownWriter
-from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Record, Stage
+from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
@@ -138,6 +138,12 @@ class Task(Generic[S]):
     async def release(self) -> None:
         """Let the producer go; an open transaction is the next owner's to abort."""
         await self._writer.stop()
+
+    @property
+    def waits(self) -> bool:
+        """Records are held back on purpose: something is not there yet, or the stage has no room for more."""
+        full = self._worker is not None and any(self._queues[lane] and self._worker.room(lane) <= 0 for lane in Lane)
+        return full or self.waiting_for is not None
 
     @property
     def owned(self) -> list[TopicPartition]:
@@ -332,11 +338,17 @@ class Task(Generic[S]):
             self._uncommitted_since_s = self._c.clock.monotonic_s()
         name = self._stage.name
         batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
-        if batch.counts:
-            self._c.metrics.apply(batch.counts)
+        self._measure(batch.counts)
         if self._worker is not None:
             for action in batch.actions:
                 self._worker.launch(action, self.post)
+
+    def _measure(self, counts: Sequence[Measure]) -> None:
+        try:
+            self._c.metrics.apply(counts)
+        except Exception:
+            # A label that the catalogue refuses is a bug of ours, but no verification may wait for it to be mended.
+            log.exception("measure refused", action="measure_refused", stage=self._stage.name)
 
     def _changelog(self, batch: Batch) -> list[Emit]:
         if not self._store.changed:
