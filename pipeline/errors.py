@@ -6,9 +6,11 @@
     ├── UsageError             tell the person who typed or configured it; exit code 2
     │   └── SettingsError      a setting is missing, unknown or out of range
     ├── Poison                 this record can never be handled: dead letter, go on
+    │   └── UnknownSchema      ... unless its writer schema was published and not read yet: look once more
     ├── Refused                this request breaks a rule: a `rejected` or `blocked` outcome, go on
     ├── Infrastructure         the outside is away or behind: wait and retry, lose nothing
     │   ├── UnknownWriter      an internal record of a schema or key id not seen yet (rolling upgrade)
+    │   ├── TablesBehind       a global table may hold what is missing: read it to its end, then try again
     │   ├── LogUnavailable     Kafka did not answer in time
     │   └── DeadlinePassed     a bounded wait on the outside ran out
     ├── TaskLost               rebuild the task: fresh producer, re-read positions and state
@@ -47,6 +49,10 @@ class Poison(PipelineError):
         self.verification_id = verification_id
 
 
+class UnknownSchema(Poison):
+    """A record of a public topic whose writer schema is not known, though it may have been published a moment ago."""
+
+
 class Refused(PipelineError):
     """A request that breaks a rule; becomes a final outcome with this reason.
 
@@ -66,6 +72,10 @@ class Infrastructure(PipelineError):
 
 class UnknownWriter(Infrastructure):
     """An internal record uses a schema or key id this process does not know yet."""
+
+
+class TablesBehind(Infrastructure):
+    """A record needs what a global table may hold but this process has not read yet."""
 
 
 class LogUnavailable(Infrastructure):

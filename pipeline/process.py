@@ -48,6 +48,7 @@ class Parts:
     codec: Codec
     key_ring: KeyRing
     dead_letters: SealedDeadLetters
+    schemas: GlobalTable
     instance: int
 
 
@@ -67,20 +68,18 @@ class Service(Protocol):
 @asynccontextmanager
 async def connected(settings: Settings, *, client_id: str) -> AsyncIterator[tuple[KafkaLog, Codec]]:
     """Only the log and the schemas: what a client needs. Raises LogUnavailable, Misconfigured (no topics)."""
-    kafka = KafkaLog(
-        settings.kafka, client_id=client_id, transaction_timeout_ms=settings.runtime.transaction_timeout_ms
-    )
+    kafka = KafkaLog(settings.kafka, client_id=client_id)
     await kafka.start()
     try:
-        async with _codec(settings, kafka) as codec:
+        async with _schemas(settings, kafka) as (codec, _):
             yield kafka, codec
     finally:
         await kafka.stop()
 
 
 @asynccontextmanager
-async def _codec(settings: Settings, kafka: KafkaLog) -> AsyncIterator[Codec]:
-    """A codec that knows every published schema and goes on learning; ours are published before it is used."""
+async def _schemas(settings: Settings, kafka: KafkaLog) -> AsyncIterator[tuple[Codec, GlobalTable]]:
+    """A codec that knows every published schema, and the table it goes on learning from; ours are published first."""
     codec = Codec(SchemaStore(schemas_dir=settings.records.schemas_dir), write_version=settings.records.write_version)
 
     def learn(record: Record) -> None:
@@ -96,7 +95,7 @@ async def _codec(settings: Settings, kafka: KafkaLog) -> AsyncIterator[Codec]:
             await publish_schemas(codec, producer)
         finally:
             await producer.stop()
-        yield codec
+        yield codec, table
     finally:
         await table.stop()
 
@@ -113,17 +112,25 @@ async def opened(settings: Settings, *, client_id: str, instance: int | None = N
     key_ring = load_keys(settings.keys.directory)
     for kid in key_ring.kids:
         metrics.key_ring_info.labels(kid=kid).set(2 if kid == key_ring.current else 1)
-    async with connected(settings, client_id=client_id) as (kafka, codec):
-        yield Parts(
-            settings=settings,
-            clock=clock,
-            metrics=metrics,
-            log=kafka,
-            codec=codec,
-            key_ring=key_ring,
-            dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
-            instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
-        )
+    kafka = KafkaLog(
+        settings.kafka, client_id=client_id, transaction_timeout_ms=settings.runtime.transaction_timeout_ms
+    )
+    await kafka.start()
+    try:
+        async with _schemas(settings, kafka) as (codec, table):
+            yield Parts(
+                settings=settings,
+                clock=clock,
+                metrics=metrics,
+                log=kafka,
+                codec=codec,
+                key_ring=key_ring,
+                dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
+                schemas=table,
+                instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
+            )
+    finally:
+        await kafka.stop()
 
 
 class Process:

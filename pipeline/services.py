@@ -105,4 +105,5 @@ def _arguments(parts: Parts) -> dict[str, Any]:
         "metrics": parts.metrics,
         "dead_letters": parts.dead_letters,
         "instance": parts.instance,
+        "tables": [parts.schemas],
     }

@@ -196,17 +196,18 @@ def _names(entry: TopicEntry, providers: Iterable[str]) -> list[str]:
 
 
 def _config(entry: TopicEntry, min_insync_replicas: int) -> dict[str, str]:
+    appends = entry.public or entry.policy == "delete"
     config = {
         "cleanup.policy": entry.policy,
         "segment.ms": str(entry.segment),
         "max.message.bytes": str(entry.max_message_bytes),
         "min.insync.replicas": str(min_insync_replicas),
         "unclean.leader.election.enable": "false",
-        "message.timestamp.type": "LogAppendTime" if entry.public else "CreateTime",
+        "message.timestamp.type": "LogAppendTime" if appends else "CreateTime",
     }
     if entry.retention is not None:
         config["retention.ms"] = str(entry.retention)
-    if not entry.public:
+    if not appends:
         # A writer whose clock runs far ahead would make records that never expire.
         config["message.timestamp.after.max.ms"] = str(HOUR_MS)
     return {**config, **entry.config}

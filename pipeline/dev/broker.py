@@ -35,7 +35,8 @@ class DevBroker:
     """One combined Kafka broker and controller, ``PLAINTEXT`` on 127.0.0.1.
 
     ``port`` 0 picks a free one, kept over :meth:`restart`. ``data_dir`` None is a temporary folder, deleted by
-    :meth:`stop`; a folder given is kept, and a broker started there again goes on with its topics.
+    :meth:`stop` (made in ``scratch``, else where the system makes them); a folder given is kept, and a broker started
+    there again goes on with its topics.
     ``extra_listener`` and ``properties`` (server properties that win over ours) are for fault tests.
     ``ready_s`` bounds the start, ``stop_s`` a clean stop before the process is killed; ``quick`` makes the class cache
     of :mod:`pipeline.dev.installation` where it is missing.
@@ -50,6 +51,7 @@ class DevBroker:
         *,
         port: int = 0,
         data_dir: Path | None = None,
+        scratch: Path | None = None,
         kafka_version: str = jars.DEFAULT_VERSION,
         extra_listener: ExtraListener | None = None,
         properties: Mapping[str, str] | None = None,
@@ -63,6 +65,7 @@ class DevBroker:
         self.kafka_version = kafka_version
         self._asked_port = port
         self._asked_dir = data_dir
+        self._scratch = scratch
         self._extra = extra_listener
         self._overrides = dict(properties or {})
         self._ready_s = ready_s
@@ -192,7 +195,7 @@ class DevBroker:
     def _prepare_folder(self) -> None:
         if self._dir is None:
             if self._asked_dir is None:
-                self._dir = Path(tempfile.mkdtemp(prefix="dev-broker-"))
+                self._dir = Path(tempfile.mkdtemp(prefix="dev-broker-", dir=self._scratch))
             else:
                 self._dir = self._asked_dir.absolute()
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from pipeline.errors import Poison, UnknownWriter
+from pipeline.errors import Poison, UnknownSchema, UnknownWriter
 from pipeline.model.reasons import DeadLetterReason
 from pipeline.records import framing
 from pipeline.records.binary_read import Malformed, Read
@@ -173,5 +173,5 @@ class Codec:
         return readable
 
 
-def _unknown(detail: str, public: bool) -> Poison | UnknownWriter:
-    return Poison(DeadLetterReason.UNKNOWN_SCHEMA, detail) if public else UnknownWriter(detail)
+def _unknown(detail: str, public: bool) -> UnknownSchema | UnknownWriter:
+    return UnknownSchema(DeadLetterReason.UNKNOWN_SCHEMA, detail) if public else UnknownWriter(detail)

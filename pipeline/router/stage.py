@@ -87,6 +87,7 @@ class RouterStage:
             providers=providers,
             place=self._place,
             test_numbers=settings.test_numbers,
+            templates=settings.templates,
         )
         self._memory = Memory(
             id_horizon_ms=policy.id_horizon_s * 1000,
@@ -166,7 +167,7 @@ class RouterStage:
         return Arrival(
             request=request,
             verification_id=messages.published_id(self._key_ring, request.verification_id),
-            bulk=record.lane is Lane.BULK,
+            bulk=record.topic != topics.REQUESTS,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ class Context:
     metrics: Sink
     dead_letters: DeadLetters
     group: str
+    refresh: Callable[[], Awaitable[None]]
+    """Reads the global tables to their ends."""
     poison: PoisonLimit
 
 
@@ -63,6 +65,8 @@ class Batch:
     """Which work changed a state key last."""
     topics: dict[str, int] = field(default_factory=dict)
     """Handled records per topic."""
+    first_ms: int | None = None
+    """Timestamp of the first record, for the time of the hop."""
     items: int = 0
     bulk: int = 0
     last: Record | bytes | None = None

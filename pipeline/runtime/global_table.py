@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-
-import structlog
+from collections.abc import Callable, Mapping
 
 from pipeline.errors import DeadlinePassed
 from pipeline.runtime.api import Record
 from pipeline.runtime.log import Log, Reader, TopicPartition
 
-log = structlog.get_logger(__name__)
+FETCH_MS = 100
+"""How long one fetch waits when nothing comes; bounds how late :meth:`GlobalTable.caught_up` notices the end."""
 
 
 class GlobalTable:
@@ -26,24 +25,28 @@ class GlobalTable:
         self.topic = topic
         self._apply = apply
         self._deadline_s = deadline_s
+        self._partitions: list[TopicPartition] = []
         self._task: asyncio.Task[None] | None = None
-        self._ready = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._positions: dict[TopicPartition, int] = {}
 
     async def caught_up(self) -> None:
-        """Start following if need be, and wait until everything written before this call was applied.
+        """Start following if need be, and return when everything written before this call was applied.
 
-        Raises DeadlinePassed when the topic cannot be read in time.
+        Raises DeadlinePassed when the topic cannot be read so far in time, Misconfigured when it does not exist.
         """
         if self._task is None:
-            self._task = asyncio.create_task(self._follow(), name=f"table {self.topic}")
-        waiter = asyncio.create_task(self._ready.wait())
-        done, _ = await asyncio.wait({waiter, self._task}, timeout=self._deadline_s, return_when="FIRST_COMPLETED")
-        if self._task in done:
-            waiter.cancel()
-            self._task.result()
-        if not done:
-            waiter.cancel()
-            raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s")
+            count = await self._log.partitions(self.topic)
+            self._partitions = [TopicPartition(self.topic, number) for number in range(count)]
+            reader = await self._log.reader(await self._log.start_offsets(self._partitions))
+            self._task = asyncio.create_task(self._follow(reader), name=f"table {self.topic}")
+        ends = await self._log.end_offsets(self._partitions)
+        try:
+            async with asyncio.timeout(self._deadline_s), self._moved:
+                while not self._reached(ends):
+                    await self._moved.wait()
+        except TimeoutError as error:
+            raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s") from error
 
     async def stop(self) -> None:
         """Stop following."""
@@ -52,24 +55,22 @@ class GlobalTable:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _follow(self) -> None:
-        count = await self._log.partitions(self.topic)
-        partitions = [TopicPartition(self.topic, number) for number in range(count)]
-        starts = await self._log.start_offsets(partitions)
-        ends = await self._log.end_offsets(partitions)
-        reader: Reader = await self._log.reader(starts)
+    def _reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        if self._task is not None and self._task.done():
+            self._task.result()
+        return all(self._positions.get(where, -1) >= end for where, end in ends.items())
+
+    async def _follow(self, reader: Reader) -> None:
         try:
             while True:
-                if not self._ready.is_set() and await self._read_to(reader, ends):
-                    self._ready.set()
-                for record in await reader.fetch(timeout_ms=500, max_records=1_000):
+                for record in await reader.fetch(timeout_ms=FETCH_MS, max_records=1_000):
                     self._apply(record)
+                async with self._moved:
+                    for where in self._partitions:
+                        self._positions[where] = await reader.position(where)
+                    self._moved.notify_all()
         finally:
             await reader.stop()
-
-    @staticmethod
-    async def _read_to(reader: Reader, ends: dict[TopicPartition, int]) -> bool:
-        for where, end in ends.items():
-            if await reader.position(where) < end:
-                return False
-        return True
+            # Whoever waits must learn that nothing will come any more.
+            async with self._moved:
+                self._moved.notify_all()

@@ -6,10 +6,18 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, Poison, PoisonRun, RecordTooLarge, TaskLost
+from pipeline.errors import (
+    Infrastructure,
+    Poison,
+    PoisonRun,
+    RecordTooLarge,
+    TablesBehind,
+    TaskLost,
+    UnknownSchema,
+)
 from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
 from pipeline.runtime.context import Batch, Context
-from pipeline.runtime.failures import Failures
+from pipeline.runtime.failures import Failures, item_of
 from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.store import Store
@@ -46,6 +54,8 @@ class Handling(Generic[S]):
         self._store = store
         self._marks = marks
         self._frontier = frontier
+        self._looked_for: object = None
+        """The record for which the tables were read to their ends."""
 
     def record(self, batch: Batch, record: Record, now_ms: int) -> None:
         """Handle one input record."""
@@ -58,6 +68,10 @@ class Handling(Generic[S]):
                 effects = self._stage.handle(record, self._store, now_ms)
                 _check_sizes(effects)
             except Poison as poison:
+                if isinstance(poison, UnknownSchema) and self._looked_for != item_of(record):
+                    # Its writer may have published the schema just before; reading the table to its end decides.
+                    self._looked_for = item_of(record)
+                    raise TablesBehind(poison.detail) from None
                 self._c.poison.poison(poison.reason)
                 refusal = Refusal(poison.reason, poison.detail, poison.verification_id)
                 self._dead_letter(batch, record, refusal, now_ms)
@@ -79,6 +93,8 @@ class Handling(Generic[S]):
         self._marks.handled(record.topic, record.offset, hold=hold)
         self._frontier.handled(record.topic, record.timestamp_ms)
         batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
+        if batch.first_ms is None:
+            batch.first_ms = record.timestamp_ms
 
     def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
         """Fire one deadline, unless the entry has changed it meanwhile."""

@@ -67,7 +67,10 @@ class GroupReader(Protocol):
         """The group's committed position as the broker has it now."""
 
     async def position(self, partition: TopicPartition) -> int:
-        """The next offset to fetch; it moves past markers and aborted records."""
+        """The next offset to fetch; it moves past markers and aborted records. -1 for a partition not owned."""
+
+    def stable_end(self, partition: TopicPartition) -> int | None:
+        """The last stable offset as of the latest fetch, None when unknown; open transactions hide what follows."""
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance."""

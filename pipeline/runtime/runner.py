@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -74,12 +74,14 @@ class StageRunner(Generic[S]):
             metrics=metrics,
             dead_letters=dead_letters,
             group=name,
+            refresh=self._refresh,
             poison=PoisonLimit(max_run=settings.max_poison_run, max_share=settings.max_poison_share),
         )
         self._failures: dict[int, Failures] = {}
         self._owners: dict[int, _Owner[S]] = {}
         self._odd: set[int] = set()
         self._joined = False
+        self._rejoining = False
         self._stopping = False
         self._fatal: BaseException | None = None
         self._fenced_s: deque[float] = deque(maxlen=FENCED_LIMIT)
@@ -98,8 +100,7 @@ class StageRunner(Generic[S]):
     async def run(self) -> None:
         """Join the group and work until :meth:`stop`."""
         await self._check_partitions()
-        for table in self._tables:
-            await table.caught_up()
+        await self._refresh()
         await self._reader.start(self._assigned, self._revoked)
         helpers = [asyncio.create_task(self._answer_ends()), asyncio.create_task(self._watch())]
         try:
@@ -121,6 +122,10 @@ class StageRunner(Generic[S]):
         """Begin a clean end; :meth:`run` returns when it is done."""
         self._stopping = True
 
+    async def _refresh(self) -> None:
+        for table in self._tables:
+            await table.caught_up()
+
     # --- ownership -----------------------------------------------------------------------------------------------
 
     async def _check_partitions(self) -> None:
@@ -134,6 +139,7 @@ class StageRunner(Generic[S]):
     async def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
         # Heartbeats stop while this runs (hazard 9): bookkeeping only; the reader has paused everything.
         self._joined = True
+        self._rejoining = False
         self._odd.clear()
         for number in sorted({where.partition for where in partitions}):
             wanted = {TopicPartition(i.topic, number) for i in self._inputs}
@@ -166,12 +172,16 @@ class StageRunner(Generic[S]):
 
     def fenced(self) -> None:
         """Another owner took a task over: ask who owns what, and notice when it never ends."""
+        if self._rejoining:
+            # One freeze of this process past the transaction timeout fences all its tasks at once.
+            return
+        self._rejoining = True
         now_s = self._clock.monotonic_s()
         self._fenced_s.append(now_s)
         if len(self._fenced_s) == FENCED_LIMIT and now_s - self._fenced_s[0] < FENCED_WINDOW_S:
             self.fatal(
                 Misconfigured(
-                    f"tasks of {self.name} were taken over {FENCED_LIMIT} times within {FENCED_WINDOW_S:g} s; "
+                    f"the tasks of {self.name} were taken over {FENCED_LIMIT} times within {FENCED_WINDOW_S:g} s; "
                     "another process runs with the same instance ordinal (--instance)"
                 )
             )
@@ -230,10 +240,10 @@ class StageRunner(Generic[S]):
             for task in tasks:
                 for where in task.owned:
                     lag[where] = ends[where] - max(task.position(where), await self._reader.position(where))
-            self._measure(tasks, lag)
+            self._measure(tasks, lag, ends)
             now_s = self._clock.monotonic_s()
             total = sum(task.moved for task in tasks)
-            waits = any(task.waiting_for for task in tasks)
+            waits = any(task.waits for task in tasks)
             if total != moved or waits or not any(behind > 0 for behind in lag.values()):
                 moved, still_since_s = total, None
             elif still_since_s is None:
@@ -244,11 +254,23 @@ class StageRunner(Generic[S]):
                     "the process ends so that its tasks are built anew"
                 )
 
-    def _measure(self, tasks: Sequence[Task[S]], lag: dict[TopicPartition, int]) -> None:
+    def _measure(
+        self, tasks: Sequence[Task[S]], lag: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> None:
         measures: list[tuple[str, float, dict[str, str]]] = [
             ("lag_records", float(max(0, n)), {"stage": self.name, "topic": w.topic, "partition": str(w.partition)})
             for w, n in lag.items()
         ]
+        for where, end in ends.items():
+            stable = self._reader.stable_end(where)
+            if stable is not None:
+                labels = {"topic": where.topic, "partition": str(where.partition)}
+                measures.append(("stable_offset_lag_records", float(max(0, end - stable)), labels))
+        ages = dict.fromkeys((i.topic for i in self._inputs), 0.0)
+        for task in tasks:
+            for topic, oldest_ms in task.oldest_ms().items():
+                ages[topic] = max(ages[topic], (self._clock.now_ms() - oldest_ms) / 1000)
+        measures += [("oldest_unprocessed_seconds", age, {"stage": self.name, "topic": t}) for t, age in ages.items()]
         measures.append(("state_entries", float(sum(task.entries for task in tasks)), {"stage": self.name}))
         self._metrics.apply(measures)
 
@@ -294,6 +316,7 @@ class _Owner(Generic[S]):
             except Fenced as error:
                 self._lost(task, "fenced", error)
                 self._runner.fenced()
+                await task.surrender()
                 return
             except (PoisonRun, Misconfigured) as error:
                 self._lost(task, "fatal", error)

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, RecordTooLarge, TaskLost, UnknownWriter
-from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Record, Stage
+from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnknownWriter
+from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
@@ -28,6 +28,8 @@ S = TypeVar("S")
 
 SLICE = 64
 """Items handled before other coroutines get a turn."""
+LOAD_SLICE = 500
+"""Entries decoded before other coroutines get a turn."""
 BLOCKED_S = 0.02
 """How often a due timer looks whether its inputs were read to their ends; markers at an end raise no event."""
 BACK_OFF_S = 0.5
@@ -91,9 +93,7 @@ class Task(Generic[S]):
         positions = await find_positions(
             self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
         )
-        self._store.load({key: self._stage.decode(value) for key, value in restored.entries.items()})
-        for key, value in self._store.items():
-            self._set_timer(key, value)
+        await self._load(restored.entries)
         self._marks.start(positions)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
@@ -111,6 +111,16 @@ class Task(Generic[S]):
             entries=len(self._store),
             took_ms=round(took_s * 1000),
         )
+
+    async def _load(self, entries: Mapping[bytes, bytes]) -> None:
+        state: dict[bytes, S] = {}
+        for number, (key, encoded) in enumerate(entries.items()):
+            value = state[key] = self._stage.decode(encoded)
+            self._set_timer(key, value)
+            # A million entries take seconds, in which other tasks of the process have transactions to finish.
+            if number % LOAD_SLICE == 0:
+                await asyncio.sleep(0)
+        self._store.load(state)
 
     async def run(self) -> None:
         """Handle work until :meth:`close`; any error means that the task must be rebuilt."""
@@ -130,9 +140,20 @@ class Task(Generic[S]):
         self._closing = True
         self._wake.set()
 
+    async def surrender(self) -> None:
+        """Another owner has the task: begin nothing more on the outside, and let running work end."""
+        if self._worker is not None:
+            await self._worker.drain()
+
     async def release(self) -> None:
         """Let the producer go; an open transaction is the next owner's to abort."""
         await self._writer.stop()
+
+    @property
+    def waits(self) -> bool:
+        """Records are held back on purpose: something is not there yet, or the stage has no room for more."""
+        full = self._worker is not None and any(self._queues[lane] and self._worker.room(lane) <= 0 for lane in Lane)
+        return full or self.waiting_for is not None
 
     @property
     def owned(self) -> list[TopicPartition]:
@@ -147,6 +168,14 @@ class Task(Generic[S]):
     def position(self, where: TopicPartition) -> int:
         """The next offset of this input to handle."""
         return self._marks.position(where.topic)
+
+    def oldest_ms(self) -> dict[str, int]:
+        """Per input with queued records the timestamp of the next one to handle."""
+        oldest: dict[str, int] = {}
+        for queue in self._queues.values():
+            for record in queue:
+                oldest.setdefault(record.topic, record.timestamp_ms)
+        return oldest
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
@@ -224,6 +253,8 @@ class Task(Generic[S]):
                 self._c.reader.resume(self._lanes[lane])
         if waited is None:
             self.waiting_for = None
+        elif isinstance(waited, TablesBehind):
+            await self._c.refresh()
         elif not self._closing:
             await self._back_off(waited)
 
@@ -317,11 +348,17 @@ class Task(Generic[S]):
             self._uncommitted_since_s = self._c.clock.monotonic_s()
         name = self._stage.name
         batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
-        if batch.counts:
-            self._c.metrics.apply(batch.counts)
+        self._measure(batch.counts)
         if self._worker is not None:
             for action in batch.actions:
                 self._worker.launch(action, self.post)
+
+    def _measure(self, counts: Sequence[Measure]) -> None:
+        try:
+            self._c.metrics.apply(counts)
+        except Exception:
+            # A label that the catalogue refuses is a bug of ours, but no verification may wait for it to be mended.
+            log.exception("measure refused", action="measure_refused", stage=self._stage.name)
 
     def _changelog(self, batch: Batch) -> list[Emit]:
         if not self._store.changed:
@@ -341,8 +378,10 @@ class Task(Generic[S]):
     async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
         offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
         begun_s = self._c.clock.monotonic_s()
+        committed = False
         try:
             await self._writer.commit(outputs, offsets, self._c.group)
+            committed = True
         except RecordTooLarge:
             # The broker does not say which record it was: repeat one by one, then take that one out.
             if batch.items <= 1 and batch.last is not None:
@@ -350,14 +389,20 @@ class Task(Generic[S]):
             else:
                 self._failures.careful = batch.items + 1
             raise
+        finally:
+            # What became of a lost one is decided by the rebuilt task's InitProducerId.
+            result = "committed" if committed else "lost"
+            self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
         for key, value in self._store.changed.items():
             self._set_timer(key, value)
         self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None
-        batch.counts.append(("transactions_total", 1.0, {"stage": self._stage.name, "result": "committed"}))
         batch.counts.append(("transaction_seconds", took_s, {"stage": self._stage.name}))
+        if batch.first_ms is not None:
+            hop_s = max(0.0, (self._c.clock.now_ms() - batch.first_ms) / 1000)
+            batch.counts.append(("hop_seconds", hop_s, {"stage": self._stage.name}))
 
     async def _placed(self, emit: Emit) -> Emit:
         """The output with an explicit partition."""

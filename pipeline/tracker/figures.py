@@ -34,8 +34,6 @@ def attempt_changed(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -
             result=new.result,
             reason=new.reason or _NONE,
         )
-        if new.result is AttemptResult.IN_DOUBT:
-            turn.count("in_doubt_total", provider=new.provider)
     if new.delivered_at is not None and new.sent_at is not None and (old.delivered_at is None or old.sent_at is None):
         # The provider's clock is not ours: a delivery "before" the call is one at once.
         seconds = max(0, new.delivered_at - new.sent_at) / 1_000
@@ -56,12 +54,6 @@ def foreign_result(turn: Turn, result: SendResult) -> None:
         result=result.result,
         reason=known_reason(result.reason) or _NONE,
     )
-
-
-def first_call(turn: Turn, sent_at: int) -> None:
-    """The verification's first provider call is known."""
-    seconds = max(0, sent_at - turn.plan.requested_at) / 1_000
-    turn.count("time_to_send_seconds", seconds, lane=lane(turn.plan.bulk))
 
 
 def matured(turn: Turn, attempt: TrackedAttempt, horizon: int) -> None:

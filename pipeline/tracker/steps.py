@@ -13,7 +13,7 @@ from pipeline.records.internal import RoutingEvent
 from pipeline.records.tracker_state import OutstandingRoute, TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptStatus, RoutingKind, VerificationMode, VerificationState
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import figures, outcome
+from pipeline.tracker import outcome
 from pipeline.tracker.turn import Turn
 
 
@@ -49,7 +49,6 @@ def _progress(turn: Turn) -> None:
     calls = [attempt.shown.sent_at for attempt in state.attempts if attempt.shown.sent_at is not None]
     deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
     if calls and state.sent_at is None:
-        figures.first_call(turn, min(calls))
         # What was too late for the queue is in time for the code's life, which has only just begun.
         turn.put(route_reason=None)
     moved = state.state

@@ -211,8 +211,12 @@ with DevBroker(kafka_version=sys.argv[1]) as broker:
 """
 
 
-def test_it_ends_with_the_process_that_started_it_even_by_kill_9(kafka_jars: str) -> None:
-    starter = subprocess.Popen([sys.executable, "-c", STARTER, kafka_jars], stdout=subprocess.PIPE)
+def test_it_ends_with_the_process_that_started_it_even_by_kill_9(kafka_jars: str, tmp_path: Path) -> None:
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, kafka_jars],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # nobody is left to delete its folder
+    )
     try:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())

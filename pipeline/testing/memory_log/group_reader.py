@@ -98,6 +98,10 @@ class MemoryGroupReader:
         self._process.check()
         return self._positions.get(partition, -1)
 
+    def stable_end(self, partition: TopicPartition) -> int | None:
+        """The last stable offset now."""
+        return self._process.cluster.partition(self._process.full(partition)).last_stable
+
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance.
 

@@ -113,7 +113,6 @@ def test_a_symbol_we_do_not_know_becomes_unknown() -> None:
 
 
 def test_a_type_referred_to_by_name_is_read_where_ours_is_nullable() -> None:
-    """fastavro's own resolution stumbles here (an unhashable dict)."""
     step = {"type": "record", "name": "Step", "fields": [{"name": "channel", "type": CHANNEL}]}
     schema = record(
         "VerificationRequest",

@@ -73,7 +73,6 @@ def test_an_attempt_in_doubt_waits_for_its_receipt(world: World) -> None:
     assert world.last.state is State.PENDING
     world.report(status=AttemptStatus.UNDELIVERED)
     assert [event.step_index for event in world.asked()] == [0]
-    assert world.counted("in_doubt_total", provider="ycloud") == 1
 
 
 def test_an_attempt_in_doubt_waits_no_longer_than_its_step(world: World) -> None:

@@ -153,7 +153,6 @@ def test_figures_of_one_verified_login(world: World) -> None:
     world.check(world.wrong)
     world.advance(5_000)
     world.check(world.code, "c2")
-    assert world.counted("time_to_send_seconds", lane="interactive") == pytest.approx(0.3)
     assert world.counted("delivery_seconds", provider="ycloud", channel="sms") == pytest.approx(3)
     assert world.counted("time_to_verify_seconds") == pytest.approx(9.9)
     assert world.counted("end_to_end_seconds", lane="interactive") == pytest.approx(10.2)

@@ -1,0 +1,303 @@
+"""A stage on the in-memory log under virtual time: what the runtime promises without a broker's help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from pipeline.errors import Misconfigured, PipelineError, PoisonRun, UnknownSchema, UnknownWriter
+from pipeline.runtime.api import Deadline, Effects, Emit, Record, StateView
+from pipeline.runtime.global_table import GlobalTable
+from pipeline.runtime.log import TopicPartition, scan
+from pipeline.runtime.partition import partition_for
+from pipeline.runtime.runner import StageRunner
+from pipeline.settings import RuntimeSettings
+from pipeline.testing import virtual_time
+from pipeline.testing.clock import ManualClock
+from pipeline.testing.memory_log import MemoryCluster, MemoryLog
+from tests.integration.runtime.sample import Count, CountingStage, Measured, PlainDeadLetters
+
+
+class World:
+    """One cluster, one clock, and stages run on them."""
+
+    def __init__(self, partitions: int = 2) -> None:
+        self.clock = ManualClock(now_ms=1_000_000)
+        self.clock.bind(asyncio.get_running_loop().time)
+        topics = dict.fromkeys(("in", "in.bulk", "out", "dead", "count-state"), partitions)
+        self.cluster = MemoryCluster(self.clock, partitions=topics)
+        self.log = MemoryLog(self.cluster)
+        self.partitions = partitions
+
+    @asynccontextmanager
+    async def running(
+        self,
+        make: Callable[[], CountingStage] = CountingStage,
+        *,
+        instance: int = 0,
+        settings: RuntimeSettings | None = None,
+        tables: tuple[GlobalTable, ...] = (),
+    ) -> AsyncIterator[tuple[StageRunner[Count], Measured, asyncio.Task[None]]]:
+        measured = Measured()
+        runner: StageRunner[Count] = StageRunner(
+            name="count",
+            inputs=CountingStage.inputs,
+            changelog=CountingStage.changelog,
+            make_stage=lambda partition, partitions: make(),
+            log=MemoryLog(self.cluster),
+            clock=self.clock,
+            settings=settings or RuntimeSettings(),
+            metrics=measured,
+            dead_letters=PlainDeadLetters(),
+            instance=instance,
+            tables=tables,
+        )
+        work = asyncio.create_task(runner.run())
+        try:
+            yield runner, measured, work
+        finally:
+            runner.stop()
+            await asyncio.wait({work})
+
+    async def publish(self, *values: bytes, key: bytes = b"k", topic: str = "in", partition: int = 0) -> None:
+        producer = await self.log.producer()
+        for value in values:
+            await producer.send(Emit(topic, key, value, partition))
+
+    async def values(self, topic: str = "out") -> list[bytes]:
+        starts = {TopicPartition(topic, number): 0 for number in range(self.partitions)}
+        found = [record async for records in scan(self.log, starts) for record in records]
+        return [record.value or b"" for record in found]
+
+    async def seen(self) -> list[int]:
+        return [orjson.loads(value)[2] for value in await self.values()]
+
+
+def world(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test in virtual time."""
+
+    async def inside() -> None:
+        await test(World())
+
+    def run() -> None:
+        virtual_time.run(inside())
+
+    run.__name__ = getattr(test, "__name__", "test")
+    run.__doc__ = test.__doc__
+    return run
+
+
+@world
+async def test_every_record_is_handled_once_in_order(world: World) -> None:
+    await world.publish(*[b"v"] * 5)
+    async with world.running() as (runner, _, _):
+        await asyncio.sleep(2)
+        await world.publish(*[b"v"] * 5)
+        await asyncio.sleep(2)
+        assert runner.missing() == []
+    assert await world.seen() == list(range(1, 11))
+
+
+@world
+async def test_state_and_position_come_back_after_a_crash_of_the_process(world: World) -> None:
+    await world.publish(*[b"v"] * 3)
+    async with world.running():
+        await asyncio.sleep(2)
+    async with world.running():
+        await world.publish(b"v")
+        await asyncio.sleep(2)
+    assert await world.seen() == [1, 2, 3, 4]
+
+
+@world
+async def test_interactive_records_go_before_a_bulk_backlog(world: World) -> None:
+    await world.publish(*[b"v"] * 300, topic="in.bulk")
+    await world.publish(*[b"v"] * 5, topic="in")
+    async with world.running(settings=RuntimeSettings(max_batch_records=20)):
+        await asyncio.sleep(5)
+    order = [orjson.loads(value)[0] for value in await world.values()]
+    assert order[:5] == ["in"] * 5
+    assert order.count("in.bulk") == 300
+
+
+@world
+async def test_a_bug_is_quarantined_after_three_rebuilds_and_its_neighbours_live(world: World) -> None:
+    await world.publish(b"v", b"bug", b"v")
+    async with world.running() as (_, measured, _):
+        await asyncio.sleep(10)
+        assert measured.total("task_rebuilds_total") == 3
+    assert await world.seen() == [1, 2]
+    assert [orjson.loads(value)[0] for value in await world.values("dead")] == ["handler_refused"]
+
+
+@world
+async def test_a_stage_stops_when_everything_is_poison(world: World) -> None:
+    await world.publish(*[b"poison"] * 120)
+    async with world.running() as (_, _, work):
+        await asyncio.sleep(10)
+        assert work.done()
+    with pytest.raises(PoisonRun):
+        work.result()
+
+
+@world
+async def test_a_record_of_an_unknown_internal_writer_waits_and_is_lost_by_nobody(world: World) -> None:
+    known = False
+
+    class Waiting(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            if record.value == b"new" and not known:
+                raise UnknownWriter("a schema of the next release")
+            return super().handle(record, state, now_ms)
+
+    await world.publish(b"v", b"new", b"v")
+    async with world.running(Waiting) as (_, measured, _):
+        await asyncio.sleep(120)
+        assert await world.seen() == [1]
+        assert measured.total("schema_unknown_total") == 1
+        known = True
+        await asyncio.sleep(2)
+    assert await world.seen() == [1, 2, 3]
+    assert await world.values("dead") == []
+
+
+@world
+async def test_a_schema_published_a_moment_before_its_record_is_found(world: World) -> None:
+    world.cluster.create_topic("table", partitions=1)
+    seen: set[bytes] = set()
+    table = GlobalTable(log=world.log, topic="table", apply=lambda record: seen.add(record.key or b""))
+
+    class Schemas(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            if record.value == b"new" and b"schema" not in seen:
+                raise UnknownSchema("unknown_schema", "not read yet")
+            if record.value == b"stranger":
+                raise UnknownSchema("unknown_schema", "never published")
+            return super().handle(record, state, now_ms)
+
+    async with world.running(Schemas, tables=(table,)):
+        await asyncio.sleep(1)
+        await world.publish(b"x", key=b"schema", topic="table")
+        await world.publish(b"new", b"stranger", b"v")
+        await asyncio.sleep(2)
+    await table.stop()
+    assert await world.seen() == [1, 2]
+    assert [orjson.loads(value)[0] for value in await world.values("dead")] == ["unknown_schema"]
+
+
+@world
+async def test_an_overdue_timer_waits_until_what_was_written_before_it_is_handled(world: World) -> None:
+    """Back from an hour away: the record that makes the timer needless lies unread before its deadline."""
+    now_ms = world.clock.now_ms()
+    async with world.running():
+        await world.publish(b"wake:%d" % (now_ms + 10_000), b"v", key=b"k")
+        await world.publish(b"wake:%d" % (now_ms + 10_000), key=b"other")
+        await asyncio.sleep(1)
+    await world.publish(*[b"v"] * 50, key=b"k")
+    await asyncio.sleep(3_600)
+    async with world.running(settings=RuntimeSettings(max_batch_records=5)):
+        await asyncio.sleep(5)
+    values = [orjson.loads(value) for value in await world.values()]
+    fired = [index for index, value in enumerate(values) if value[0] == "timer"]
+    assert len(fired) == 1
+    assert fired[0] == len(values) - 1
+
+
+@world
+async def test_timers_due_in_a_quiet_stage_fire_in_order_of_their_deadlines(world: World) -> None:
+    now_ms = world.clock.now_ms()
+    together = [key for key in map(str.encode, "abcdefgh") if partition_for(key, 2) == 0]
+    async with world.running() as (_, measured, _):
+        for key, delay_ms in zip(together, (9_000, 3_000, 6_000), strict=False):
+            await world.publish(b"wake:%d" % (now_ms + delay_ms), key=key)
+        await asyncio.sleep(20)
+        lateness = [value for name, value, _ in measured.seen if name == "timer_lateness_seconds"]
+    values = [orjson.loads(value) for value in await world.values()]
+    assert [value[1] - now_ms for value in values if value[0] == "timer"] == [3_000, 6_000, 9_000]
+    assert max(lateness) < 0.5
+
+
+@world
+async def test_a_timer_that_does_not_move_its_deadline_is_quarantined_instead_of_firing_for_ever(world: World) -> None:
+    class Stubborn(CountingStage):
+        def fire(self, key: bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            return Effects()
+
+    async with world.running(Stubborn):
+        await world.publish(b"wake:%d" % (world.clock.now_ms() + 100))
+        await asyncio.sleep(20)
+    assert [orjson.loads(value)[0] for value in await world.values("dead")] == ["handler_refused"]
+
+
+@world
+async def test_a_deadline_may_be_forced_although_an_input_is_not_read_so_far(world: World) -> None:
+    class Forced(CountingStage):
+        def deadline(self, value: Count) -> Deadline | None:
+            at_ms = value.wake_at_ms
+            return Deadline(at_ms, None, force_at_ms=at_ms + 2_000) if at_ms else None
+
+    async with world.running(Forced):
+        await world.publish(b"wake:%d" % (world.clock.now_ms() + 1_000))
+        await asyncio.sleep(10)
+    assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "timer"]
+
+
+@world
+async def test_unequal_partition_counts_refuse_to_start(world: World) -> None:
+    world.cluster.create_topic("odd", partitions=3)
+
+    async with world.running() as (runner, _, work):
+        await asyncio.sleep(1)
+        assert not work.done()
+    assert runner.missing() is not None
+    bad = StageRunner(
+        name="count",
+        inputs=CountingStage.inputs,
+        changelog="odd",
+        make_stage=lambda partition, partitions: CountingStage(),
+        log=world.log,
+        clock=world.clock,
+        settings=RuntimeSettings(),
+        metrics=Measured(),
+        dead_letters=PlainDeadLetters(),
+    )
+    with pytest.raises(Misconfigured, match="equal partition counts"):
+        await bad.run()
+
+
+@world
+async def test_a_stuck_stage_ends_its_process(world: World) -> None:
+    """The watchdog: records wait, nothing is waited for on purpose, and nothing moves."""
+
+    async with world.running(settings=RuntimeSettings(stuck_after_s=30)) as (runner, _, work):
+        await asyncio.sleep(3)
+        for task in runner._running():
+            task.push = lambda records: None  # type: ignore[method-assign]
+        await world.publish(b"v", b"v")
+        runner._reader.position = _nowhere  # type: ignore[method-assign]
+        await asyncio.sleep(60)
+        assert work.done()
+    with pytest.raises(PipelineError, match="has not moved"):
+        work.result()
+
+
+async def _nowhere(_: TopicPartition) -> int:
+    return 0
+
+
+@world
+async def test_two_members_share_the_tasks_and_nothing_is_handled_twice(world: World) -> None:
+    async with world.running(instance=0) as (first, _, _):
+        await asyncio.sleep(1)
+        async with world.running(instance=1) as (second, _, _):
+            for _ in range(20):
+                await world.publish(b"v", key=b"a", partition=0)
+                await world.publish(b"v", key=b"b", partition=1)
+                await asyncio.sleep(0.3)
+            await asyncio.sleep(2)
+            assert len(first._running()) == len(second._running()) == 1
+    assert sorted(await world.seen()) == sorted([*range(1, 21), *range(1, 21)])
