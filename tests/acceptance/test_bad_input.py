@@ -28,15 +28,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "half an e-mail address": ({"recipient": "someone@"}, "invalid_recipient", "recipient"),
     "a toll-free number": ({"recipient": "+18002345678"}, "unsupported_line_type", "recipient"),
     "nobody": ({"recipient": None}, "missing_field", "recipient"),
-    "a step for nobody": ({"recipient": None, "steps": [{**STEP, "recipient": "+4915120000000"}, STEP]}, "missing_field",
-                          "steps[1].recipient"),
+    "a step for nobody": (
+        {"recipient": None, "steps": [{**STEP, "recipient": "+4915120000000"}, STEP]},
+        "missing_field",
+        "steps[1].recipient",
+    ),
     "no such country": ({"country": "XX"}, "invalid_country", "country"),
     "no such channel": ({"steps": [{"channel": "unknown"}]}, "invalid_channel", "steps[0].channel"),
     "e-mail to a phone": ({"steps": [{"channel": "email"}]}, "invalid_channel", "steps[0].channel"),
     "a preference beside steps": ({"steps": [STEP], "prefer_channel": "voice"}, "invalid_steps", "prefer_channel"),
     "too many steps": ({"steps": [STEP] * 21}, "invalid_steps", "steps"),
     "two defaults for a channel": ({"channel_defaults": [STEP, STEP]}, "invalid_steps", "channel_defaults[1]"),
-    "a wait in defaults": ({"channel_defaults": [{**STEP, "wait_s": 9}]}, "invalid_steps", "channel_defaults[0].wait_s"),
+    "a wait in defaults": (
+        {"channel_defaults": [{**STEP, "wait_s": 9}]},
+        "invalid_steps",
+        "channel_defaults[0].wait_s",
+    ),
     "a step after the end": ({"steps": [{**STEP, "wait_s": 900}, STEP]}, "invalid_steps", "steps[1]"),
     "a code with a blank": ({"code": "123 56"}, "invalid_code", "code"),
     "two codes": ({"code": CODE, "code_sealed": b"sealed"}, "invalid_code", "code_sealed"),
@@ -73,14 +80,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "nobody's template": ({"steps": [{**STEP, "template": "t"}]}, "unknown_template", "steps[0].template"),
     "nobody's option": ({"steps": [{**STEP, "options": {"o": "1"}}]}, "unknown_option", "steps[0].options"),
     "nobody's provider": ({"steps": [{**STEP, "provider": "nobody"}]}, "unknown_provider", "steps[0].provider"),
-    "a channel it does not have": ({"steps": [{"channel": "whatsapp", "provider": "neutrino"}]}, "unsupported_by_provider",
-                                   "steps[0].provider"),
-    "a wish it cannot honour": ({"steps": [{**STEP, "provider": "neutrino", "sender": "ACME"}]},
-                                "unsupported_by_provider", "steps[0].provider"),
+    "a channel it does not have": (
+        {"steps": [{"channel": "whatsapp", "provider": "neutrino"}]},
+        "unsupported_by_provider",
+        "steps[0].provider",
+    ),
+    "a wish it cannot honour": (
+        {"steps": [{**STEP, "provider": "neutrino", "sender": "ACME"}]},
+        "unsupported_by_provider",
+        "steps[0].provider",
+    ),
     "a wish nobody can honour": ({"steps": [{**STEP, "text": "{code}"}]}, "no_route", "steps[0]"),
     "a channel of nobody": ({"steps": [{"channel": "viber"}]}, "no_route", "steps[0]"),
     "nobody's tenant": ({"tenant": "nobody"}, "unknown_tenant", "tenant"),
-}  # fmt: skip
+}
 
 
 @dataclass(slots=True)
@@ -179,24 +192,35 @@ UNREADABLE: dict[str, tuple[Make, str]] = {
     "a registry nobody has": (lambda _, person: b"\x00\x00\x00\x00\x07" + _whole(person), "unknown_schema"),
     "cut short": (lambda frame, person: frame + _whole(person)[:-9], "undecodable"),
     "too long": (lambda frame, person: frame + _whole(person) + b"\x00", "undecodable"),
-    "another record": (lambda _, person: Schema.of("CodeCheck").write(
-        {"check_id": "c", "verification_id": "v", "code": CODE}), "undecodable"),
+    "another record": (
+        lambda _, person: Schema.of("CodeCheck").write({"check_id": "c", "verification_id": "v", "code": CODE}),
+        "undecodable",
+    ),
     "an endless array": (lambda frame, person: frame + _head(person) + b"\x00" + _number(2**62), "undecodable"),
-    "an endless block": (lambda frame, person: frame + _head(person) + b"\x00" + _number(-1) + _number(2**62),
-                         "undecodable"),
-    "the smallest count": (lambda frame, person: frame + _head(person) + b"\x00" + b"\xff" * 9 + b"\x01", "undecodable"),
+    "an endless block": (
+        lambda frame, person: frame + _head(person) + b"\x00" + _number(-1) + _number(2**62),
+        "undecodable",
+    ),
+    "the smallest count": (
+        lambda frame, person: frame + _head(person) + b"\x00" + b"\xff" * 9 + b"\x01",
+        "undecodable",
+    ),
     "an endless text": (lambda frame, _: frame + _number(2**62) + b"x", "undecodable"),
     "a text of negative length": (lambda frame, _: frame + _number(-8) + CODE.encode(), "undecodable"),
     "an over-long number": (lambda frame, _: frame + b"\x80" * 11 + b"\x00", "undecodable"),
     "no UTF-8": (lambda frame, _: frame + _number(4) + b"\xff\xfe\xfd\xfc", "undecodable"),
-    "a branch that is not there": (lambda frame, person: frame + _text("v") + _text("default") + b"\x7e" + _text(person),
-                                   "undecodable"),
-    "a negative branch": (lambda frame, person: frame + _text("v") + _text("default") + b"\x01" + _text(person),
-                          "undecodable"),
+    "a branch that is not there": (
+        lambda frame, person: frame + _text("v") + _text("default") + b"\x7e" + _text(person),
+        "undecodable",
+    ),
+    "a negative branch": (
+        lambda frame, person: frame + _text("v") + _text("default") + b"\x01" + _text(person),
+        "undecodable",
+    ),
     "a symbol that is not there": (lambda frame, person: frame + _head(person) + _number(100), "undecodable"),
     "a megabyte of noise": (lambda _, __: b"\x7f" + os.urandom(1_040_000), "unknown_framing"),
     "a megabyte in a frame": (lambda frame, _: frame + b"\x02" * 1_040_000, "undecodable"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
