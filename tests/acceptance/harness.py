@@ -57,7 +57,7 @@ enabled = true
 base_url = "http://{host}:{simulator}/ycloud/v2"
 api_key = "acceptance-slow"
 webhook_secret = ["acceptance-slow-webhooks"]
-rate_per_s = 50
+rate_per_s = 25
 [gateway]
 port = {gateway}
 [simulator]

@@ -15,18 +15,6 @@ from tests.acceptance.stranger import Stranger, assert_exact, new_id
 pytestmark = pytest.mark.kafka
 
 
-@pytest.fixture(scope="module")
-def expiring(stranger: Stranger, simulator: Simulator, people: Iterator[str]) -> list[tuple[str, str]]:
-    """Verifications that nobody completes, started before everything else here, and their codes."""
-    started = {stranger.request(recipient=person): person for person in (next(people) for _ in range(6))}
-    return [(verification_id, simulator.code(person)) for verification_id, person in started.items()]
-
-
-@pytest.fixture(autouse=True)
-def _begun(expiring: list[tuple[str, str]]) -> None:
-    """The shortest life of a code is 30 s: it passes while the other tests run."""
-
-
 def delivered(stranger: Stranger, simulator: Simulator, person: str, **fields: Any) -> tuple[str, str]:
     """A verification whose message has arrived, and the code in it."""
     verification_id = stranger.request(recipient=person, **fields)
@@ -180,18 +168,3 @@ def test_wrong_codes_count_against_the_recipient_over_all_verifications(
     began = [stranger.outcome(one, lambda outcome: outcome["state"] != "pending") for one in ids]
     refused = [outcome for outcome in began if outcome["is_final"]]
     assert [(outcome["state"], outcome["reason"]) for outcome in refused] == [("blocked", "too_many_failures")]
-
-
-def test_a_code_expires_once_at_its_second_and_is_refused_after_it(
-    stranger: Stranger, expiring: list[tuple[str, str]]
-) -> None:
-    final = stranger.final([verification_id for verification_id, _ in expiring], within_s=45)
-    for verification_id, code in expiring:
-        outcome = final[verification_id]
-        assert (outcome["state"], outcome["reason"]) == ("expired", "expired")
-        assert outcome["expires_at"] == outcome["sent_at"] + 30_000
-        # Not a millisecond early, and no later than the inputs take to be read; a second more on a busy machine.
-        assert 0 < outcome["updated_at"] - outcome["expires_at"] < 2_000
-        assert said(stranger.reply(stranger.check(verification_id, code))) == (False, "expired", 3, "expired")
-        assert_exact(stranger.history(verification_id))
-        assert stranger.history(verification_id)[-1] == outcome

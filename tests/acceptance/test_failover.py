@@ -17,8 +17,6 @@ SMS = {"channel": "sms"}
 FIRST = {"channel": "sms", "wait_s": 5}
 YCLOUD, NEUTRINO = {**FIRST, "provider": "ycloud"}, {**FIRST, "provider": "neutrino"}
 CALL = {"channel": "voice", "provider": "neutrino"}
-SHORT = "lost for good"
-"""The case whose code has to expire; the others have time enough on the busiest machine."""
 
 # How YCloud treats the person of each case, and the steps that are asked for. All cases run side by side.
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
@@ -34,7 +32,6 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "garbage": ({"fault": "garbage"}, [SMS]),
     "no answer ever": ({"fault": "no_answer"}, [SMS]),
     "error 500, sent": ({"error": "INTERNAL_SERVER_ERROR", "sends": True}, [SMS]),
-    SHORT: ({"fault": "close_after_reading", "sends": False}, [SMS]),
     "lost, then a call": (
         {"fault": "close_after_reading", "sends": False},
         [YCLOUD, CALL],
@@ -84,7 +81,7 @@ def cases(stranger: Stranger, simulator: Simulator, people: Iterator[str]) -> It
         name: Case(
             stranger,
             simulator,
-            stranger.request(recipient=persons[name], steps=steps, expires_in_s=30 if name == SHORT else 120),
+            stranger.request(recipient=persons[name], steps=steps, expires_in_s=120),
             persons[name],
         )
         for name, (_, steps) in CASES.items()
@@ -189,12 +186,3 @@ def test_a_provider_without_receipts_has_a_wait_of_its_own(cases: dict[str, Case
     assert 6_000 <= second["sent_at"] - first["sent_at"] < 9_000  # no_receipt_wait_s of the settings
     assert [call["channel"] for call in case.simulator.calls(case.person)] == ["sms", "voice"]
     case.assert_verifies()
-
-
-def test_an_attempt_in_doubt_without_a_receipt_ends_with_the_code(stranger: Stranger, cases: dict[str, Case]) -> None:
-    case = cases[SHORT]
-    outcome = stranger.outcome(case.verification_id, within_s=45)
-    assert (outcome["state"], outcome["reason"]) == ("expired", "expired")
-    assert attempts(outcome) == [("ycloud", "in_doubt", "none")]
-    assert [call["provider"] for call in case.simulator.calls(case.person)] == ["ycloud"]
-    assert_exact(stranger.history(case.verification_id))

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.harness import Deployment
+from tests.acceptance.leaks import CLEAR, by_topic, leaks
 from tests.acceptance.stranger import Stranger, assert_exact, shown
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -69,14 +70,14 @@ def cluster(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
 
 
 @pytest.fixture(scope="module")
-def service(cluster: Deployment) -> Iterator[Stranger]:
+def client(cluster: Deployment) -> Iterator[Stranger]:
     stranger = Stranger(cluster.kafka, cluster.prefix)
     yield stranger
     stranger.close()
 
 
 @pytest.fixture(scope="module")
-def campaign(cluster: Deployment, service: Stranger, people: Iterator[str]) -> Campaign:
+def campaign(cluster: Deployment, client: Stranger, people: Iterator[str]) -> Campaign:
     done = Campaign()
     random_ = random.Random(SEED)
     # Slow enough that calls are running whenever a sender dies; some refuse, some answers are lost.
@@ -88,30 +89,30 @@ def campaign(cluster: Deployment, service: Stranger, people: Iterator[str]) -> C
     cluster.simulator.behave("neutrino", default=slow, rules=[lost], seed=SEED)
     disturber = threading.Thread(target=_disturb, args=(cluster, done, random_), name="disturber")
     disturber.start()
-    _load(cluster, service, people, done)
+    _load(cluster, client, people, done)
     disturber.join(120)
     assert not disturber.is_alive()
     for child in cluster.children.values():
         child.ready()
-    _answer_the_rest(cluster, service, done)
-    done.final = service.final(done.persons, within_s=90)
+    _answer_the_rest(cluster, client, done)
+    done.final = client.final(done.persons, within_s=90)
     done.calls = cluster.simulator.calls()
     return done
 
 
-def _load(cluster: Deployment, service: Stranger, people: Iterator[str], done: Campaign) -> None:
+def _load(cluster: Deployment, client: Stranger, people: Iterator[str], done: Campaign) -> None:
     began, since = time.monotonic(), 0
     for number in range(REQUESTS):
         person = next(people)
         key = (None, person.encode(), b"anything")[number % 3]
         kind = KINDS[number % len(KINDS)]
-        done.persons[service.request(recipient=person, key=key, bulk=number % 10 == 9, **kind)] = person
+        done.persons[client.request(recipient=person, key=key, bulk=number % 10 == 9, **kind)] = person
         if number % 10 == 0:
-            since = _type_codes(cluster, service, done, since)
+            since = _type_codes(cluster, client, done, since)
         time.sleep(max(0.0, began + (number + 1) * LOAD_S / REQUESTS - time.monotonic()))
 
 
-def _type_codes(cluster: Deployment, service: Stranger, done: Campaign, since: int) -> int:
+def _type_codes(cluster: Deployment, client: Stranger, done: Campaign, since: int) -> int:
     """Every third person types what has arrived, at once and twice."""
     typed = set(done.checks.values())
     ids = {person: verification_id for verification_id, person in done.persons.items()}
@@ -120,13 +121,13 @@ def _type_codes(cluster: Deployment, service: Stranger, done: Campaign, since: i
         verification_id = ids[message["recipient"]]
         if verification_id not in typed and int(message["recipient"][-2:]) % 3:
             for _ in range(2):
-                done.checks[service.check(verification_id, message["code"])] = verification_id
+                done.checks[client.check(verification_id, message["code"])] = verification_id
     return max((message["at"] for message in messages), default=since)
 
 
-def _answer_the_rest(cluster: Deployment, service: Stranger, done: Campaign) -> None:
+def _answer_the_rest(cluster: Deployment, client: Stranger, done: Campaign) -> None:
     time.sleep(2)
-    _type_codes(cluster, service, done, 0)
+    _type_codes(cluster, client, done, 0)
 
 
 def _disturb(cluster: Deployment, done: Campaign, random_: random.Random) -> None:
@@ -143,17 +144,18 @@ def _disturb(cluster: Deployment, done: Campaign, random_: random.Random) -> Non
         child = cluster.children[name]
         done.disturbed.append((round(time.monotonic() - began, 3), name, signal))
         if signal == "SIGTERM":
+            child.ready()
             done.exit_codes.append((name, child.stop()))
         else:
             child.kill()
         child.start()
 
 
-def test_every_request_ends_in_exactly_one_final_outcome(service: Stranger, campaign: Campaign) -> None:
+def test_every_request_ends_in_exactly_one_final_outcome(client: Stranger, campaign: Campaign) -> None:
     assert len(campaign.final) == REQUESTS
     for verification_id in campaign.persons:
-        assert_exact(service.history(verification_id))
-    assert service.found.letters == []
+        assert_exact(client.history(verification_id))
+    assert client.found.letters == []
     # The load was real and most of it ended well; what dead processes delayed too long may have expired.
     states = Counter(outcome["state"] for outcome in campaign.final.values())
     assert states["verified"] + states["delivered"] > REQUESTS / 2, states
@@ -180,10 +182,10 @@ def test_what_was_accepted_was_called(campaign: Campaign) -> None:
 
 
 def test_attempts_are_numbered_without_gap_and_never_change_their_provider(
-    service: Stranger, campaign: Campaign
+    client: Stranger, campaign: Campaign
 ) -> None:
     for verification_id in campaign.persons:
-        history = service.history(verification_id)
+        history = client.history(verification_id)
         last = history[-1]["attempts"]
         assert [attempt["attempt_id"] for attempt in last] == [f"{verification_id}.{n + 1}" for n in range(len(last))]
         for outcome in history:
@@ -191,11 +193,11 @@ def test_attempts_are_numbered_without_gap_and_never_change_their_provider(
                 assert (attempt["reference"], attempt["provider"]) == (later["reference"], later["provider"])
 
 
-def test_states_never_move_back(service: Stranger, campaign: Campaign) -> None:
+def test_states_never_move_back(client: Stranger, campaign: Campaign) -> None:
     rank = {"pending": 0, "sent": 1, "delivered": 2}
     for verification_id in campaign.persons:
-        ranks = [rank.get(outcome["state"], 3) for outcome in service.history(verification_id)]
-        assert ranks == sorted(ranks), shown(service.history(verification_id))
+        ranks = [rank.get(outcome["state"], 3) for outcome in client.history(verification_id)]
+        assert ranks == sorted(ranks), shown(client.history(verification_id))
 
 
 def test_attempts_in_doubt_are_resolved_by_their_receipt_or_by_the_end(campaign: Campaign) -> None:
@@ -213,15 +215,23 @@ def test_attempts_in_doubt_are_resolved_by_their_receipt_or_by_the_end(campaign:
         assert outcome["state"] in ("delivered", "verified", "expired"), shown([outcome])
 
 
-def test_every_check_has_one_answer_and_of_two_right_ones_one_is_valid(service: Stranger, campaign: Campaign) -> None:
+def test_every_check_has_one_answer_and_of_two_right_ones_one_is_valid(client: Stranger, campaign: Campaign) -> None:
     assert len(campaign.checks) > REQUESTS / 4
     valid: Counter[str] = Counter()
     for check, verification_id in campaign.checks.items():
-        replies = service.replies(check, 1)
-        assert len(service.found.replies[check]) == 1
+        replies = client.replies(check, 1)
+        assert len(client.found.replies[check]) == 1
         valid[verification_id] += replies[0]["reason"] == "valid"
     for verification_id, count in valid.items():
         assert count == (campaign.final[verification_id]["state"] == "verified")
+
+
+def test_nothing_leaks_through_crashes(cluster: Deployment, client: Stranger, campaign: Campaign) -> None:
+    """Aborted transactions stay readable, and a dying process writes its last words."""
+    people = [person[3:] for person in list(campaign.persons.values())[::20]]
+    places = by_topic(client.read(*(topic for topic in client.topics() if topic not in CLEAR)))
+    places |= {f"log of {name}": child.logged.encode() for name, child in cluster.children.items()}
+    assert leaks(people, places) == []
 
 
 def test_sigterm_under_load_ends_every_process_with_0(campaign: Campaign) -> None:
