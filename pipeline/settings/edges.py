@@ -40,7 +40,7 @@ class GatewaySettings(Section):
     max_body_bytes: int = Field(65_536, ge=1_024)
     """Larger requests are refused with 413."""
     webhook_max_age_s: int = Field(300, ge=1)
-    """Older signatures are refused."""
+    """Webhooks signed longer ago are refused, where a signature tells when; 300 is what YCloud's own kit takes."""
     produce_timeout_s: float = Field(5.0, gt=0)
     """How long Kafka may take before the caller is told 503."""
     api_keys: dict[str, ApiKeySettings] = {}
