@@ -39,8 +39,11 @@ class Webhooks(Protocol):
     def webhooks_enabled(self) -> bool:
         """Whether a secret is configured."""
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Whether ``body`` was signed with one of the secrets, recently; constant time. Header names in any case."""
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+        """Whether ``body`` was signed with one of the secrets; constant time. Header names in any case.
+
+        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        """
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
@@ -68,14 +71,19 @@ class WebhookReceiver:
         measures: Measures,
         clock: Clock,
         max_body_bytes: int,
+        max_age_s: float,
     ) -> None:
-        """``providers`` by instance name: those that report deliveries, with or without a secret."""
+        """``providers`` by instance name: those that report deliveries, with or without a secret.
+
+        Signatures made more than ``max_age_s`` ago are refused, where a provider's signature tells when that was.
+        """
         self._providers = providers
         self._publisher = publisher
         self._encoder = encoder
         self._measures = measures
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._max_age_s = max_age_s
 
     async def receive(self, request: Request) -> Response:
         """Answer one webhook and count what became of it."""
@@ -99,7 +107,7 @@ class WebhookReceiver:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
             )
         received_at = self._clock.now_ms()
-        if not provider.verify_signature(request.headers, body, received_at / 1_000):
+        if not provider.verify_signature(request.headers, body, received_at / 1_000, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
             return problem(
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}

@@ -105,8 +105,11 @@ class Provider(Protocol):
         A status in no table comes out as ``unknown``. Raises BadWebhook.
         """
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Whether the raw ``body`` was signed by the provider, recently; constant time. Header names in any case."""
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+        """Whether the raw ``body`` was signed with one of the secrets; constant time. Header names in any case.
+
+        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        """
 
 
 def supports(provider: Provider, kind: CommandKind, channel: Channel) -> bool:

@@ -200,7 +200,7 @@ class Neutrino:
         """Neutrino reports nothing back; raises BadWebhook."""
         raise BadWebhook("neutrino sends no webhooks")
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         """Neutrino signs nothing."""
         return False
 
