@@ -40,6 +40,8 @@ class Expected:
     """The final state; None when the record itself ends as a dead letter and has no outcome of its own."""
     reason: Reason | None = None
     dead_letter: DeadLetterReason | None = None
+    found_by: str = "router"
+    """The stage a dead letter comes from."""
     channel: Channel | None = None
     """Channel of the last attempt."""
     provider: str | None = None
@@ -84,6 +86,8 @@ class Case:
     posting: Posting = Posting.CLIENT
     after: tuple[str, ...] = ()
     """Names of the cases that must have ended before."""
+    slow: bool = False
+    """The provider is made to take its time or to say nothing, so it is no measure of latency."""
 
     @property
     def verification_id(self) -> str | None:

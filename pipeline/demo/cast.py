@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-import msgspec
-
 from pipeline.demo.case import Case, Expected, Person, Posting
 from pipeline.demo.recipients import Recipients
 from pipeline.errors import Refused
@@ -61,6 +59,7 @@ class Cast:
         person: Person = Person.TYPES_IT,
         posting: Posting = Posting.CLIENT,
         after: tuple[str, ...] = (),
+        slow: bool = False,
         shown_language: str | None = None,
         shown_code: str | None = None,
         **request: Any,
@@ -75,7 +74,7 @@ class Cast:
             language=shown_language,
             code=shown_code,
         )
-        return self.case(kind, to=to, expected=expected, person=person, posting=posting, after=after, **request)
+        return self.case(kind, to=to, expected=expected, person=person, posting=posting, after=after, slow=slow, **request)
 
     def ended(
         self,
@@ -114,6 +113,7 @@ class Cast:
         person: Person = Person.ABSENT,
         posting: Posting = Posting.CLIENT,
         after: tuple[str, ...] = (),
+        slow: bool = False,
         **request: Any,
     ) -> Case:
         """A case of this request; ``to`` is its recipient as typed, its other fields go by their names."""
@@ -132,24 +132,7 @@ class Cast:
             recipients=reached,
             posting=posting,
             after=after,
-        )
-
-    def again(self, case: Case, **changes: Any) -> Case:
-        """Another request for the same recipient, published once ``case`` has ended."""
-        name = self.name()
-        assert case.request is not None
-        request = msgspec.structs.replace(
-            case.request, **{"verification_id": name, "external_id": f"order {name}", **changes}
-        )
-        return Case(
-            kind=case.kind,
-            name=name,
-            request=request,
-            expected=case.expected,
-            person=case.person,
-            read_at=case.read_at,
-            recipients=_recipients(request),
-            after=(case.name,),
+            slow=slow,
         )
 
 

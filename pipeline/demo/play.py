@@ -21,8 +21,9 @@ from pipeline.runtime.api import Emit
 from pipeline.runtime.log import Producer
 from pipeline.runtime.partition import partition_for
 
-PACE_PER_S: Final = 40.0
-"""Requests published per second, so that the figures show a pipeline at work and not a queue."""
+PUBLISH_S: Final = 20.0
+"""Over which time the requests are published: a queue would say nothing of latency, and what is to expire takes longer
+anyway."""
 MESSAGE_S: Final = 25.0
 """How long a message may take, with the failovers before it."""
 END_S: Final = 25.0
@@ -63,7 +64,7 @@ class Player:
 
         async with asyncio.TaskGroup() as group:
             for number, case in enumerate(cases):
-                group.create_task(one(case, number / PACE_PER_S), name=case.name)
+                group.create_task(one(case, number * PUBLISH_S / len(cases)), name=case.name)
         return played
 
     async def _act(self, case: Case, played: dict[str, Played]) -> None:

@@ -36,6 +36,8 @@ class Recipients:
         wanted = ("fixed_line",) if landline else _MOBILE
         kind = PhoneNumberType.FIXED_LINE if landline else PhoneNumberType.MOBILE
         example = phonenumbers.example_number_for_type(country, kind)
+        if example is None:
+            raise LookupError(f"no numbering plan of {country}")
         national = phonenumbers.national_significant_number(example)
         prefix = f"+{example.country_code}"
         for tail in self._tails(country, landline, magic):

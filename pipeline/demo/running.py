@@ -1,4 +1,4 @@
-"""Everything that runs for a demo: the broker, the simulator and the pipeline, begun in this order and ended backwards."""
+"""All that runs for a demo: broker, simulator, pipeline; begun in this order and ended in the other."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pipeline.demo.evidence import Evidence
 from pipeline.demo.verdict import actual_end
 from pipeline.records.types import VerificationState
 
-_UNSENT: Final = frozenset((VerificationState.PENDING, VerificationState.REJECTED, VerificationState.BLOCKED))
+_SENT: Final = frozenset((VerificationState.SENT, VerificationState.DELIVERED, VerificationState.VERIFIED))
 _ORDER: Final = ("verified", "delivered", "failed", "expired", "blocked", "rejected", "dead letter")
 
 
@@ -64,16 +64,16 @@ def latency_rows(cases: Sequence[Case], evidence: Evidence) -> list[LatencyRow]:
         to_first.append(history[0].at - since)
         if case.name in calls:
             to_call.append(calls[case.name] - since)
-        sent = next((each.at for each in history if each.outcome.state not in _UNSENT), None)
-        if sent is not None and case.expected.attempts:
+        sent = next((each.at for each in history if each.outcome.state in _SENT), None)
+        if sent is not None and case.expected.attempts == 1 and not case.slow:
             to_sent.append(sent - since)
         if not case.expected.attempts:
             to_refusal.append(history[-1].at - since)
     ways = (
         ("request → provider call", to_call),
         ("request → first outcome", to_first),
-        ("request → outcome after the provider's answer", to_sent),
-        ("request → final outcome, where refused", to_refusal),
+        ("request → outcome says sent", to_sent),
+        ("request → final outcome of what is refused", to_refusal),
         ("check → reply", to_reply),
     )
     return [

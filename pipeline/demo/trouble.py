@@ -113,12 +113,12 @@ def doubt_then_next_step(cast: Cast) -> list[Case]:
 def odd_receipts(cast: Cast) -> list[Case]:
     magic, channel, kind = cast.next_of(_ODD_RECEIPTS)
     to = cast.recipients.phone(magic=magic)
-    return [cast.verified(kind, to=to, channel=channel, steps=[Step(channel=channel)])]
+    return [cast.verified(kind, to=to, channel=channel, steps=[Step(channel=channel)], slow=True)]
 
 
 def lost_answers(cast: Cast) -> list[Case]:
     magic, kind = cast.next_of(_LOST_ANSWERS)
-    return [cast.verified(kind, to=cast.recipients.phone(magic=magic), channel=Channel.SMS)]
+    return [cast.verified(kind, to=cast.recipients.phone(magic=magic), channel=Channel.SMS, slow=True)]
 
 
 def lost_answer_without_receipts(cast: Cast) -> list[Case]:
@@ -129,6 +129,7 @@ def lost_answer_without_receipts(cast: Cast) -> list[Case]:
             channel=Channel.SMS,
             provider="neutrino",
             steps=[*NEUTRINO_SMS],
+            slow=True,
         )
     ]
 
@@ -136,7 +137,7 @@ def lost_answer_without_receipts(cast: Cast) -> list[Case]:
 def throttled(cast: Cast) -> list[Case]:
     # The sender waits as long as it is told and asks again for the same attempt.
     to = cast.recipients.phone(magic="20")
-    return [cast.verified("throttled twice, then sent", to=to, channel=Channel.SMS, calls=3)]
+    return [cast.verified("throttled twice, then sent", to=to, channel=Channel.SMS, calls=3, slow=True)]
 
 
 def refused(cast: Cast) -> list[Case]:

@@ -114,8 +114,7 @@ def _letter_of(case: Case, evidence: Evidence) -> DeadLetter | None:
     if case.verification_id is not None:
         of_id = [each for each in evidence.dead_letters if each.verification_id == case.verification_id]
         # Two conflicts of one id give two dead letters; their stages tell which is which.
-        stage = "tracker" if case.expected.calls else "router"
-        return next((each for each in of_id if each.stage == stage), None)
+        return next((each for each in of_id if each.stage == case.expected.found_by), None)
     places = set(played.positions) if played is not None else set()
     return next(
         (each for each in evidence.dead_letters if each.topic == REQUESTS and (each.partition, each.offset) in places),
