@@ -74,7 +74,9 @@ class Cast:
             language=shown_language,
             code=shown_code,
         )
-        return self.case(kind, to=to, expected=expected, person=person, posting=posting, after=after, slow=slow, **request)
+        return self.case(
+            kind, to=to, expected=expected, person=person, posting=posting, after=after, slow=slow, **request
+        )
 
     def ended(
         self,

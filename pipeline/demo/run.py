@@ -61,7 +61,8 @@ async def demo(
     clock = clock or SystemClock()
     began_s = clock.monotonic_s()
     place = new_place()
-    good = canceled = False
+    report: Report | None = None
+    keep = True
     try:
         async with everything(place, clock=clock, say=screen.say, progress=progress) as running:
             cases = scenario(verifications, now_ms=clock.now_ms())
@@ -74,24 +75,24 @@ async def demo(
                 findings=findings(cases, evidence),
                 took_s=clock.monotonic_s() - began_s,
             )
-            good = report.good
+            keep = not report.good
             on_report(report)
             if stay:
                 screen.say("Everything stays up until Ctrl-C.")
                 await _watched(asyncio.Event().wait(), running)
     except asyncio.CancelledError:
-        canceled = True
-        if not stay:
+        if report is None:
+            keep = False  # ended before its end: nothing to look into
             raise
     except UsageError:
-        canceled = True  # nothing has run that left anything to look at
+        keep = False  # nothing has run that left anything to look at
         raise
     finally:
-        if good or canceled:
-            place.remove()
-        else:
+        if keep:
             screen.say(f"Logs and settings are kept in {place.folder}")
-    return good
+        else:
+            place.remove()
+    return report.good
 
 
 async def _watched(work: Coroutine[Any, Any, T], running: Running) -> T:

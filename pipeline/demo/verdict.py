@@ -10,8 +10,10 @@ from typing import Final
 from pipeline.demo.case import Case, Person
 from pipeline.demo.evidence import Evidence, Written
 from pipeline.records.public import DeadLetter, VerificationOutcome
-from pipeline.records.types import VerificationState
+from pipeline.records.types import AttemptStatus, VerificationState
 from pipeline.topics import REQUESTS
+
+_LOST: Final = frozenset((AttemptStatus.UNDELIVERED, AttemptStatus.FAILED))
 
 NOTHING: Final = ("nothing", "")
 """The end of a case of which no trace is found."""
@@ -100,8 +102,11 @@ def _outcome_problems(case: Case, outcome: VerificationOutcome) -> list[str]:
     ]
     if expected.language is not None and last is not None:
         shown.append(("language", last.language, expected.language))
-    if outcome.state is VerificationState.VERIFIED and last is not None:
-        shown.append(("verified_attempt_id", outcome.verified_attempt_id, last.attempt_id))
+    if outcome.state is VerificationState.VERIFIED:
+        # Not always the last one: who types the code before the answer of that call is known had it from any before.
+        arrived = [each.attempt_id for each in outcome.attempts if each.status not in _LOST]
+        credited = outcome.verified_attempt_id
+        shown.append(("verified_attempt_id", credited, credited if credited in arrived else f"one of {arrived}"))
     if outcome.state is not VerificationState.REJECTED:
         shown.append(("external_id", outcome.external_id, request.external_id))
     detail = f" ({outcome.detail})" if outcome.detail else ""
