@@ -143,7 +143,7 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         finished_at=max(attempt.finished_at, result.finished_at),
     )
     joined = _with_cost(joined, result.cost, result.currency)
-    return _with_status(joined, result.status, None, result.finished_at, result.finished_at)
+    return _with_status(joined, result.status, result.reason, result.finished_at, result.finished_at)
 
 
 def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: int) -> TrackedAttempt:

@@ -9,6 +9,7 @@ from pipeline.records.types import (
     AttemptStatus,
     Channel,
     DecisionKind,
+    ResultClass,
     RoutingKind,
     VerificationMode,
     VerificationState,
@@ -178,6 +179,13 @@ def test_the_state_never_moves_back(sent: World) -> None:
     assert sent.last.attempts[0].result is AttemptResult.ACCEPTED
     assert sent.last.attempts[0].reason is None
     assert sent.asked() == []
+
+
+def test_a_refusal_that_comes_with_a_status_keeps_its_reason(world: World) -> None:
+    world.decide(world.accepted())
+    world.reject(kind=ResultClass.RECIPIENT, reason=Reason.RECIPIENT_BLOCKED, status=AttemptStatus.UNDELIVERED)
+    assert world.last.reason == Reason.RECIPIENT_BLOCKED
+    assert world.last.attempts[0].reason == Reason.RECIPIENT_BLOCKED
 
 
 def test_nothing_is_published_after_the_final_outcome(sent: World) -> None:
