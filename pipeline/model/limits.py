@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+UNKNOWN_ID_GRACE_MS: Final = 1_500
+"""How long a router gets to decide a request that was published just before the check or command which overtook it;
+all that was decided until then is read before the id is called unknown."""
+
 UNKNOWN_ID_WAIT_MS: Final = 2_000
-"""How long a check or command may wait for the decision it overtook before its id is called unknown."""
+"""The longest such a check or command waits, read or not."""
 
 UNDECIDED_STATE_MS: Final = 600_000
 """How long results, statuses and replies without a decision are kept, in input time."""

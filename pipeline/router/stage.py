@@ -25,6 +25,9 @@ from pipeline.runtime.api import Deadline, Effects, Headers, Input, Lane, Record
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import Settings
 
+LARGE_BYTES: Final = 65_536
+"""Requests above this are validated before they are passed on; ordinary ones only where they are decided."""
+
 _REQUESTS: Final = frozenset({topics.REQUESTS, topics.bulk(topics.REQUESTS)})
 
 
@@ -91,8 +94,8 @@ class RouterStage:
         if record.topic in _REQUESTS:
             arrival = self._arrivals.direct(record)
             proper = self._proper_place(arrival)
-            if proper == arrival.here:
-                self._decide(arrival, state, now_ms, effects)
+            if proper == arrival.here or self._is_hopeless(record, arrival):
+                self._decide(arrival, record, state, now_ms, effects)
             else:
                 event = self._arrivals.to_pass_on(arrival, now_ms)
                 effects.emits.append(self._outputs.to_inbox(event, proper, trace=arrival.trace))
@@ -101,7 +104,7 @@ class RouterStage:
         event = self._codec.decode(RoutingEvent, record.value, public=False)
         if event.kind is RoutingKind.MISPLACED:
             # Handled where it is, whatever its place would be: a request is passed on once.
-            self._decide(self._arrivals.passed_on(event, record), state, now_ms, effects)
+            self._decide(self._arrivals.passed_on(event, record), record, state, now_ms, effects)
         elif event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
             verdict = self._decider.next_step(event, state, now_ms)
             self._apply(verdict, event.plan.bulk, trace_of(record), effects)
@@ -149,8 +152,38 @@ class RouterStage:
         except Refused:
             return arrival.here  # a recipient that cannot be read has no place; it is refused where it lies
 
+    def _is_hopeless(self, record: Record, arrival: Arrival) -> bool:
+        """Whether a request is too large to be passed on without looking, and would be refused anywhere.
+
+        Sealed and framed again it could grow beyond what a topic takes, and end without the answer that an invalid
+        request is owed. No valid one comes near that.
+        """
+        if record.value is None or len(record.value) < LARGE_BYTES:
+            return False
+        planned = self._validator.plan(
+            arrival.request, bulk=arrival.bulk, recorded_at=arrival.recorded_at, partition=arrival.here
+        )
+        return planned.refused is not None
+
+    def _source(self, arrival: Arrival) -> Record:
+        """The record in which a request was published, as far as it is still known where it was passed on to."""
+        return Record(
+            topic=arrival.topic,
+            partition=arrival.partition,
+            offset=arrival.offset,
+            timestamp_ms=arrival.recorded_at,
+            key=None,
+            value=self._codec.encode(arrival.request),
+            headers=arrival.trace,
+        )
+
     def _decide(
-        self, arrival: Arrival, state: StateView[RouterState], now_ms: int, effects: Effects[RouterState]
+        self,
+        arrival: Arrival,
+        record: Record,
+        state: StateView[RouterState],
+        now_ms: int,
+        effects: Effects[RouterState],
     ) -> None:
         vid = arrival.verification_id
         content = content_hash(arrival.request, self._key_ring, self._validator)
@@ -160,7 +193,8 @@ class RouterStage:
                 self._count(arrival, "duplicate", effects)
                 return
             detail = "verification_id: was used for another tenant, recipient or content; take a new one"
-            effects.refusals.append(Refusal(DeadLetterReason.ID_CONFLICT, detail, vid))
+            source = None if arrival.topic == record.topic else self._source(arrival)
+            effects.refusals.append(Refusal(DeadLetterReason.ID_CONFLICT, detail, vid, source))
             self._count(arrival, "id_conflict", effects)
             return
         planned = self._validator.plan(

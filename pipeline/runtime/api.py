@@ -96,6 +96,8 @@ class Refusal:
     reason: str
     detail: str
     verification_id: str | None = None
+    source: Record | None = None
+    """The record as its producer wrote it, where the one at hand only passed it on; the dead letter tells of it."""
 
 
 S = TypeVar("S")

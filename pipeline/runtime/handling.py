@@ -168,7 +168,8 @@ class Handling(Generic[S]):
         self._failures.forget(work)
 
     def _dead_letter(self, batch: Batch, record: Record, refusal: Refusal, now_ms: int) -> None:
-        batch.emits.append(self._c.dead_letters.for_record(self._stage.name, record, refusal, now_ms))
+        told = record if refusal.source is None else refusal.source
+        batch.emits.append(self._c.dead_letters.for_record(self._stage.name, told, refusal, now_ms))
         batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": refusal.reason}))
 
     def _absorb(self, batch: Batch, effects: Effects[S], work: Record | bytes | None) -> None:

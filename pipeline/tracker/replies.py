@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline import topics
-from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_WAIT_MS
+from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_GRACE_MS, UNKNOWN_ID_WAIT_MS
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.public import Reply
 from pipeline.records.tracker_state import TrackerState, WaitingRequest
@@ -104,21 +104,27 @@ def never(turn: Turn, request: WaitingRequest) -> None:
 
 
 def wait_deadline(state: TrackerState) -> tuple[int, int] | None:
-    """Until when inputs must be read before the first waiting request's id is called unknown, and the latest moment.
-
-    The bound runs from when the tracker saw the request, not from its append time: one that comes back after a minute
-    away finds old checks, and has not read a single decision yet.
-    """
+    """Until when inputs must be read before the first waiting request's id is called unknown, and the latest moment."""
     if state.plan is not None or not state.waiting:
         return None
-    first = state.waiting[0]
-    return first.recorded_at, first.since_at + UNKNOWN_ID_WAIT_MS
+    return min((_unknown_at(request), request.since_at + UNKNOWN_ID_WAIT_MS) for request in state.waiting)
+
+
+def _unknown_at(request: WaitingRequest) -> int:
+    """When a request without a decision is given up.
+
+    The time runs from when the tracker saw the request, not from its append time: one that comes back after a minute
+    away finds old checks, and has not read a single decision yet. And not just to the append time: a request published
+    a moment before its check is decided a moment after it.
+    """
+    grace_ends_at = max(request.since_at + UNKNOWN_ID_GRACE_MS, request.recorded_at)
+    return min(grace_ends_at, request.since_at + UNKNOWN_ID_WAIT_MS)
 
 
 def answer_unknown(turn: Turn, until_ms: int) -> None:
     """Answer all requests whose wait for a decision is over."""
     for request in turn.state.waiting:
-        if request.recorded_at <= until_ms:
+        if _unknown_at(request) <= until_ms:
             unknown(turn, request)
 
 

@@ -156,6 +156,8 @@ class TrackerStage:
             request = self._decode(CodeCheck, record, public=True)
         else:
             request = self._decode(Command, record, public=True)
+        # Before it is passed on, so that a dead letter names the record its producer wrote.
+        self._hold_to_rules(request)
         proper = partition_for(request.verification_id.encode(), self._partitions)
         if record.partition == proper or not _ID.fullmatch(request.verification_id):
             return self._request(request, record, record.timestamp_ms, state, now_ms)
@@ -221,12 +223,6 @@ class TrackerStage:
                 request.action,
                 request.step_index,
             )
-        if not 0 < len(request_id) <= REQUEST_ID_LENGTH:
-            raise Poison(
-                DeadLetterReason.UNDECODABLE,
-                f"check_id or command_id: has {len(request_id)} characters; use 1-{REQUEST_ID_LENGTH}",
-                request.verification_id if _ID.fullmatch(request.verification_id) else None,
-            )
         asked = WaitingRequest(
             request_id=request_id,
             kind=kind,
@@ -242,6 +238,20 @@ class TrackerStage:
             return turn.effects
         replies.ask(turn, asked, code)
         return self._done(turn, state)
+
+    def _hold_to_rules(self, request: CodeCheck | Command) -> None:
+        """Raises Poison for an id of no use or a sealed code that does not open."""
+        name, request_id = (
+            ("check_id", request.check_id) if isinstance(request, CodeCheck) else ("command_id", request.command_id)
+        )
+        if not 0 < len(request_id) <= REQUEST_ID_LENGTH:
+            raise Poison(
+                DeadLetterReason.UNDECODABLE,
+                f"{name}: has {len(request_id)} characters; use 1-{REQUEST_ID_LENGTH}",
+                request.verification_id if _ID.fullmatch(request.verification_id) else None,
+            )
+        if isinstance(request, CodeCheck):
+            self._typed(request)
 
     def _typed(self, check: CodeCheck) -> str:
         """The typed code; raises Poison when it is sealed and does not open."""

@@ -5,6 +5,7 @@ import pytest
 from pipeline import topics
 from pipeline.errors import Poison, UnknownWriter
 from pipeline.model.keys import KeyRing, seal_public
+from pipeline.model.reasons import Reason
 from pipeline.records.internal import RoutingEvent
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, CodeHolder, DecisionKind, RoutingKind, VerificationState
@@ -263,6 +264,27 @@ def test_a_misplaced_request_is_passed_on_once_with_its_time_and_position() -> N
     assert command(done).bulk
     assert decision(done).plan is not None
     assert command(done).requested_at == NOW - 7
+
+
+def test_a_large_request_that_is_refused_anywhere_is_refused_where_it_lies() -> None:
+    huge = request(metadata={"note": "x" * 900_000})
+    refused = decision(Router().publish(huge, partition=(place(PHONE) + 1) % PARTITIONS))
+    assert (refused.state, refused.reason) == (VerificationState.REJECTED, Reason.INVALID_FIELD)
+
+
+def test_a_conflict_found_where_a_request_was_passed_on_to_names_the_record_that_was_published() -> None:
+    router = Router()
+    router.publish(request())
+    wrong = (place(PHONE) + 1) % PARTITIONS
+    passed = router.publish(request(code_length=8), partition=wrong, recorded_at=NOW - 7)
+    (refusal,) = router.deliver(passed.emits[0]).refusals
+    assert refusal.source is not None
+    assert (refusal.source.topic, refusal.source.partition, refusal.source.timestamp_ms) == (
+        "verification.requests",
+        wrong,
+        NOW - 7,
+    )
+    assert refusal.source.value == CODEC.encode(request(code_length=8))
 
 
 def test_a_passed_on_request_gets_the_decision_id_of_its_first_place() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
 import pytest
 
 from pipeline import topics
-from pipeline.errors import UnknownWriter
+from pipeline.errors import Poison, UnknownWriter
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.records.public import CodeCheck, DeliveryStatus
 from pipeline.records.types import CommandKind, DecisionKind, VerificationState
 from pipeline.runtime.api import Record
-from tests.unit.tracker.world import CODEC, T0, World
+from tests.unit.tracker.world import CODEC, PARTITIONS, T0, World
 
 
 def _record(topic: str, value: bytes, key: bytes | None = b"v1") -> Record:
@@ -57,6 +58,22 @@ def test_bytes_that_are_no_record_are_dead_letters(world: World, topic: str) -> 
     world.handle(_record(topic, b"\x00rubbish"))
     assert len(world.refusals) == 1
     assert not world.state
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        CodeCheck(check_id="", verification_id="v1", code="1"),
+        CodeCheck(check_id="x" * 129, verification_id="v1", code="1"),
+        CodeCheck(check_id="c1", verification_id="v1", code_sealed=b"opens nowhere"),
+    ],
+)
+def test_a_bad_check_is_a_dead_letter_where_its_producer_put_it(world: World, check: CodeCheck) -> None:
+    """Also in a wrong partition: passed on, its dead letter would name a record that its producer never saw."""
+    for partition in range(PARTITIONS):
+        record = dataclasses.replace(_record(topics.CHECKS, CODEC.encode(check)), partition=partition)
+        with pytest.raises(Poison):
+            world.stage.handle(record, {}, T0)
 
 
 @pytest.mark.parametrize("kind", [CommandKind.REPORT, CommandKind.CANCEL, CommandKind.CHECK])

@@ -169,6 +169,15 @@ def test_a_check_id_without_end_is_a_dead_letter(sent: World) -> None:
     assert [refusal.reason for refusal in sent.refusals] == ["undecodable"]
 
 
+def test_a_check_is_answered_by_a_decision_made_a_moment_after_it(world: World) -> None:
+    """Its request may have been published before it, and the router takes a moment."""
+    assert world.check(world.code) is None
+    world.advance(1_000)
+    world.decide(world.accepted())
+    world.advance(5_000)
+    assert [reply.reason for reply in world.replies] == [ReplyReason.VALID]
+
+
 @pytest.mark.parametrize("verification_id", ["", "a b", "x" * 49, "é"])
 def test_an_id_no_verification_can_have_is_unknown_at_once(world: World, verification_id: str) -> None:
     world.give(topics.CHECKS, CodeCheck(check_id="c1", verification_id=verification_id, code="1"))
@@ -178,7 +187,9 @@ def test_an_id_no_verification_can_have_is_unknown_at_once(world: World, verific
 
 def test_an_unknown_id_is_answered_once_decisions_are_read(world: World) -> None:
     assert world.check("123456") is None
-    world.fire_due()
+    world.advance(1_499)
+    assert world.replies == []
+    world.advance(1)
     (reply,) = world.replies
     assert (reply.reason, reply.state) == (ReplyReason.UNKNOWN_VERIFICATION, State.UNKNOWN)
     assert world.check("123456") == reply

@@ -100,7 +100,7 @@ def test_a_command_of_another_tenant_finds_nothing(sent: World) -> None:
 
 def test_a_command_for_an_unknown_id_is_answered_once_decisions_are_read(world: World) -> None:
     assert world.command(CommandAction.CANCEL) is None
-    world.fire_due()
+    world.advance(1_500)
     assert world.replies[-1].reason == ReplyReason.UNKNOWN_VERIFICATION
 
 

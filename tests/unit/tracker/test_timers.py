@@ -105,7 +105,7 @@ def test_what_never_gets_a_decision_is_dropped_without_a_word(world: World) -> N
 
 def test_a_check_waits_for_the_decisions_it_may_have_overtaken(world: World) -> None:
     assert world.check("123456", at_ms=T0 - 500) is None
-    assert _deadline(world) == Deadline(T0 - 500, None, T0 + 2_000)
+    assert _deadline(world) == Deadline(T0 + 1_500, None, T0 + 2_000)
 
 
 def test_the_bound_of_that_wait_begins_when_the_check_was_seen(world: World) -> None:
