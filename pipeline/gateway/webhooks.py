@@ -18,6 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.problems import problem
 from pipeline.gateway.publisher import Publisher
+from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AvroRecord
@@ -96,7 +97,7 @@ class WebhookReceiver:
             self._count(name, "disabled")
             return _unavailable(ProblemReason.WEBHOOK_DISABLED)
         try:
-            body = await _body(request, self._max_body_bytes)
+            body = await read_body(request, self._max_body_bytes)
         except ClientDisconnect:
             self._count(name, "incomplete")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
@@ -160,18 +161,3 @@ class WebhookReceiver:
 
 def _unavailable(reason: ProblemReason) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": _RETRY_AFTER_S})
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The exact bytes received, or None when there are more than ``limit``."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 15 or int(announced) > limit):
-        return None
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)

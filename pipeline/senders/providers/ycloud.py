@@ -33,6 +33,7 @@ from pipeline.senders.provider import (
     decimal,
     header,
     in_doubt,
+    json_object,
     provider_id,
     rejected,
     retry_after_s,
@@ -228,14 +229,14 @@ class YCloud:
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``POST /verify/verifications``."""
-        body = _json_object(response.content)
+        body = json_object(response.content)
         if response.status_code == 200:
             return _started(body)
         return _refused(response, body)
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         """One delivery event. The body is never logged: the voice event holds the code in clear."""
-        event = _json_object(body)
+        event = json_object(body)
         if not isinstance(event.get("type"), str):
             raise BadWebhook("type: is missing or no text")
         key = EVENTS.get(event["type"])
@@ -327,14 +328,6 @@ def _refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
     if answer.throttled:
         answer = replace(answer, retry_after_s=retry_after_s(response.headers))
     return replace(answer, detail=detail)
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _time_ms(value: object) -> int | None:
