@@ -88,7 +88,7 @@ async def demo(
         keep = False  # nothing has run that left anything to look at
         raise
     finally:
-        if keep:
+        if keep and any(place.folder.iterdir()):
             screen.say(f"Logs and settings are kept in {place.folder}")
         else:
             place.remove()

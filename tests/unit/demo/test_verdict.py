@@ -210,6 +210,12 @@ def test_latencies_run_from_publishing_to_call_and_outcomes() -> None:
     }
 
 
+def test_the_second_half_shows_what_remains_when_all_is_warm() -> None:
+    played = Played(published_at=T0, code="482913", replies=("valid",), reply_ms=(900.0, 300.0, 40.0, 50.0))
+    rows = {row.way: row for row in latency_rows([GOOD], evidence(played={"v1": played}))}
+    assert (rows["check → reply"].settled_p50_ms, rows["check → reply"].max_ms) == (40.0, 900.0)
+
+
 def test_a_call_without_our_reference_is_found_by_recipient_and_time() -> None:
     calls = [{**CALL, "reference": None, "at": T0 - 5}, {**CALL, "reference": None, "at": T0 + 70}]
     rows = {row.way: row for row in latency_rows([GOOD], evidence(calls=calls))}
