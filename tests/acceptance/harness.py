@@ -121,8 +121,13 @@ class Child:
         return process.end()
 
     @property
+    def started(self) -> bool:
+        """Whether it was started and not stopped; it may have ended by itself."""
+        return self._process is not None
+
+    @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether it is started and has not ended."""
         return self._process is not None and self._process.running
 
     def _is_ready(self) -> bool:
@@ -162,7 +167,7 @@ class Deployment:
     def stop(self) -> dict[str, int]:
         """End everything cleanly; the exit codes by name."""
         try:
-            return {name: child.stop() for name, child in self.children.items() if child.running}
+            return {name: child.stop() for name, child in self.children.items() if child.started}
         finally:
             self._simulator.end()
 
@@ -221,6 +226,10 @@ class Simulator:
     def inbox(self, recipient: str) -> list[dict[str, Any]]:
         """The messages a person has, oldest first."""
         return list(self._http.get("/inbox", params={"recipient": recipient}).raise_for_status().json())
+
+    def everything(self, since: int) -> list[dict[str, Any]]:
+        """The messages of everybody since a time (epoch milliseconds), oldest first."""
+        return list(self._http.get("/inbox", params={"since": since}).raise_for_status().json())
 
     def message(self, recipient: str, within_s: float = 15.0) -> dict[str, Any]:
         """The newest message of a person, waited for."""

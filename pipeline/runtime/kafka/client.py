@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,10 @@ from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import KafkaSettings
+
+
+METADATA_WAITS_S = (0.0, 0.0, 0.1, 0.4)
+"""Pauses before each time that a topic is asked for; after the last it does not exist."""
 
 
 class KafkaLog:
@@ -107,6 +112,12 @@ class KafkaLog:
         found = client.cluster.partitions_for_topic(name)
         if not found:
             client.add_topic(name)
+        for wait_s in METADATA_WAITS_S:
+            if found:
+                break
+            # An update that is under way was asked for before this topic was added and says nothing of it, and the
+            # library hands the very same one to everybody who asks meanwhile. So one "no" is no answer.
+            await asyncio.sleep(wait_s)
             await client.force_metadata_update()
             found = client.cluster.partitions_for_topic(name)
         if not found:
