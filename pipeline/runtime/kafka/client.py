@@ -20,7 +20,6 @@ from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import KafkaSettings
 
-
 METADATA_WAITS_S = (0.0, 0.0, 0.1, 0.4)
 """Pauses before each time that a topic is asked for; after the last it does not exist."""
 
