@@ -133,6 +133,11 @@ def test_every_python_block_is_python(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_mark_of_a_merge_is_left(page: Path) -> None:
+    assert re.findall(r"^(?:<{7}|>{7}|={7}$).*", text_of(page), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_path_of_a_machine_and_no_foreign_host_appears(page: Path) -> None:
     text = text_of(page)
     assert re.findall(r"(?<![\w.])/(?:root|home|Users|tmp|work|opt)/\S*", text) == []
