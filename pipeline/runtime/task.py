@@ -28,6 +28,8 @@ S = TypeVar("S")
 
 SLICE = 64
 """Items handled before other coroutines get a turn."""
+LOAD_SLICE = 500
+"""State entries decoded before other coroutines get a turn."""
 BLOCKED_S = 0.02
 """How often a due timer looks whether its inputs were read to their ends; markers at an end raise no event."""
 BACK_OFF_S = 0.5
@@ -91,9 +93,7 @@ class Task(Generic[S]):
         positions = await find_positions(
             self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
         )
-        self._store.load({key: self._stage.decode(value) for key, value in restored.entries.items()})
-        for key, value in self._store.items():
-            self._set_timer(key, value)
+        await self._load(restored.entries)
         self._marks.start(positions)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
@@ -111,6 +111,16 @@ class Task(Generic[S]):
             entries=len(self._store),
             took_ms=round(took_s * 1000),
         )
+
+    async def _load(self, encoded: dict[bytes, bytes]) -> None:
+        """Decode the state and set its timers, with turns for others: heartbeats of a second task must not stop."""
+        entries: dict[bytes, S] = {}
+        for key, data in encoded.items():
+            value = entries[key] = self._stage.decode(data)
+            self._set_timer(key, value)
+            if len(entries) % LOAD_SLICE == 0:
+                await asyncio.sleep(0)
+        self._store.load(entries)
 
     async def run(self) -> None:
         """Handle work until :meth:`close`; any error means that the task must be rebuilt."""
