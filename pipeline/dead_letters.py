@@ -6,22 +6,21 @@ the key of a request is a recipient and its value may hold a code.
 
 from __future__ import annotations
 
-import re
 from typing import Final, Protocol
 
 from pipeline import topics
+from pipeline.model.fields import VERIFICATION_ID
 from pipeline.records.codec import Codec
 from pipeline.records.dead_record import DeadHeader, DeadRecord
 from pipeline.records.public import DeadLetter
 from pipeline.runtime.api import Emit, Record, Refusal
+from pipeline.runtime.context import FailedTimer
 
 MAX_PAYLOAD_BYTES: Final = 900_000
 """A larger record is not carried along: the dead letter itself has to stay below the broker's 1 MiB."""
 
 MAX_DETAIL: Final = 500
 """Characters of a detail."""
-
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 
 class Sealer(Protocol):
@@ -38,7 +37,11 @@ class Sealer(Protocol):
 
 
 class SealedDeadLetters:
-    """How the runtime writes dead letters; see :class:`pipeline.runtime.context.DeadLetters`."""
+    """How the runtime writes dead letters; see :class:`pipeline.runtime.context.DeadLetters`.
+
+    The detail of a refusal is for people and must hold no secret. A verification id that is not of the shape ours have
+    is left out: whatever a stranger put there is not for the clear.
+    """
 
     def __init__(self, *, codec: Codec, key_ring: Sealer) -> None:
         self._codec = codec
@@ -46,89 +49,56 @@ class SealedDeadLetters:
 
     def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
         """For an input record."""
-        return dead_letter(
-            self._codec,
-            self._key_ring,
-            stage=stage,
-            record=record,
-            reason=refusal.reason,
-            detail=refusal.detail,
-            verification_id=refusal.verification_id,
-            now_ms=now_ms,
+        dead = DeadRecord(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_at=record.timestamp_ms,
+            key=record.key,
+            value=record.value,
+            headers=[DeadHeader(name=name, value=value) for name, value in record.headers],
         )
+        return self._emit(stage, dead, refusal, now_ms)
 
-    def for_timer(
-        self,
-        stage: str,
-        changelog: str,
-        partition: int,
-        entry: tuple[bytes, bytes | None],
-        refusal: Refusal,
-        now_ms: int,
-    ) -> Emit:
-        """For a timer; ``entry`` is its state key and encoded value."""
-        return timer_dead_letter(
-            self._codec,
-            self._key_ring,
-            stage=stage,
-            changelog=changelog,
-            partition=partition,
-            state_key=entry[0],
-            value=entry[1],
-            reason=refusal.reason,
-            detail=refusal.detail,
-            verification_id=refusal.verification_id,
-            now_ms=now_ms,
+    def for_timer(self, stage: str, timer: FailedTimer, refusal: Refusal, now_ms: int) -> Emit:
+        """For a timer: its state key, and the entry as the changelog has it."""
+        dead = DeadRecord(
+            topic=timer.changelog,
+            partition=timer.partition,
+            timestamp_at=now_ms,
+            key=timer.key,
+            value=timer.entry,
+            is_timer=True,
         )
+        return self._emit(stage, dead, refusal, now_ms)
 
-
-def dead_letter(
-    codec: Codec,
-    key_ring: Sealer,
-    *,
-    stage: str,
-    record: Record,
-    reason: str,
-    detail: str,
-    verification_id: str | None,
-    now_ms: int,
-) -> Emit:
-    """The dead letter for an input record.
-
-    ``reason`` is one of ``DeadLetterReason``; ``detail`` is for people and must hold no secret. A verification id that
-    is not of the shape ours have is left out: whatever a stranger put there is not for the clear.
-    """
-    dead = DeadRecord(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_at=record.timestamp_ms,
-        key=record.key,
-        value=record.value,
-        headers=[DeadHeader(name=name, value=value) for name, value in record.headers],
-    )
-    return _emit(codec, key_ring, dead, stage, reason, detail, verification_id, now_ms)
-
-
-def timer_dead_letter(
-    codec: Codec,
-    key_ring: Sealer,
-    *,
-    stage: str,
-    changelog: str,
-    partition: int,
-    state_key: bytes,
-    value: bytes | None,
-    reason: str,
-    detail: str,
-    verification_id: str | None,
-    now_ms: int,
-) -> Emit:
-    """The dead letter for a timer: its state key, and the entry as the ``changelog`` has it."""
-    dead = DeadRecord(
-        topic=changelog, partition=partition, timestamp_at=now_ms, key=state_key, value=value, is_timer=True
-    )
-    return _emit(codec, key_ring, dead, stage, reason, detail, verification_id, now_ms)
+    def _emit(self, stage: str, dead: DeadRecord, refusal: Refusal, now_ms: int) -> Emit:
+        verification_id = refusal.verification_id
+        if verification_id is not None and not VERIFICATION_ID.fullmatch(verification_id):
+            verification_id = None
+        payload = self._codec.encode(dead)
+        sealed = None
+        if len(payload) <= MAX_PAYLOAD_BYTES:
+            sealed = self._key_ring.seal(
+                payload, verification_id=verification_id or "", field="payload", record="DeadLetter"
+            )
+        letter = DeadLetter(
+            reason=refusal.reason,
+            detail=refusal.detail[:MAX_DETAIL],
+            stage=stage,
+            topic=dead.topic,
+            partition=dead.partition,
+            offset=dead.offset,
+            verification_id=verification_id,
+            payload_sealed=sealed,
+            failed_at=now_ms,
+        )
+        return Emit(
+            topic=topics.DEAD_LETTERS,
+            key=_key(self._key_ring, dead, verification_id),
+            value=self._codec.encode(letter),
+            headers=self._codec.headers(letter),
+        )
 
 
 def open_dead_letter(codec: Codec, key_ring: Sealer, letter: DeadLetter) -> DeadRecord | None:
@@ -151,41 +121,6 @@ def replayed(dead: DeadRecord) -> Emit:
         raise ValueError(f"this is no record but a timer of {dead.topic}, so there is nothing to publish again")
     headers = tuple((header.name, header.value) for header in dead.headers)
     return Emit(topic=dead.topic, key=dead.key, value=dead.value, headers=headers)
-
-
-def _emit(
-    codec: Codec,
-    key_ring: Sealer,
-    dead: DeadRecord,
-    stage: str,
-    reason: str,
-    detail: str,
-    verification_id: str | None,
-    now_ms: int,
-) -> Emit:
-    if verification_id is not None and not _ID.fullmatch(verification_id):
-        verification_id = None
-    payload = codec.encode(dead)
-    sealed = None
-    if len(payload) <= MAX_PAYLOAD_BYTES:
-        sealed = key_ring.seal(payload, verification_id=verification_id or "", field="payload", record="DeadLetter")
-    letter = DeadLetter(
-        reason=reason,
-        detail=detail[:MAX_DETAIL],
-        stage=stage,
-        topic=dead.topic,
-        partition=dead.partition,
-        offset=dead.offset,
-        verification_id=verification_id,
-        payload_sealed=sealed,
-        failed_at=now_ms,
-    )
-    return Emit(
-        topic=topics.DEAD_LETTERS,
-        key=_key(key_ring, dead, verification_id),
-        value=codec.encode(letter),
-        headers=codec.headers(letter),
-    )
 
 
 def _key(key_ring: Sealer, dead: DeadRecord, verification_id: str | None) -> bytes | None:

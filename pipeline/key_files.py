@@ -1,7 +1,8 @@
 """The key ring as files: one per key, so that each can be a mounted secret of its own.
 
 A directory holds ``<key id>.key.json`` for every key of the ring, ``hash.key.json`` with the hash key, and ``current``
-with the id of the key used for what is new. Files are readable by their owner only. Rotation has two steps, as every
+with the id of the key used for what is new. We write files for their owner only, and take mounted ones that a group
+of this process may read. Rotation has two steps, as every
 process must know a key before one uses it: :func:`create` adds a key, :func:`promote` makes it the current one.
 """
 
@@ -12,6 +13,7 @@ import binascii
 import json
 import os
 import secrets
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +27,8 @@ from pipeline.model.keys import KEY_BYTES, KID, KeyRing
 SUFFIX: Final = ".key.json"
 HASH: Final = f"hash{SUFFIX}"
 CURRENT: Final = "current"
-_OTHERS: Final = 0o077
+_OF_GROUP: Final = stat.S_IRGRP
+_NEVER: Final = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +135,8 @@ def _load(directory: Path) -> tuple[KeyRing, dict[str, str]]:
 def _read(path: Path) -> tuple[bytes, str]:
     """Secret and creation time of a key file; no error ever repeats what is in it."""
     try:
-        if os.name == "posix" and path.stat().st_mode & _OTHERS:
-            raise UsageError(f"keys: {path} can be read by others; run chmod 600 on it")
+        if os.name == "posix":
+            _refuse_open(path)
         document: Any = json.loads(path.read_bytes())
         secret = base64.b64decode(document["key"], validate=True)
         created_at = str(document.get("created_at", ""))
@@ -144,6 +147,22 @@ def _read(path: Path) -> tuple[bytes, str]:
     if len(secret) != KEY_BYTES:
         raise UsageError(f"keys: {path} does not hold {KEY_BYTES} bytes; restore it from a backup")
     return secret, created_at
+
+
+def _refuse_open(path: Path) -> None:
+    """Raise UsageError when more than its owner and a group of this process can read it, or others can change it.
+
+    The group counts because an orchestrator mounts secrets as root's, mode 0440, for a group it puts the process into
+    (Kubernetes: ``fsGroup``), and the process cannot change that.
+    """
+    found = path.stat()
+    if found.st_mode & _NEVER:
+        raise UsageError(f"keys: {path} can be read by others or changed by its group; run chmod 600 on it")
+    if found.st_mode & _OF_GROUP and found.st_gid not in {os.getegid(), *os.getgroups()}:
+        raise UsageError(
+            f"keys: {path} can be read by a group that this process is not in; run chmod 600 on it, or give it a "
+            "group of the process"
+        )
 
 
 def _document(kid: str, created_at: str) -> bytes:

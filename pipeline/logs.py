@@ -136,13 +136,29 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
     root.handlers[:] = [handler]
     # Libraries tell of routine at info; it would bury what the pipeline itself says.
     root.setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
-    # aiokafka warns of every retry it makes by itself, several a minute under transactions (the broker checks each new
-    # partition of one and answers "not yet"); what it gives up on reaches us as an exception.
+    # aiokafka warns of every retry it makes by itself, and calls some of them errors (a group coordinator that is still
+    # being chosen); what it gives up on reaches us as an exception. So its warnings are for debugging, its errors
+    # warnings.
     logging.getLogger("aiokafka").setLevel(logging.NOTSET if level <= logging.DEBUG else logging.ERROR)
+    handler.addFilter(_Calmer(level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+class _Calmer(logging.Filter):
+    """Takes an error of the Kafka client for the warning it is, and drops it where warnings are not wanted."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("aiokafka") and record.levelno == logging.ERROR:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            return self._level <= logging.WARNING
+        return True
 
 
 def get(**fields: Any) -> FilteringBoundLogger:

@@ -14,10 +14,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.metrics import COUNTRIES, LABELS, PREFIX, Metrics
+from pipeline.reference_commands import commands_page
+from pipeline.reference_made import MADE
+from pipeline.reference_reasons import reasons_page
 from pipeline.settings import KINDS, Settings
 from pipeline.settings.problems import sections_in
 
-_MADE: Final = "<!-- Written by `make reference` from the code; change the docstrings there. -->\n"
 _MANY: Final = 100
 """Closed lists longer than this (HTTP statuses) are shown as a range."""
 
@@ -38,7 +40,12 @@ is ISO 3166-1 alpha-2, or `other` for all but {len(COUNTRIES)} (`[metrics] count
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"settings.md": settings_page(), "metrics.md": metrics_page()}
+    return {
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "reasons.md": reasons_page(),
+        "command-line.md": commands_page(),
+    }
 
 
 def settings_page() -> str:
@@ -46,7 +53,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        _MADE,
+        MADE,
         _SETTINGS_INTRO,
     ]
     top = {name: field for name, field in Settings.model_fields.items() if not list(sections_in(field.annotation))}
@@ -67,7 +74,7 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        _MADE,
+        MADE,
         _METRICS_INTRO,
         "| metric | type | labels | meaning |",
         "|---|---|---|---|",

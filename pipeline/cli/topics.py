@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,7 @@ from pipeline import topics_admin
 from pipeline.cli.context import settings
 from pipeline.cli.output import Json, message, print_json, show
 from pipeline.settings import Settings
-from pipeline.topics_file import WantedTopic, load, wanted_topics
+from pipeline.topics_file import load, wanted_topics
 from pipeline.topics_plan import Action, Plan
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
@@ -51,7 +52,7 @@ def apply(
 
     Example: `pipeline topics apply --partitions 12`
     """
-    found = apply_topics(settings(ctx), partitions=partitions, replication_factor=replication_factor, file=file)
+    found = _with_wanted(topics_admin.apply, settings(ctx), partitions, replication_factor, file)
     _report(found, as_json=as_json, applied=not found.blocked)
     if found.refused:
         raise typer.Exit(1)
@@ -69,40 +70,21 @@ def check(
 
     Example: `pipeline topics check --json`
     """
-    found = check_topics(settings(ctx), partitions=partitions, replication_factor=replication_factor, file=file)
+    found = _with_wanted(topics_admin.check, settings(ctx), partitions, replication_factor, file)
     _report(found, as_json=as_json, applied=False)
     if found.differences:
         raise typer.Exit(1)
 
 
-def apply_topics(
+def _with_wanted(
+    work: Callable[..., Coroutine[Any, Any, Plan]],
     deployment: Settings,
-    *,
-    partitions: int | None = None,
-    replication_factor: int | None = None,
-    file: Path | None = None,
+    partitions: int | None,
+    replication_factor: int | None,
+    file: Path | None,
 ) -> Plan:
-    """Apply the topics file for these settings; see :func:`pipeline.topics_admin.apply`."""
-    wanted = _wanted(deployment, partitions, replication_factor, file)
-    return asyncio.run(topics_admin.apply(deployment.kafka, wanted, partitions=partitions))
-
-
-def check_topics(
-    deployment: Settings,
-    *,
-    partitions: int | None = None,
-    replication_factor: int | None = None,
-    file: Path | None = None,
-) -> Plan:
-    """Compare without changing anything; see :func:`pipeline.topics_admin.check`."""
-    wanted = _wanted(deployment, partitions, replication_factor, file)
-    return asyncio.run(topics_admin.check(deployment.kafka, wanted, partitions=partitions))
-
-
-def _wanted(
-    deployment: Settings, partitions: int | None, replication_factor: int | None, file: Path | None
-) -> tuple[WantedTopic, ...]:
-    return wanted_topics(
+    """Run ``apply`` or ``check`` of :mod:`pipeline.topics_admin` with the topics these settings want."""
+    wanted = wanted_topics(
         load(file),
         prefix=deployment.kafka.topic_prefix,
         providers=deployment.providers,
@@ -110,6 +92,7 @@ def _wanted(
         replication_factor=replication_factor,
         id_horizon_s=deployment.policy.id_horizon_s,
     )
+    return asyncio.run(work(deployment.kafka, wanted, partitions=partitions))
 
 
 def _report(found: Plan, *, as_json: bool, applied: bool) -> None:

@@ -7,15 +7,15 @@ import contextlib
 import re
 import shutil
 import tempfile
-import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.dev import jars
 from pipeline.dev.filelock import FileLock
+from pipeline.dev.in_thread import in_thread
 from pipeline.dev.installation import BrokerFailed, Installation, install
 from pipeline.dev.ports import free_port, is_free
 from pipeline.dev.process import LeashedProcess
@@ -175,13 +175,13 @@ class DevBroker:
         await self.start()
 
     def __enter__(self) -> DevBroker:
-        _in_thread(self.start())
+        in_thread(self.start())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _in_thread(self.stop())
+        in_thread(self.stop())
 
     async def __aenter__(self) -> DevBroker:
         await self.start()
@@ -288,20 +288,3 @@ class DevBroker:
                 f"another broker is using {self.data_dir}: stop it, or choose another folder with --data-dir\n{lines}"
             )
         return lines or f"(nothing in {self.log_file})"
-
-
-def _in_thread(work: Coroutine[Any, Any, None]) -> None:
-    """Run it to its end in an event loop of its own, whether or not the caller's thread has one."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            asyncio.run(work)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="dev-broker")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -117,6 +118,10 @@ def maven_context(repository: Path) -> MavenContext:
     from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext
 
+    # requests looks for certificates in variables of its own; a network with an authority of its own has usually set
+    # the one that Python, curl and most others know.
+    if "SSL_CERT_FILE" in os.environ and "CURL_CA_BUNDLE" not in os.environ:
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", os.environ["SSL_CERT_FILE"])
     mirrors = GlobalSettings.load().repositories
     return MavenContext(
         repo_cache=repository,

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.dev import leash
@@ -17,11 +17,19 @@ from pipeline.errors import Infrastructure
 class LeashedProcess:
     """One running command, its output going to ``log``. Bound to no event loop and no thread.
 
-    ``grace_s`` is how long it may take to end after SIGTERM before it is killed. Raises Infrastructure when the
-    command cannot be started.
+    ``grace_s`` is how long it may take to end after SIGTERM before it is killed; ``environment`` None is ours. Raises
+    Infrastructure when the command cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], *, log: Path, folder: Path, grace_s: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        grace_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         # A session of its own: Ctrl-C in a terminal goes to the whole foreground group, and would end the broker
         # before those who still write to it.
         self._leash = subprocess.Popen(  # noqa: S603
@@ -30,6 +38,7 @@ class LeashedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
+            env=environment,
             start_new_session=True,
         )
         assert self._leash.stdout is not None

@@ -76,6 +76,7 @@ class GatewayServer:
             measures=self._measures,
             clock=self._clock,
             max_body_bytes=self._settings.max_body_bytes,
+            max_age_s=self._settings.webhook_max_age_s,
         )
         app = create_app(
             webhooks=receiver,

@@ -18,6 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.problems import problem
 from pipeline.gateway.publisher import Publisher
+from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AvroRecord
@@ -39,8 +40,11 @@ class Webhooks(Protocol):
     def webhooks_enabled(self) -> bool:
         """Whether a secret is configured."""
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Whether ``body`` was signed with one of the secrets, recently; constant time. Header names in any case."""
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+        """Whether ``body`` was signed with one of the secrets; constant time. Header names in any case.
+
+        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        """
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
@@ -68,14 +72,19 @@ class WebhookReceiver:
         measures: Measures,
         clock: Clock,
         max_body_bytes: int,
+        max_age_s: float,
     ) -> None:
-        """``providers`` by instance name: those that report deliveries, with or without a secret."""
+        """``providers`` by instance name: those that report deliveries, with or without a secret.
+
+        Signatures made more than ``max_age_s`` ago are refused, where a provider's signature tells when that was.
+        """
         self._providers = providers
         self._publisher = publisher
         self._encoder = encoder
         self._measures = measures
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._max_age_s = max_age_s
 
     async def receive(self, request: Request) -> Response:
         """Answer one webhook and count what became of it."""
@@ -88,7 +97,7 @@ class WebhookReceiver:
             self._count(name, "disabled")
             return _unavailable(ProblemReason.WEBHOOK_DISABLED)
         try:
-            body = await _body(request, self._max_body_bytes)
+            body = await read_body(request, self._max_body_bytes)
         except ClientDisconnect:
             self._count(name, "incomplete")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
@@ -99,7 +108,7 @@ class WebhookReceiver:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
             )
         received_at = self._clock.now_ms()
-        if not provider.verify_signature(request.headers, body, received_at / 1_000):
+        if not provider.verify_signature(request.headers, body, received_at / 1_000, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
             return problem(
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
@@ -152,18 +161,3 @@ class WebhookReceiver:
 
 def _unavailable(reason: ProblemReason) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": _RETRY_AFTER_S})
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The exact bytes received, or None when there are more than ``limit``."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 15 or int(announced) > limit):
-        return None
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)

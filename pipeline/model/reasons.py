@@ -178,3 +178,32 @@ SENTENCE: Final[dict[Reason, str]] = {
     Reason.TOO_LATE: "The request could not be served before its deadline.",
     Reason.CANCELED_BY_CALLER: "The caller canceled the verification.",
 }
+
+REPLY_SENTENCE: Final[dict[ReplyReason, str]] = {
+    ReplyReason.VALID: "The code is right; the verification ends as verified.",
+    ReplyReason.WRONG_CODE: "The code is wrong; `checks_left` says how many tries are left.",
+    ReplyReason.EXPIRED: "The check was written after the code's end; it is not counted.",
+    ReplyReason.TOO_MANY_CHECKS: "The verification's checks are used up.",
+    ReplyReason.TOO_MANY_FAILURES: "The recipient failed too often before, over all verifications; no check is left.",
+    ReplyReason.ALREADY_VERIFIED: "A right code was accepted before; a code is accepted once.",
+    ReplyReason.UNKNOWN_VERIFICATION: "No such verification is known, or it is another tenant's.",
+    ReplyReason.NOT_ACTIVE: "The verification ended otherwise, or has nothing to check.",
+    ReplyReason.PROVIDER_UNAVAILABLE: "The provider that holds the code did not answer; it is not counted.",
+    ReplyReason.ACCEPTED: "The command is carried out.",
+    ReplyReason.NO_SUCH_STEP: "The plan has no step of this index.",
+    ReplyReason.NO_MORE_STEPS: "There is no step left to fail over to.",
+    ReplyReason.RESEND_TOO_SOON: "Not yet; `retry_at` says when.",
+    ReplyReason.TOO_MANY_RESENDS: "The limit of resends or attempts was reached.",
+    ReplyReason.TOO_LATE_TO_RESEND: "Too little of the code's life is left to send anything.",
+    ReplyReason.ALREADY_FINAL: "The verification has ended.",
+    ReplyReason.INVALID_FIELD: "The action is none that is known here.",
+}
+
+DEAD_LETTER_SENTENCE: Final[dict[DeadLetterReason, str]] = {
+    DeadLetterReason.UNKNOWN_FRAMING: "The first bytes are of no framing that is read.",
+    DeadLetterReason.UNKNOWN_SCHEMA: "The writer schema is not known, or was refused.",
+    DeadLetterReason.UNDECODABLE: "The bytes are not what their schema says, or a sealed value does not open.",
+    DeadLetterReason.TOO_LARGE: "The record, or what would follow from it, is too large.",
+    DeadLetterReason.ID_CONFLICT: "The id was used before with another tenant, recipient or content.",
+    DeadLetterReason.HANDLER_REFUSED: "It could not be handled: it failed three times over, or nobody carries it out.",
+}

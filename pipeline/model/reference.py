@@ -11,6 +11,8 @@ import re
 from typing import Final, NamedTuple
 
 _DECISION_CHARACTERS: Final = 6
+_DECISION_DIGITS: Final = 10
+"""Hex digits those are made of: five bytes are eight characters of base32 without padding."""
 _REFERENCE: Final = re.compile(r"([A-Za-z0-9_-]{1,48})_([1-9][0-9]{0,5})_([a-z2-7]{6})", re.ASCII)
 
 
@@ -25,7 +27,7 @@ class Reference(NamedTuple):
 
 def reference(verification_id: str, n: int, decision_id: str) -> str:
     """The reference of attempt ``n`` (from 1) made under ``decision_id`` (hex, at least 4 bytes)."""
-    characters = base64.b32encode(bytes.fromhex(decision_id)).decode().lower()[:_DECISION_CHARACTERS]
+    characters = base64.b32encode(bytes.fromhex(decision_id[:_DECISION_DIGITS])).decode().lower()[:_DECISION_CHARACTERS]
     return f"{verification_id}_{n}_{characters}"
 
 

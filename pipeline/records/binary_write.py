@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from pipeline.records.schema_of import ENUM_DEFAULT
@@ -55,7 +56,10 @@ def _int(value: int) -> bytes:
     raise OverflowError(f"{value} does not fit an Avro int")
 
 
+@lru_cache(maxsize=8_192, typed=True)
 def _long(value: int) -> bytes:
+    # Most are times, and the same few are written again and again: with each record a state is written whole, and
+    # what was decided is repeated from record to record. Typed, as a float must not pass for its equal.
     if LONG_MIN <= value <= LONG_MAX:
         return varint(value)
     raise OverflowError(f"{value} does not fit an Avro long")

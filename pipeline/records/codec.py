@@ -9,7 +9,8 @@ from typing import Final, TypeVar, cast
 from pipeline.errors import Poison, UnknownSchema, UnknownWriter
 from pipeline.model.reasons import DeadLetterReason
 from pipeline.records import framing
-from pipeline.records.binary_read import Malformed, Read
+from pipeline.records.binary_numbers import Malformed
+from pipeline.records.binary_read import Read
 from pipeline.records.binary_write import Write, compile_writer
 from pipeline.records.framing import Registry, UnknownFraming
 from pipeline.records.released import released

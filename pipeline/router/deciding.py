@@ -174,22 +174,16 @@ class Decider:
                 used_providers=tuple(event.used_providers),
             )
         )
-        answer = Decision(
-            verification_id=event.verification_id,
-            kind=DecisionKind.UNROUTABLE,
-            decision_id=event.decision_id,
-            step_index=event.step_index,
-            n=event.n,
-            decided_at=now_ms,
-        )
         if isinstance(route, NoRoute):
-            answer = msgspec.structs.replace(answer, reason=route.reason, detail=route.detail)
+            answer = messages.answer(
+                event, now_ms, kind=DecisionKind.UNROUTABLE, reason=route.reason, detail=route.detail
+            )
             return Verdict(decision=answer, entries={})
         attempt = messages.attempt_plan(
             event.verification_id, event.decision_id, n=event.n, plan=plan, step_index=event.step_index, route=route
         )
         return Verdict(
-            decision=msgspec.structs.replace(answer, kind=DecisionKind.ROUTED, attempt=attempt),
+            decision=messages.answer(event, now_ms, kind=DecisionKind.ROUTED, attempt=attempt),
             command=messages.send_command(
                 event.verification_id,
                 event.decision_id,

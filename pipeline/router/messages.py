@@ -7,10 +7,11 @@ from typing import Final
 
 from pipeline.model.fields import VERIFICATION_ID
 from pipeline.model.keys import KeyRing
+from pipeline.model.reasons import Reason
 from pipeline.model.reference import reference
-from pipeline.records.internal import AttemptPlan, Plan, SendCommand
+from pipeline.records.internal import AttemptPlan, Decision, Plan, RoutingEvent, SendCommand
 from pipeline.records.public import VerificationRequest
-from pipeline.records.types import CodeHolder, CommandKind
+from pipeline.records.types import CodeHolder, CommandKind, DecisionKind
 from pipeline.router.routes import Route
 
 _SPEAKABLE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:~/=")
@@ -41,6 +42,29 @@ def minimal_plan(request: VerificationRequest, *, bulk: bool, recorded_at: int) 
     """A plan of nothing but fixed or bounded values, for a request on which planning itself failed."""
     tenant = request.tenant if VERIFICATION_ID.fullmatch(request.tenant) else "unknown"
     return Plan(tenant=tenant, bulk=bulk, requested_at=recorded_at, queue_deadline_at=recorded_at)
+
+
+def answer(
+    event: RoutingEvent,
+    now_ms: int,
+    *,
+    kind: DecisionKind,
+    attempt: AttemptPlan | None = None,
+    reason: Reason | None = None,
+    detail: str | None = None,
+) -> Decision:
+    """The answer to a wish for the next step: ``routed`` with its attempt, or ``unroutable`` with the reason."""
+    return Decision(
+        verification_id=event.verification_id,
+        kind=kind,
+        decision_id=event.decision_id,
+        step_index=event.step_index,
+        n=event.n,
+        attempt=attempt,
+        reason=reason,
+        detail=detail,
+        decided_at=now_ms,
+    )
 
 
 def attempt_plan(

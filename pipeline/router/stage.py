@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from pipeline import topics
@@ -13,10 +12,10 @@ from pipeline.model.keys import KeyRing
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
 from pipeline.model.validate import Validator
 from pipeline.records.internal import Decision, RoutingEvent
-from pipeline.records.public import VerificationRequest
 from pipeline.records.router_state import RouterState
 from pipeline.records.types import DecisionKind, RoutingKind
 from pipeline.router import messages
+from pipeline.router.arrivals import Arrival, Arrivals, trace_of
 from pipeline.router.content import content_hash
 from pipeline.router.deciding import Decider, Verdict
 from pipeline.router.memory import Memory, id_key, is_empty, recipient_state_key
@@ -30,24 +29,6 @@ LARGE_BYTES: Final = 65_536
 """Requests above this are validated before they are passed on; ordinary ones only where they are decided."""
 
 _REQUESTS: Final = frozenset({topics.REQUESTS, topics.bulk(topics.REQUESTS)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A request and where its record stood, whether it came directly or was passed on."""
-
-    request: VerificationRequest
-    verification_id: str
-    """The one it is decided under."""
-    bulk: bool
-    topic: str
-    partition: int
-    offset: int
-    recorded_at: int
-    ack_by_at: int | None
-    here: int
-    """The partition of the task that handles it."""
-    trace: Headers
 
 
 class RouterStage:
@@ -78,6 +59,7 @@ class RouterStage:
         policy = settings.policy
         self._codec = codec
         self._outputs = Outputs(codec)
+        self._arrivals = Arrivals(codec=codec, key_ring=key_ring)
         self._key_ring = key_ring
         self._partitions = partitions
         self._validator = Validator(
@@ -110,20 +92,22 @@ class RouterStage:
         """Decide a request, or answer a routing event."""
         effects: Effects[RouterState] = Effects()
         if record.topic in _REQUESTS:
-            arrival = self._direct(record)
+            arrival = self._arrivals.direct(record)
             proper = self._proper_place(arrival)
             if proper == arrival.here or self._is_hopeless(record, arrival):
                 self._decide(arrival, record, state, now_ms, effects)
             else:
-                self._pass_on(arrival, proper, now_ms, effects)
+                event = self._arrivals.to_pass_on(arrival, now_ms)
+                effects.emits.append(self._outputs.to_inbox(event, proper, trace=arrival.trace))
+                self._count(arrival, "misplaced", effects)
             return effects
         event = self._codec.decode(RoutingEvent, record.value, public=False)
         if event.kind is RoutingKind.MISPLACED:
             # Handled where it is, whatever its place would be: a request is passed on once.
-            self._decide(self._passed_on(event, record), record, state, now_ms, effects)
+            self._decide(self._arrivals.passed_on(event, record), record, state, now_ms, effects)
         elif event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
             verdict = self._decider.next_step(event, state, now_ms)
-            self._apply(verdict, event.plan.bulk, _trace(record), effects)
+            self._apply(verdict, event.plan.bulk, trace_of(record), effects)
         elif event.kind in (RoutingKind.VERIFIED, RoutingKind.CLOSED):
             self._close(event, state, now_ms, effects)
         else:
@@ -162,38 +146,6 @@ class RouterStage:
     def _place(self, canonical: bytes) -> int:
         return partition_for(canonical, self._partitions)
 
-    def _direct(self, record: Record) -> Arrival:
-        request = self._codec.decode(VerificationRequest, record.value, public=True)
-        return Arrival(
-            request=request,
-            verification_id=messages.published_id(self._key_ring, request.verification_id),
-            bulk=record.topic != topics.REQUESTS,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            recorded_at=record.timestamp_ms,
-            ack_by_at=_ack_by(record),
-            here=record.partition,
-            trace=_trace(record),
-        )
-
-    def _passed_on(self, event: RoutingEvent, record: Record) -> Arrival:
-        data = self._key_ring.open(
-            event.request_sealed or b"", verification_id=event.verification_id, field="request", record="RoutingEvent"
-        )
-        return Arrival(
-            request=self._codec.decode(VerificationRequest, data, public=False),
-            verification_id=event.verification_id,
-            bulk=event.bulk,
-            topic=event.source_topic,
-            partition=event.source_partition,
-            offset=event.source_offset,
-            recorded_at=event.recorded_at,
-            ack_by_at=event.ack_by_at,
-            here=record.partition,
-            trace=_trace(record),
-        )
-
     def _proper_place(self, arrival: Arrival) -> int:
         try:
             return self._place(self._validator.key_recipient(arrival.request).canonical.encode())
@@ -225,28 +177,6 @@ class RouterStage:
             headers=arrival.trace,
         )
 
-    def _pass_on(self, arrival: Arrival, proper: int, now_ms: int, effects: Effects[RouterState]) -> None:
-        sealed = self._key_ring.seal(
-            self._codec.encode(arrival.request),
-            verification_id=arrival.verification_id,
-            field="request",
-            record="RoutingEvent",
-        )
-        event = RoutingEvent(
-            verification_id=arrival.verification_id,
-            kind=RoutingKind.MISPLACED,
-            bulk=arrival.bulk,
-            request_sealed=sealed,
-            source_topic=arrival.topic,
-            source_partition=arrival.partition,
-            source_offset=arrival.offset,
-            recorded_at=arrival.recorded_at,
-            ack_by_at=arrival.ack_by_at,
-            occurred_at=now_ms,
-        )
-        effects.emits.append(self._outputs.to_inbox(event, proper, trace=arrival.trace))
-        self._count(arrival, "misplaced", effects)
-
     def _decide(
         self,
         arrival: Arrival,
@@ -270,7 +200,7 @@ class RouterStage:
         planned = self._validator.plan(
             arrival.request, bulk=arrival.bulk, recorded_at=arrival.recorded_at, partition=arrival.here
         )
-        decision_id = self._decision_id(arrival, planned.plan.recipient_hash)
+        decision_id = arrival.decision_id(planned.plan.recipient_hash)
         verdict = self._decider.request(
             planned,
             verification_id=vid,
@@ -285,11 +215,6 @@ class RouterStage:
         self._apply(verdict, arrival.bulk, arrival.trace, effects)
         refused = verdict.decision.kind is DecisionKind.REFUSED
         self._count(arrival, verdict.decision.state.value if refused else "accepted", effects)
-
-    def _decision_id(self, arrival: Arrival, recipient_hash: str) -> str:
-        return messages.decision_id(
-            arrival.verification_id, recipient_hash, arrival.topic, arrival.partition, arrival.offset
-        )
 
     def _apply(self, verdict: Verdict, bulk: bool, trace: Headers, effects: Effects[RouterState]) -> None:
         for key, entry in verdict.entries.items():
@@ -325,32 +250,25 @@ class RouterStage:
         effects: Effects[RouterState] = Effects()
         detail = "the router failed on this request three times over; its dead letter says handler_refused"
         if record.topic in _REQUESTS:
-            arrival = self._direct(record)
+            arrival = self._arrivals.direct(record)
         else:
             event = self._codec.decode(RoutingEvent, record.value, public=False)
             if event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
-                answer = Decision(
-                    verification_id=event.verification_id,
-                    kind=DecisionKind.UNROUTABLE,
-                    decision_id=event.decision_id,
-                    step_index=event.step_index,
-                    n=event.n,
-                    reason=Reason.ROUTE_UNAVAILABLE,
-                    detail=detail,
-                    decided_at=now_ms,
+                answer = messages.answer(
+                    event, now_ms, kind=DecisionKind.UNROUTABLE, reason=Reason.ROUTE_UNAVAILABLE, detail=detail
                 )
-                self._apply(Verdict(decision=answer, entries={}), event.plan.bulk, _trace(record), effects)
+                self._apply(Verdict(decision=answer, entries={}), event.plan.bulk, trace_of(record), effects)
                 return effects
             if event.kind is not RoutingKind.MISPLACED:
                 return effects
-            arrival = self._passed_on(event, record)
+            arrival = self._arrivals.passed_on(event, record)
         if id_key(arrival.verification_id) in state:
             return effects  # decided before: this record would have changed nothing
         plan = messages.minimal_plan(arrival.request, bulk=arrival.bulk, recorded_at=arrival.recorded_at)
         refused = Decision(
             verification_id=arrival.verification_id,
             kind=DecisionKind.REFUSED,
-            decision_id=self._decision_id(arrival, ""),
+            decision_id=arrival.decision_id(""),
             plan=plan,
             state=STATE[Reason.ROUTE_UNAVAILABLE],
             reason=Reason.ROUTE_UNAVAILABLE,
@@ -360,13 +278,3 @@ class RouterStage:
         self._apply(Verdict(decision=refused, entries={}), arrival.bulk, arrival.trace, effects)
         self._count(arrival, refused.state.value, effects)
         return effects
-
-
-def _ack_by(record: Record) -> int | None:
-    """The gateway's ``ack_by`` header: decimal epoch milliseconds. Anything else is not the gateway's, and ignored."""
-    value = record.header("ack_by")
-    return int(value) if value is not None and value.isdigit() and len(value) <= 18 else None
-
-
-def _trace(record: Record) -> Headers:
-    return tuple(header for header in record.headers if header[0] == "traceparent") if record.headers else ()

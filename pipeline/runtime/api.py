@@ -28,8 +28,8 @@ Headers = tuple[tuple[str, bytes], ...]
 class Record:
     """One input record as the log holds it.
 
-    ``topic`` has no deployment prefix. ``timestamp_ms`` is the broker's append time on public topics and the
-    writer's time elsewhere.
+    ``topic`` has no deployment prefix. ``timestamp_ms`` is the broker's append time, but on compacted topics
+    the writer's.
     """
 
     topic: str

@@ -13,22 +13,26 @@ from pipeline.runtime.log import GroupReader, Log
 from pipeline.settings import RuntimeSettings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedTimer:
+    """A timer that failed three times over."""
+
+    changelog: str
+    partition: int
+    key: bytes
+    """Of the state entry whose deadline it is."""
+    entry: bytes | None
+    """The entry as the changelog has it."""
+
+
 class DeadLetters(Protocol):
     """How the runtime, which knows no domain, writes a dead letter."""
 
     def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
         """For an input record."""
 
-    def for_timer(
-        self,
-        stage: str,
-        changelog: str,
-        partition: int,
-        entry: tuple[bytes, bytes | None],
-        refusal: Refusal,
-        now_ms: int,
-    ) -> Emit:
-        """For a timer that failed three times over; ``entry`` is its state key and encoded value."""
+    def for_timer(self, stage: str, timer: FailedTimer, refusal: Refusal, now_ms: int) -> Emit:
+        """For a timer."""
 
 
 class Sink(Protocol):

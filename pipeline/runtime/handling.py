@@ -16,7 +16,7 @@ from pipeline.errors import (
     UnknownSchema,
 )
 from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
-from pipeline.runtime.context import Batch, Context
+from pipeline.runtime.context import Batch, Context, FailedTimer
 from pipeline.runtime.failures import Failures, item_of
 from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.positions import Marks
@@ -151,16 +151,8 @@ class Handling(Generic[S]):
         else:
             value = self._store.get(work)
             encoded = None if value is None else self._stage.encode(value)
-            batch.emits.append(
-                self._c.dead_letters.for_timer(
-                    self._stage.name,
-                    self._stage.changelog,
-                    self._partition,
-                    (work, encoded),
-                    Refusal(reason, detail),
-                    now_ms,
-                )
-            )
+            timer = FailedTimer(changelog=self._stage.changelog, partition=self._partition, key=work, entry=encoded)
+            batch.emits.append(self._c.dead_letters.for_timer(self._stage.name, timer, Refusal(reason, detail), now_ms))
             batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": reason}))
             # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
             effects.state.setdefault(work, None)

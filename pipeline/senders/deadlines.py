@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.records.internal import SendCommand
 
 
@@ -21,3 +22,9 @@ def valid_s(command: SendCommand, now_ms: int) -> int:
     """The validity to tell the provider: what is left of the code's life, or the step's ttl when that is shorter."""
     left = (command.valid_until_at - now_ms) // 1_000 if command.valid_until_at else command.expires_in_s
     return max(0, left if command.ttl_s is None else min(left, command.ttl_s))
+
+
+def least_left_s(command: SendCommand, capabilities: ProviderCapabilities, *, min_time_left_s: int) -> int:
+    """With less left of a living code than this nothing is sent: our own rule, or the provider's least validity."""
+    able = capabilities.channels.get(command.channel)
+    return max(min_time_left_s, able.min_validity_s if able is not None else 0)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
+import orjson
 
 from pipeline import __version__
 from pipeline.model.capabilities import ProviderCapabilities
@@ -105,8 +106,11 @@ class Provider(Protocol):
         A status in no table comes out as ``unknown``. Raises BadWebhook.
         """
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Whether the raw ``body`` was signed by the provider, recently; constant time. Header names in any case."""
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+        """Whether the raw ``body`` was signed with one of the secrets; constant time. Header names in any case.
+
+        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        """
 
 
 def supports(provider: Provider, kind: CommandKind, channel: Channel) -> bool:
@@ -148,6 +152,15 @@ def header(headers: Mapping[str, str], name: str) -> str:
     """One header whatever its case, also from a plain dict; empty when it is missing."""
     wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), "")
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object these bytes are; empty for anything else, as an answer without the fields we need."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def decimal(value: object) -> str | None:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from pipeline.settings.policy import Protection
 from pipeline.settings.providers import (
     BirdSettings,
     NeutrinoSettings,
@@ -18,6 +17,7 @@ from pipeline.settings.providers import (
     YCloudSettings,
 )
 from pipeline.settings.root import Settings
+from pipeline.settings.without_effect import without_effect
 
 _NEEDED: dict[type[ProviderSettings], tuple[str, ...]] = {
     YCloudSettings: ("api_key",),
@@ -33,7 +33,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     """One line for each setting that another one makes impossible."""
     yield from _providers(settings)
     yield from _references(settings)
-    yield from _without_effect(settings)
+    yield from without_effect(settings)
     if "@" in urlsplit(settings.registry.url).netloc:
         yield "registry.url: must not hold a user or password; set registry.username and registry.password"
     kafka = settings.kafka
@@ -76,16 +76,3 @@ def _references(settings: Settings) -> Iterator[str]:
     for name, key in settings.gateway.api_keys.items():
         if key.tenant not in settings.tenants:
             yield f"gateway.api_keys.{name}.tenant: {key.tenant!r} is no section of [tenants]"
-
-
-def _without_effect(settings: Settings) -> Iterator[str]:
-    """Settings whose part of the program does not exist yet.
-
-    A protection that an operator believes to be on and that does nothing is worse than an error.
-    """
-    for name in type(settings.protections).model_fields:
-        protection: Protection = getattr(settings.protections, name)
-        if protection.mode != "off":
-            yield f'protections.{name}.mode: this version does not apply it yet; set it to "off"'
-    if settings.tracing.enabled:
-        yield "tracing.enabled: this version cannot export spans yet; set it to false"

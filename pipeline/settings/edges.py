@@ -36,22 +36,22 @@ class GatewaySettings(Section):
     port: int = Field(8080, ge=0, le=65_535)
     """Port; 0 picks a free one."""
     public_url: str = ""
-    """How providers reach the gateway, for their callbacks."""
+    """How providers reach the gateway, for their callbacks; not in this version, which refuses it."""
     max_body_bytes: int = Field(65_536, ge=1_024)
     """Larger requests are refused with 413."""
     webhook_max_age_s: int = Field(300, ge=1)
-    """Older signatures are refused."""
+    """Webhooks signed longer ago are refused, where a signature tells when; 300 is what YCloud's own kit takes."""
     produce_timeout_s: float = Field(5.0, gt=0)
     """How long Kafka may take before the caller is told 503."""
     api_keys: dict[str, ApiKeySettings] = {}
-    """Keys of the API by name."""
+    """Keys of the API by name; not in this version, which refuses them."""
 
 
 class ReadModelSettings(Section):
     """The database that lists and looks up verifications; it can be rebuilt from the log."""
 
     url: SecretStr = SecretStr("sqlite:///data/readmodel.sqlite")
-    """SQLAlchemy address, ``sqlite:///FILE`` or ``postgresql://…``; secret, as it may hold a password."""
+    """SQLAlchemy address, ``sqlite:///FILE`` or ``postgresql://…``; not in this version, which refuses others."""
 
 
 class MetricsSettings(Section):
@@ -73,7 +73,7 @@ class SimulatorSettings(Section):
     port: int = Field(8090, ge=0, le=65_535)
     """Port of all providers' APIs and the inbox."""
     smtp_port: int = Field(8025, ge=0, le=65_535)
-    """Port that takes mail."""
+    """Port that takes mail; not in this version, which refuses others."""
     webhook_url: str = ""
     """Gateway to which receipts are sent, such as ``http://127.0.0.1:8080/v1/webhooks``."""
     time_factor: float = Field(1.0, gt=0, le=100_000)
@@ -101,4 +101,4 @@ class TracingSettings(Section):
     """Trace context is always carried; exporting is an extra."""
 
     enabled: bool = False
-    """Whether to export spans."""
+    """Whether to export spans; not in this version, which refuses it."""

@@ -91,7 +91,7 @@ class RegistrySettings(Section):
     """A schema registry with the Confluent API; without url, records are framed as Avro single objects."""
 
     url: str = ""
-    """Base address of the registry's API, without user and password."""
+    """Base address of the registry's API, without user and password; not in this version, which refuses it."""
     username: str = ""
     """User, where the registry wants one."""
     password: SecretStr = SecretStr("")

@@ -30,7 +30,7 @@ class TenantSettings(Section):
     signature: str | None = None
     """Approved signature for SMS to mainland China."""
     domain: str | None = None
-    """Web origin for the autofill line of texts."""
+    """Web origin for the autofill line of texts; not in this version, which refuses it."""
 
     @model_validator(mode="after")
     def _default_length_allowed(self) -> TenantSettings:
@@ -106,7 +106,7 @@ class SenderRule(Section):
 
 
 class TemplateSettings(Section):
-    """A text that a step names with ``template``."""
+    """A text that a step names with ``template``; not in this version, which refuses it."""
 
     texts: dict[str, str] = Field(min_length=1)
     """BCP-47 language → text; ``{code}`` one to three times; ``{brand} {minutes} {amount} {payee}`` allowed."""
@@ -144,14 +144,14 @@ class PricesSettings(Section):
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
     """ISO 4217."""
     rules: list[PriceRule] = []
-    """In order."""
+    """In order; not in this version, which refuses them."""
 
 
 class Protection(Section):
     """A rule against abuse; ``monitor`` only counts what ``enforce`` would refuse."""
 
     mode: Mode = "off"
-    """``off``, ``monitor`` or ``enforce``."""
+    """``off``, ``monitor`` or ``enforce``; this version refuses all but ``off``."""
 
 
 class CountriesProtection(Protection):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from pipeline.http_body import read_body
 from pipeline.simulator.answers import Answer, deliver
 from pipeline.simulator.behaviour import Behaviour, Fault, Limits, ProviderBehaviour, Refusal, sample_s
 from pipeline.simulator.behaviours import Behaviours, Throttling
@@ -161,7 +162,7 @@ class Provider(ABC):
             await self._deliver(_NOTHING, Fault.CLOSE_BEFORE_READING, scope, receive, send)
             return
         try:
-            raw = await _body(request, self.max_body)
+            raw = await read_body(request, self.max_body)
         except ClientDisconnect:
             call.answered = "client_left"
             return
@@ -260,15 +261,3 @@ _UNLIMITED: Final = Limits()
 _NOTHING: Final = Answer(status=500, body=b"", said="")
 """Stands for the answer of a request that was not read; it never reaches the wire."""
 _SHORT_S: Final = 0.5
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The whole body, or None when it is larger than ``limit`` bytes."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)

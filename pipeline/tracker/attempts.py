@@ -125,7 +125,8 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         "number_valid": shown.number_valid if shown.number_valid is not None else result.number_valid,
     }
     if result.kind is CommandKind.SEND:
-        changes["language"] = result.language or shown.language
+        # The route names the language as the provider does; the sender echoes the wish it was given.
+        changes["language"] = shown.language or result.language
         changes["sender"] = result.sender or shown.sender
         changes["adjusted"] = shown.adjusted + [wish for wish in result.adjusted if wish not in shown.adjusted]
         if told in _CALLED:
@@ -143,7 +144,7 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         finished_at=max(attempt.finished_at, result.finished_at),
     )
     joined = _with_cost(joined, result.cost, result.currency)
-    return _with_status(joined, result.status, None, result.finished_at, result.finished_at)
+    return _with_status(joined, result.status, result.reason, result.finished_at, result.finished_at)
 
 
 def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: int) -> TrackedAttempt:

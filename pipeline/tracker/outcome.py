@@ -156,12 +156,15 @@ def credited(state: TrackerState, before_at: int) -> TrackedAttempt | None:
 
 
 def credited_for_success(state: TrackerState, before_at: int) -> TrackedAttempt | None:
-    """Like :func:`credited`; but somebody who typed the code had it, so an attempt in doubt or unanswered will do."""
+    """Like :func:`credited`; but somebody who typed the code had it, so an attempt in doubt or unanswered will do.
+
+    Such a one also comes before an accepted attempt that was reported undelivered.
+    """
     accepted = credited(state, before_at)
-    if accepted is not None:
+    if accepted is not None and not facts.is_negative(accepted):
         return accepted
     possible = [attempt for attempt in state.attempts if not facts.is_negative(attempt)]
-    return possible[-1] if possible else None
+    return possible[-1] if possible else accepted
 
 
 def finish(

@@ -12,16 +12,16 @@ from pipeline import topics
 from pipeline.dead_letters import (
     MAX_DETAIL,
     MAX_PAYLOAD_BYTES,
-    dead_letter,
+    SealedDeadLetters,
     open_dead_letter,
     replayed,
-    timer_dead_letter,
 )
 from pipeline.errors import Poison
 from pipeline.model.reasons import DeadLetterReason
 from pipeline.records.codec import MAX_RECORD_BYTES, Codec
 from pipeline.records.public import CodeCheck, DeadLetter
-from pipeline.runtime.api import Emit, Record
+from pipeline.runtime.api import Emit, Record, Refusal
+from pipeline.runtime.context import FailedTimer
 
 CODEC = Codec()
 PHONE = "+4915123456789"
@@ -50,6 +50,7 @@ class Ring:
 
 
 RING = Ring()
+LETTERS = SealedDeadLetters(codec=CODEC, key_ring=RING)
 CHECK = CodeCheck(check_id="c", verification_id="v-1", code=CODE)
 RECORD = Record(
     topic=topics.CHECKS,
@@ -67,16 +68,8 @@ def letter_of(emit: Emit) -> DeadLetter:
 
 
 def make(record: Record = RECORD, verification_id: str | None = "v-1", detail: str = "why") -> Emit:
-    return dead_letter(
-        CODEC,
-        RING,
-        stage="tracker",
-        record=record,
-        reason=DeadLetterReason.UNDECODABLE,
-        detail=detail,
-        verification_id=verification_id,
-        now_ms=1_700_000_000_500,
-    )
+    refusal = Refusal(DeadLetterReason.UNDECODABLE, detail, verification_id)
+    return LETTERS.for_record("tracker", record, refusal, 1_700_000_000_500)
 
 
 def test_a_dead_letter_says_what_stood_where_and_why() -> None:
@@ -170,19 +163,9 @@ def test_a_long_detail_is_cut() -> None:
 
 
 def test_a_timer_keeps_its_state_key_and_entry_sealed() -> None:
-    emit = timer_dead_letter(
-        CODEC,
-        RING,
-        stage="tracker",
-        changelog=topics.TRACKER_STATE,
-        partition=2,
-        state_key=b"v-1",
-        value=b"entry",
-        reason=DeadLetterReason.HANDLER_REFUSED,
-        detail="three times",
-        verification_id="v-1",
-        now_ms=9,
-    )
+    timer = FailedTimer(changelog=topics.TRACKER_STATE, partition=2, key=b"v-1", entry=b"entry")
+    refusal = Refusal(DeadLetterReason.HANDLER_REFUSED, "three times", "v-1")
+    emit = LETTERS.for_timer("tracker", timer, refusal, 9)
     letter = letter_of(emit)
     dead = open_dead_letter(CODEC, RING, letter)
     assert (letter.topic, letter.partition, letter.offset) == (topics.TRACKER_STATE, 2, -1)

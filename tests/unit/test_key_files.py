@@ -69,7 +69,7 @@ def test_a_missing_directory_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o644, 0o601, 0o610])
 def test_a_key_open_to_others_is_not_used(keys: Path, mode: int) -> None:
     for path in (keys / "hash.key.json", next(keys.glob("k1-*"))):
         path.chmod(mode)
@@ -77,6 +77,31 @@ def test_a_key_open_to_others_is_not_used(keys: Path, mode: int) -> None:
             key_files.load(keys)
         path.chmod(0o600)
     key_files.load(keys)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+@pytest.mark.parametrize("mode", [0o440, 0o640])
+def test_a_key_mounted_for_a_group_of_this_process_is_used(
+    keys: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = key_files.load(keys)
+    group = next(keys.iterdir()).stat().st_gid
+    monkeypatch.setattr(os, "getegid", lambda: group + 1)
+    monkeypatch.setattr(os, "getgroups", lambda: [group + 2, group])
+    for path in keys.iterdir():
+        path.chmod(mode)
+    assert key_files.load(keys).current == before.current
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_a_key_that_a_foreign_group_reads_is_not_used(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = next(keys.glob("k1-*"))
+    monkeypatch.setattr(os, "getegid", lambda: path.stat().st_gid + 1)
+    monkeypatch.setattr(os, "getgroups", lambda: [path.stat().st_gid + 2])
+    key_files.load(keys)
+    path.chmod(0o640)
+    with pytest.raises(UsageError, match=r"a group that this process is not in.*chmod 600"):
+        key_files.load(keys)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"key": 1}', '{"key": "!!"}', '{"key": "AAAA"}', "\udcff"])

@@ -58,7 +58,7 @@ def test_an_event_is_one_line_of_json_with_action_level_time_and_stage(written: 
 
 def test_every_event_has_an_action_also_free_text_and_what_libraries_write(written: io.StringIO) -> None:
     logs.get().warning("Something odd happened")
-    logging.getLogger("aiokafka.consumer").warning("Heartbeat failed for %s", "group")
+    logging.getLogger("aiokafka.consumer").error("Heartbeat failed for %s", "group")
     message, library = events(written)
     assert (message["action"], message["message"]) == ("message", "Something odd happened")
     assert (library["action"], library["message"]) == ("library", "Heartbeat failed for group")

@@ -79,14 +79,16 @@ class KafkaWriter:
                 for batch in self._batches(producer, emits):
                     delivery = await producer.send_batch(batch, self._prefix + topic, partition=partition)
                     deliveries.append(delivery)
+            # commit_transaction() succeeds although a batch was refused for good (hazard 1), so every delivery is
+            # awaited. Only then come the offsets: the broker verifies a transaction's first batch for a partition at
+            # the coordinator, and refuses it (KAFKA-16386: as NOT_ENOUGH_REPLICAS, which costs a back-off of 20 ms)
+            # while AddOffsetsToTxn or another verification of the same transaction is under way there.
+            await asyncio.gather(*deliveries)
             if offsets:
                 await producer.send_offsets_to_transaction(
                     {KafkaPartition(self._prefix + p.topic, p.partition): offset for p, offset in offsets.items()},
                     self._prefix + group,
                 )
-            # commit_transaction() succeeds although a batch was refused for good (hazard 1), so every delivery is
-            # awaited first.
-            await asyncio.gather(*deliveries)
         except BaseException:
             await asyncio.gather(*deliveries, return_exceptions=True)
             raise

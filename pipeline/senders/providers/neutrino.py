@@ -14,7 +14,6 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
-import orjson
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.reasons import Reason
@@ -28,6 +27,7 @@ from pipeline.senders.provider import (
     Opened,
     Unsendable,
     in_doubt,
+    json_object,
     not_sent,
     rejected,
     throttled,
@@ -191,7 +191,7 @@ class Neutrino:
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``/sms-verify`` or ``/phone-verify``."""
-        body = _json_object(response.content)
+        body = json_object(response.content)
         if response.status_code == 200 and "api-error" not in body:
             return _handed_over(command.channel, opened, body)
         return _refused(response.status_code, body)
@@ -200,7 +200,7 @@ class Neutrino:
         """Neutrino reports nothing back; raises BadWebhook."""
         raise BadWebhook("neutrino sends no webhooks")
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         """Neutrino signs nothing."""
         return False
 
@@ -237,11 +237,3 @@ def _refused(status: int, body: dict[str, Any]) -> Answer:
     answer = ERRORS.get(code)
     detail = f"HTTP {status} api-error {code}" if 0 <= code <= 9_999 else f"HTTP {status} with an odd api-error"
     return in_doubt(detail, unmapped=True) if answer is None else replace(answer, detail=detail)
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}

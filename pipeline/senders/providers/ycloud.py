@@ -33,6 +33,7 @@ from pipeline.senders.provider import (
     decimal,
     header,
     in_doubt,
+    json_object,
     provider_id,
     rejected,
     retry_after_s,
@@ -43,8 +44,6 @@ from pipeline.settings import YCloudSettings
 BASE_URL: Final = "https://api.ycloud.com/v2"
 START_PATH: Final = "/verify/verifications"
 SIGNATURE_HEADER: Final = "YCloud-Signature"
-SIGNATURE_MAX_AGE_S: Final = 300
-"""The developer kit's default; no guarantee of the provider."""
 
 MAX_CONCURRENCY: Final = 50
 RATE_PER_S: Final = 10_000 / 3_600
@@ -230,14 +229,14 @@ class YCloud:
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``POST /verify/verifications``."""
-        body = _json_object(response.content)
+        body = json_object(response.content)
         if response.status_code == 200:
             return _started(body)
         return _refused(response, body)
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         """One delivery event. The body is never logged: the voice event holds the code in clear."""
-        event = _json_object(body)
+        event = json_object(body)
         if not isinstance(event.get("type"), str):
             raise BadWebhook("type: is missing or no text")
         key = EVENTS.get(event["type"])
@@ -277,10 +276,10 @@ class YCloud:
             )
         ]
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         """``YCloud-Signature: t=<s>,s=<hex>`` over ``t.body``; upper-case hex and a trailing dot are forgeries."""
         found = _SIGNATURE.fullmatch(header(headers, SIGNATURE_HEADER))
-        if found is None or abs(now_s - int(found[1])) > SIGNATURE_MAX_AGE_S:
+        if found is None or abs(now_s - int(found[1])) > max_age_s:
             return False
         signed = found[1].encode() + b"." + body
         given = bytes.fromhex(found[2])
@@ -329,14 +328,6 @@ def _refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
     if answer.throttled:
         answer = replace(answer, retry_after_s=retry_after_s(response.headers))
     return replace(answer, detail=detail)
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _time_ms(value: object) -> int | None:

@@ -64,11 +64,13 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 5.0) -> Non
             await asyncio.sleep(0.01)
 
 
-def gateway_with(log: FakeLog, measures: FakeMeasures, *, clock: ManualClock | SystemClock) -> GatewayServer:
+def gateway_with(
+    log: FakeLog, measures: FakeMeasures, *, clock: ManualClock | SystemClock, max_age_s: int = 300
+) -> GatewayServer:
     secrets = [SecretStr(SECRET), SecretStr(OFFICIAL_SECRET)]
     settings = YCloudSettings(enabled=True, api_key=SecretStr("key"), webhook_secret=secrets)
     return GatewayServer(
-        settings=GatewaySettings(port=0, produce_timeout_s=0.2),
+        settings=GatewaySettings(port=0, produce_timeout_s=0.2, webhook_max_age_s=max_age_s),
         log=log,
         encoder=FakeEncoder(),
         measures=measures,
@@ -232,6 +234,18 @@ async def test_the_official_vectors_open_the_door_and_nothing_near_them_does(
         answer = await http.post(url, content=body, headers={"YCloud-Signature": signature})
         assert answer.status_code == status
         assert (await http.get(f"{gateway.url}/readyz")).status_code == 200
+    await gateway.stop()
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(60, 204), (61, 401)])
+async def test_the_settings_say_how_old_a_signature_may_be(age_s: int, status: int) -> None:
+    clock = ManualClock(now_ms=(1_700_000_000 + age_s) * 1_000)
+    gateway = gateway_with(FakeLog(), FakeMeasures(), clock=clock, max_age_s=60)
+    await gateway.start()
+    async with httpx.AsyncClient() as http:
+        url = f"{gateway.url}/v1/webhooks/ycloud"
+        answer = await http.post(url, content=OFFICIAL[0], headers={"YCloud-Signature": OFFICIAL[1]})
+        assert answer.status_code == status
     await gateway.stop()
 
 

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from pipeline.errors import Poison
 from pipeline.runtime.api import Deadline, Effects, Emit, Input, Lane, Measure, Record, Refusal, StateView
+from pipeline.runtime.context import FailedTimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,8 @@ class PlainDeadLetters:
     def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
         return Emit("dead", record.key, orjson.dumps([refusal.reason, record.topic, record.offset]))
 
-    def for_timer(
-        self,
-        stage: str,
-        changelog: str,
-        partition: int,
-        entry: tuple[bytes, bytes | None],
-        refusal: Refusal,
-        now_ms: int,
-    ) -> Emit:
-        return Emit("dead", entry[0], orjson.dumps([refusal.reason, changelog]))
+    def for_timer(self, stage: str, timer: FailedTimer, refusal: Refusal, now_ms: int) -> Emit:
+        return Emit("dead", timer.key, orjson.dumps([refusal.reason, timer.changelog]))
 
 
 class Measured:

@@ -76,12 +76,12 @@ class FakeMeasures:
 
 @dataclass
 class FakeWebhooks:
-    """A provider whose signature is the word itself and whose event is a list of statuses."""
+    """A provider whose signature is the word itself, with its age beside it, and whose event is a list of statuses."""
 
     webhooks_enabled: bool = True
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        return headers.get("signature") == "right"
+    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+        return headers.get("signature") == "right" and float(headers.get("age", "0")) <= max_age_s
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         if not body.startswith(b"["):

@@ -14,6 +14,7 @@ from pipeline.testing.clock import ManualClock
 from tests.unit.gateway.fakes import FakeEncoder, FakeMeasures, FakeProducer, FakeWebhooks, decode
 
 RIGHT = {"Signature": "right"}
+MAX_AGE_S = 120
 
 
 @dataclass
@@ -43,6 +44,7 @@ async def bench() -> AsyncIterator[Bench]:
         measures=measures,
         clock=clock,
         max_body_bytes=1_024,
+        max_age_s=MAX_AGE_S,
     )
     made = Bench(http=httpx.AsyncClient(), producer=producer, measures=measures)
     app = create_app(
@@ -121,6 +123,11 @@ async def test_a_wrong_signature_is_unauthorized_and_nothing_is_read(bench: Benc
     assert_problem(answer, 401, "bad_signature")
     assert bench.producer.written == []
     assert bench.counted("webhooks_total", "ycloud", "bad_signature") == 1
+
+
+async def test_a_signature_older_than_the_gateway_allows_is_refused(bench: Bench) -> None:
+    assert (await bench.post(headers=RIGHT | {"Age": str(MAX_AGE_S)})).status_code == 204
+    assert_problem(await bench.post(headers=RIGHT | {"Age": str(MAX_AGE_S + 1)}), 401, "bad_signature")
 
 
 async def test_without_a_secret_nothing_is_taken(bench: Bench) -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records.binary_read import Malformed, compile_reader, whole_int, whole_long
+from pipeline.records.binary_numbers import Malformed, whole_int, whole_long
+from pipeline.records.binary_read import compile_reader
 from pipeline.records.binary_write import compile_writer, varint
 from pipeline.records.catalogue import RECORDS
 from pipeline.records.internal import Decision

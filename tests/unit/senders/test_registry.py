@@ -12,6 +12,7 @@ from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
 from pipeline.senders.registry import KINDS, capabilities, limits, load
 from pipeline.settings import Settings
+from pipeline.settings.without_effect import SENDABLE
 
 YCLOUD: dict[str, Any] = {"kind": "ycloud", "enabled": True, "api_key": "k", "webhook_secret": "whsec_1"}
 NEUTRINO: dict[str, Any] = {"kind": "neutrino", "enabled": True, "user_id": "u", "api_key": "k"}
@@ -67,3 +68,7 @@ def test_every_kind_names_itself_and_serves_a_channel() -> None:
 def test_the_router_learns_capabilities_without_an_http_client() -> None:
     code = "import sys, pipeline.senders.registry; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_settings_take_exactly_the_kinds_there_is_a_sender_for() -> None:
+    assert set(KINDS) == SENDABLE

@@ -10,9 +10,10 @@ from pipeline.records.journal import JournalState
 from pipeline.records.types import AttemptResult, Channel, CodeHolder, CommandKind, ResultClass
 from pipeline.runtime.api import Lane, Record
 from pipeline.senders.calls import LATE, STALE
+from pipeline.senders.journal import KEEP_MS, LOOK_AGAIN_MS
 from pipeline.senders.permits import LEASE_S
 from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
-from pipeline.senders.stage import INPUTS, KEEP_MS, LOOK_AGAIN_MS
+from pipeline.senders.stage import INPUTS
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command
 

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import SettingsError
 from pipeline.settings import Settings, load
 from pipeline.settings.problems import known_paths
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "pipeline.example.toml"
 COMMENTED = re.compile(r"^# (?=[a-z_0-9]+ = )", re.MULTILINE)
-EITHER_OR = '# key = "instead of key_sha256"\n'
+REFUSED = re.compile(r"^#! ", re.MULTILINE)
+EITHER_OR = '#! key = "instead of key_sha256"\n'
 
 
 def everything() -> str:
     """The example with what is commented out as well."""
-    return COMMENTED.sub("", EXAMPLE.read_text(encoding="utf-8"))
+    return REFUSED.sub("", COMMENTED.sub("", EXAMPLE.read_text(encoding="utf-8")))
 
 
 def paths(data: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
@@ -41,9 +43,18 @@ def test_it_loads_as_it_is() -> None:
 
 def test_it_loads_with_every_commented_setting_too(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
-    text = EXAMPLE.read_text(encoding="utf-8").replace(EITHER_OR, "")
-    path.write_text(COMMENTED.sub("", text), encoding="utf-8")
+    path.write_text(COMMENTED.sub("", EXAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
     assert load(path, environ={}).tenants["default"].signature == "示例"
+
+
+def test_what_it_marks_as_refused_is_refused_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.toml"
+    text = EXAMPLE.read_text(encoding="utf-8").replace(EITHER_OR, "")
+    path.write_text(REFUSED.sub("", text), encoding="utf-8")
+    with pytest.raises(SettingsError) as refused:
+        load(path, environ={})
+    named = {line.strip().partition(":")[0] for line in str(refused.value).splitlines()[1:]}
+    assert named == {"tenants.default.domain", "templates.welcome", "prices.rules", "gateway.api_keys.shop"}
 
 
 def _example_holds(path: tuple[str | int, ...], written: set[tuple[str, ...]]) -> bool:

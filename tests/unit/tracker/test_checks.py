@@ -10,6 +10,7 @@ from pipeline.records.public import CodeCheck, Command
 from pipeline.records.tracker_state import TrackerForward, TrackerState
 from pipeline.records.types import (
     AttemptResult,
+    AttemptStatus,
     CodeHolder,
     CommandAction,
     DecisionKind,
@@ -294,6 +295,15 @@ def test_a_right_code_credits_the_last_accepted_attempt_before_it(world: World) 
     world.tell(2, AttemptResult.IN_DOUBT, provider="neutrino")
     world.check(world.code)
     assert world.last.verified_attempt_id == "v1.1"
+
+
+def test_a_right_code_credits_an_unanswered_attempt_before_one_reported_undelivered(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.route("neutrino")
+    world.check(world.code)  # a quick person: the message of the second attempt is read before its answer
+    assert world.last.verified_attempt_id == "v1.2"
 
 
 def test_a_right_code_nobody_is_known_to_have_sent_credits_the_attempt_in_doubt(world: World) -> None:

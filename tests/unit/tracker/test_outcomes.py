@@ -9,6 +9,7 @@ from pipeline.records.types import (
     AttemptStatus,
     Channel,
     DecisionKind,
+    ResultClass,
     RoutingKind,
     VerificationMode,
     VerificationState,
@@ -178,6 +179,20 @@ def test_the_state_never_moves_back(sent: World) -> None:
     assert sent.last.attempts[0].result is AttemptResult.ACCEPTED
     assert sent.last.attempts[0].reason is None
     assert sent.asked() == []
+
+
+def test_a_refusal_that_comes_with_a_status_keeps_its_reason(world: World) -> None:
+    world.decide(world.accepted())
+    world.reject(kind=ResultClass.RECIPIENT, reason=Reason.RECIPIENT_BLOCKED, status=AttemptStatus.UNDELIVERED)
+    assert world.last.reason == Reason.RECIPIENT_BLOCKED
+    assert world.last.attempts[0].reason == Reason.RECIPIENT_BLOCKED
+
+
+def test_an_attempt_shows_the_language_as_the_provider_names_it_before_and_after_its_answer(world: World) -> None:
+    world.decide(world.accepted(language="zh_HK"))
+    before = world.last.attempts[0].language
+    world.tell(language="zh-Hant-TW")
+    assert (before, world.last.attempts[0].language) == ("zh_HK", "zh_HK")
 
 
 def test_nothing_is_published_after_the_final_outcome(sent: World) -> None:

@@ -261,6 +261,6 @@ def test_an_error_in_a_200_answer_is_an_error() -> None:
 
 def test_there_are_no_webhooks() -> None:
     assert not PROVIDER.webhooks_enabled
-    assert not PROVIDER.verify_signature({}, b"", 0)
+    assert not PROVIDER.verify_signature({}, b"", 0, max_age_s=300)
     with pytest.raises(BadWebhook):
         PROVIDER.statuses(b"{}", {}, received_at=0)

@@ -1,0 +1,124 @@
+"""``pipeline demo``: everything on this machine, verifications of every kind, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.demo.run import Report
+
+MOST: Final = 2_000
+"""The simulator's magic endings leave some hundred numbers each."""
+
+
+def demo(
+    verifications: Annotated[
+        int, typer.Option(min=1, max=MOST, help="How many at least; every kind is there from some 120 on.")
+    ] = 200,
+    stay: Annotated[bool, typer.Option("--stay", help="Leave everything up until Ctrl-C.")] = False,
+) -> None:
+    """Start Kafka, simulated providers and all stages on this machine, and play verifications of every kind.
+
+    Exit code 0 only when every request came to the end it must come to. Needs Java 17, or the extra `demo`.
+
+    Example: `pipeline demo --verifications 200 --stay`
+    """
+    from pipeline.process import run_loop
+
+    if not run_loop(_run(verifications, stay)):
+        raise typer.Exit(1)
+
+
+async def _run(verifications: int, stay: bool) -> bool:
+    from pipeline.demo.run import demo as run
+    from pipeline.demo.screen import screen_for
+    from pipeline.dev.progress import progress_for
+    from pipeline.logs import configure
+    from pipeline.settings import LoggingSettings
+
+    configure(LoggingSettings(level="error"))
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    interrupted: list[int] = []
+
+    def stop(number: int) -> None:
+        interrupted.append(number)
+        task.cancel()
+
+    numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await run(
+            verifications=verifications,
+            stay=stay,
+            screen=screen_for(sys.stderr),
+            progress=progress_for(sys.stderr),
+            on_report=_print,
+        )
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _print(report: Report) -> None:
+    from pipeline.cli.output import print_table
+    from pipeline.demo.summary import latency_rows, outcome_rows
+
+    outcomes = outcome_rows(report.cases, report.evidence)
+    print_table(
+        ["outcome", "reason", "expected", "actual", ""],
+        [
+            (row.end, row.reason, row.expected, row.actual, "" if row.expected == row.actual else "differs")
+            for row in outcomes
+        ],
+        title="Outcomes",
+        right=["expected", "actual"],
+    )
+    print_table(
+        ["latency, ms", "count", "p50", "p50 warm", "p99", "longest"],
+        [
+            (row.way, row.count, *(f"{ms:.0f}" for ms in (row.p50_ms, row.settled_p50_ms, row.p99_ms, row.max_ms)))
+            for row in latency_rows(report.cases, report.evidence)
+        ],
+        title="Latency from a cold start (warm: the second half)",
+        right=["count", "p50", "p50 warm", "p99", "longest"],
+    )
+    if report.findings:
+        print_table(
+            ["verification", "kind", "problem"],
+            [(finding.name, finding.kind, finding.problem) for finding in report.findings],
+            title="Not as expected",
+        )
+    for line in _where(report):
+        typer.echo(line)
+
+
+def _where(report: Report) -> list[str]:
+    """What to look at while it is up, and the verdict."""
+    place = report.place
+    config = f"pipeline --config {place.config}"
+    shown = next((case.name for case in report.cases if case.expected.attempts > 1), report.cases[0].name)
+    total, bad = len(report.cases), len({finding.name for finding in report.findings})
+    verdict = f"All {total} came out as expected" if report.good else f"{bad} of {total} did not come out as expected"
+    return [
+        f"Gateway    {place.gateway}/readyz",
+        f"Simulator  {place.simulator}/inbox  {place.simulator}/calls",
+        f"Metrics    {place.status}/metrics",
+        f"Settings   {place.config}",
+        f"  {config} show {shown}",
+        f"  {config} send +4915112345678 --wait",
+        f"  {config} watch",
+        "",
+        f"{verdict}, {report.took_s:.0f} s in all.",
+    ]

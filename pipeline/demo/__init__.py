@@ -1,0 +1,1 @@
+"""The demo: everything on one machine, verifications of every kind, and a verdict on each of them."""

@@ -1,0 +1,118 @@
+"""Which waiting commands of one task start, end unsent or wait on: permits, deadlines, being woken for the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from pipeline.clock import Clock
+from pipeline.model.reasons import Reason
+from pipeline.records.internal import SendResult
+from pipeline.records.journal import JournalEntry
+from pipeline.records.types import ResultClass
+from pipeline.runtime.api import Effects, Lane, StateView
+from pipeline.senders.actions import Begin, Tick, WakeAfter
+from pipeline.senders.backlog import Backlog, Work
+from pipeline.senders.calls import Call
+from pipeline.senders.deadlines import valid_s
+from pipeline.senders.journal import Journal
+from pipeline.senders.permits import Permits
+from pipeline.senders.provider import Answer, Provider, Unsendable, not_sent, rejected
+from pipeline.senders.results import TOO_LATE, uncalled
+
+RESTART_S: Final = 0.1
+"""A command that was frozen starts again after this, so that RELEASED stands in a transaction of its own."""
+
+
+class Dispatch:
+    """The way of one task's works from the backlog to a call; pure but for the backlog and the permits."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        journal: Journal,
+        backlog: Backlog,
+        permits: Permits,
+        partition: int,
+        clock: Clock,
+    ) -> None:
+        self._provider = provider
+        self._journal = journal
+        self._backlog = backlog
+        self._permits = permits
+        self._partition = partition
+        self._clock = clock
+        self._wake_at_s: float | None = None
+
+    def woken(self, tick: Tick) -> None:
+        """A WakeAfter is over; only the one asked for last counts."""
+        if tick.at_s == self._wake_at_s:
+            self._wake_at_s = None
+
+    def pump(self, effects: Effects[JournalEntry], state: StateView[JournalEntry], now_ms: int) -> None:
+        """End what is too late, start what has a permit, and see to being woken for the rest."""
+        now_s = self._clock.monotonic_s()
+        for late in self._backlog.overdue(now_ms):
+            answer = overdue_answer(throttled=late.throttled)
+            self.finish(effects, late, uncalled(late.command, answer, now_ms), now_ms)
+        self._backlog.wake_delayed(now_s)
+        for lane in Lane:
+            while (work := self._backlog.head(lane)) is not None:
+                if not self._permits.take(self._partition, work.command.command_id, lane):
+                    break
+                self._start(effects, work, state, now_ms, now_s)
+        effects.count("in_flight", self._permits.calls, provider=self._provider.instance)
+        self._permits.want(self._partition, {lane: self._backlog.waiting(lane) for lane in Lane})
+        wait_s = self._backlog.next_wake_s(now_s=now_s, now_ms=now_ms)
+        if wait_s is not None and (self._wake_at_s is None or now_s + wait_s < self._wake_at_s):
+            self._wake_at_s = now_s + wait_s
+            effects.actions.append(WakeAfter(wait_s, self._wake_at_s))
+
+    def wait_again(self, work: Work, *, throttled: bool, retry_after_s: float) -> None:
+        """The command was certainly not sent and waits for its turn again, until its deadline."""
+        now_s = self._clock.monotonic_s()
+        work.throttled = throttled
+        work.not_before_s = now_s + max(retry_after_s if throttled else 0.0, RESTART_S)
+        self._backlog.enqueue(work.command.command_id, now_s=now_s)
+
+    def finish(self, effects: Effects[JournalEntry], work: Work, result: SendResult, now_ms: int) -> None:
+        """Journal the result, emit it, and let its records go, all in this transaction."""
+        self._journal.finish(effects, work.command, max(work.sources), result, latest_at=work.latest_at, now_ms=now_ms)
+        effects.finished.extend(self._backlog.remove(work.command.command_id))
+
+    def _start(
+        self, effects: Effects[JournalEntry], work: Work, state: StateView[JournalEntry], now_ms: int, now_s: float
+    ) -> None:
+        command = work.command
+        self._backlog.start(work)
+        opened = dataclasses.replace(work.opened, valid_s=valid_s(command, now_ms))
+        try:
+            request = self._provider.build(command, opened, now_ms)
+        except Unsendable as problem:
+            self._permits.free(command.command_id)
+            self.finish(effects, work, uncalled(command, _unsendable(problem), now_ms), now_ms)
+            return
+        self._journal.start(effects, work, state.get(command.command_id.encode()), now_ms)
+        effects.actions.append(
+            Begin(
+                Call(
+                    partition=self._partition,
+                    lane=work.lane,
+                    command=command,
+                    opened=opened,
+                    request=request,
+                    started_s=now_s,
+                    latest_at=work.latest_at,
+                )
+            )
+        )
+
+
+def overdue_answer(*, throttled: bool) -> Answer:
+    """What to tell of a command whose deadline came before a call."""
+    return not_sent(Reason.THROTTLED, "throttled until its deadline") if throttled else TOO_LATE
+
+
+def _unsendable(problem: Unsendable) -> Answer:
+    return dataclasses.replace(rejected(ResultClass.ROUTE, problem.reason), detail=problem.detail)

@@ -1,0 +1,52 @@
+"""The thin shell of a sender's task: what its committed actions do to calls, permits and timers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.clock import Clock
+from pipeline.runtime.api import Post
+from pipeline.senders.actions import Adopt, Attach, Begin, Forget, PermitAvailable, Tick, WakeAfter
+from pipeline.senders.calls import STALE, CallFinished, Calls
+from pipeline.senders.permits import Permits
+from pipeline.senders.provider import not_sent
+
+
+class Launcher:
+    """Carries out the actions of the task of ``partition``."""
+
+    def __init__(self, *, calls: Calls, permits: Permits, partition: int, clock: Clock) -> None:
+        self._calls = calls
+        self._permits = permits
+        self._partition = partition
+        self._clock = clock
+
+    def launch(self, action: Any, post: Post, *, draining: bool) -> None:
+        """Begin committed work; none while the task is given up. Raises TypeError for an action that is not ours."""
+        match action:
+            case Begin(call) if draining:
+                # Nothing is begun any more; the release still gets into the last transaction of this task.
+                self._permits.free(call.command.command_id)
+                answer = not_sent(detail="the sender stops")
+                post(
+                    CallFinished(
+                        command_id=call.command.command_id,
+                        answer=answer,
+                        called_at=None,
+                        finished_at=self._clock.now_ms(),
+                        failure=STALE,
+                    )
+                )
+            case Begin(call):
+                self._calls.begin(call, post)
+            case Adopt(command_id):
+                self._calls.adopt(command_id, post)
+            case Forget(command_id):
+                self._calls.forget(command_id)
+            case WakeAfter(seconds, at_s):
+                self._calls.later(seconds, lambda: post(Tick(at_s)))
+            case Attach():
+                self._permits.own(self._partition, lambda: post(PermitAvailable()))
+                post(PermitAvailable())
+            case _:
+                raise TypeError(f"not an action of this stage: {type(action).__name__}")

@@ -1,0 +1,71 @@
+"""Settings whose part of the program does not exist yet, refused as soon as they differ from their defaults.
+
+A protection, a price or an API key that an operator believes to be in force and that does nothing is worse than an
+error. Whoever builds the part takes its line out here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pipeline.settings.policy import Protection
+from pipeline.settings.providers import KINDS
+from pipeline.settings.root import Settings
+
+SENDABLE: Final = frozenset({"ycloud", "neutrino"})
+"""Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
+
+
+def without_effect(settings: Settings) -> Iterator[str]:
+    """One line for each setting that would do nothing: its path, what is missing, and what to write instead."""
+    yield from _protections(settings)
+    yield from _providers(settings)
+    yield from _catalogues(settings)
+    yield from _edges(settings)
+
+
+def _protections(settings: Settings) -> Iterator[str]:
+    for name in type(settings.protections).model_fields:
+        protection: Protection = getattr(settings.protections, name)
+        if protection.mode != "off":
+            yield f'protections.{name}.mode: this version does not apply it yet; set it to "off"'
+
+
+def _providers(settings: Settings) -> Iterator[str]:
+    missing = sorted(set(KINDS) - SENDABLE)
+    for name, provider in settings.providers.items():
+        if provider.enabled and provider.kind in missing:
+            known = " or ".join(sorted(SENDABLE))
+            yield (
+                f"providers.{name}.enabled: this version has no sender for {provider.kind} yet; set it to false and "
+                f"use {known}"
+            )
+
+
+def _catalogues(settings: Settings) -> Iterator[str]:
+    for name in settings.templates:
+        yield f"templates.{name}: no provider of this version takes our texts yet; remove the section"
+    for name, tenant in settings.tenants.items():
+        if tenant.domain is not None:
+            yield f"tenants.{name}.domain: this version writes no texts of its own yet; remove it"
+    if settings.prices.rules:
+        yield "prices.rules: this version counts no prices yet and keeps to no budget; remove them"
+
+
+def _edges(settings: Settings) -> Iterator[str]:
+    if settings.registry != type(settings.registry)():
+        yield "registry: this version cannot use one yet; remove the section, records are framed as Avro single objects"
+    for name in settings.gateway.api_keys:
+        yield f"gateway.api_keys.{name}: the gateway of this version takes webhooks only, no API; remove the section"
+    if settings.gateway.public_url:
+        yield (
+            "gateway.public_url: this version tells providers no address of its own; remove it, and set the address "
+            "of the webhooks at the provider"
+        )
+    if settings.readmodel != type(settings.readmodel)():
+        yield "readmodel.url: this version keeps no database of verifications yet; remove it"
+    if settings.simulator.smtp_port != type(settings.simulator).model_fields["smtp_port"].default:
+        yield "simulator.smtp_port: the simulator of this version takes no mail yet; remove it"
+    if settings.tracing.enabled:
+        yield "tracing.enabled: this version cannot export spans yet; set it to false"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pipeline.demo.case import Case, Person
+from pipeline.demo.recipients import Recipients
+from pipeline.demo.scenario import kinds, scenario
+from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.recipient import canonical
+from pipeline.records.types import Channel, VerificationState
+from pipeline.simulator.magic import TABLE, magic_of
+
+NOW = 1_764_000_000_000
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    return scenario(200, now_ms=NOW)
+
+
+@pytest.mark.parametrize("number", [1, 17, 120, 200, 500])
+def test_there_are_as_many_cases_as_asked_for_and_hardly_more(number: int) -> None:
+    assert number <= len(scenario(number, now_ms=NOW)) <= number + 2
+
+
+def test_two_hundred_hold_every_kind(cases: list[Case]) -> None:
+    assert kinds(cases) == kinds(scenario(1_000, now_ms=NOW))
+
+
+def test_two_hundred_use_both_providers_and_every_channel_a_provider_has(cases: list[Case]) -> None:
+    verified = [case.expected for case in cases if case.expected.state is VerificationState.VERIFIED]
+    assert {each.provider for each in verified} == {"ycloud", "neutrino"}
+    assert {each.channel for each in verified} == set(Channel) - {Channel.VIBER, Channel.UNKNOWN}
+    assert max(each.attempts for each in verified) == 2
+
+
+def test_two_hundred_meet_every_way_a_verification_can_end_but_a_cancel(cases: list[Case]) -> None:
+    ends = {case.expected.state for case in cases}
+    assert ends >= {None, *STATE.values()} - {VerificationState.CANCELED}
+    assert VerificationState.DELIVERED in ends
+
+
+def test_two_hundred_hold_every_reason_that_needs_no_other_settings(cases: list[Case]) -> None:
+    met = {case.expected.reason for case in cases} | {case.expected.dead_letter for case in cases}
+    rejections = {reason for reason, state in STATE.items() if state is VerificationState.REJECTED}
+    assert rejections - met == {Reason.NO_CHANNEL, Reason.UNSUPPORTED_COUNTRY}
+    assert met >= set(DeadLetterReason) - {DeadLetterReason.HANDLER_REFUSED, DeadLetterReason.TOO_LARGE}
+
+
+def test_what_expires_is_begun_first_as_it_takes_longest(cases: list[Case]) -> None:
+    places = [number for number, case in enumerate(cases) if case.expected.reason is Reason.EXPIRED]
+    assert places == list(range(len(places)))
+
+
+def test_a_reason_and_its_state_belong_together(cases: list[Case]) -> None:
+    for case in cases:
+        if case.expected.reason is not None:
+            assert case.expected.state is STATE[case.expected.reason]
+
+
+def test_names_are_unique_and_a_case_comes_after_those_it_waits_for(cases: list[Case]) -> None:
+    seen: set[str] = set()
+    for case in cases:
+        assert case.name not in seen
+        assert seen.issuperset(case.after)
+        seen.add(case.name)
+
+
+def test_a_recipient_is_used_again_only_on_purpose(cases: list[Case]) -> None:
+    reached = [case for case in cases if case.expected.calls]
+    users = Counter(recipient for case in reached for recipient in case.recipients)
+    again = {case.kind for case in reached if any(users[recipient] > 1 for recipient in case.recipients)}
+    assert again == {"asked again, so another route", "too many failures of one recipient"}
+
+
+def test_only_magic_recipients_are_magic(cases: list[Case]) -> None:
+    plain = [case for case in cases if case.kind in ("SMS, planned automatically", "e-mail", "landline, so voice")]
+    assert plain
+    assert all(magic_of(recipient) is None for case in plain for recipient in case.recipients)
+
+
+def test_somebody_reads_each_code_that_is_to_be_typed(cases: list[Case]) -> None:
+    for case in cases:
+        assert (case.person is Person.ABSENT) == (not case.replies)
+        if case.person is not Person.ABSENT:
+            assert case.read_at == case.recipients[-1]
+
+
+@pytest.mark.parametrize("magic", [None, *TABLE])
+def test_recipients_are_valid_distinct_and_as_magic_as_wished(magic: str | None) -> None:
+    recipients = Recipients()
+    numbers = [recipients.phone("DE", magic=magic) for _ in range(20)]
+    assert len(set(numbers)) == 20
+    for number in numbers:
+        read = canonical(number)
+        assert (read.canonical, read.country, read.line_type) == (number, "DE", "mobile")
+        assert magic_of(number) is (None if magic is None else TABLE[magic])
+
+
+def test_a_landline_is_one_and_a_national_number_is_read_with_its_country() -> None:
+    recipients = Recipients()
+    assert canonical(recipients.phone("DE", landline=True)).line_type == "fixed_line"
+    assert canonical(recipients.national("GB"), "GB").country == "GB"
+
+
+def test_numbers_that_run_out_are_told() -> None:
+    recipients = Recipients()
+    for _ in range(100):
+        recipients.phone("DE", magic="10")
+    with pytest.raises(LookupError, match="mobile number of DE"):
+        recipients.phone("DE", magic="10")
