@@ -138,8 +138,8 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
     root.setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
     # aiokafka warns of every retry it makes by itself, and calls some of them errors (a group coordinator that is still
     # being chosen); what it gives up on reaches us as an exception. So its warnings are for debugging, its errors
-    # warnings.
-    logging.getLogger("aiokafka").setLevel(logging.NOTSET if level <= logging.DEBUG else logging.ERROR)
+    # warnings. What it writes at debug is never let out: whole answers of the broker, and with them records and codes.
+    logging.getLogger("aiokafka").setLevel(logging.INFO if level <= logging.DEBUG else logging.ERROR)
     handler.addFilter(_Calmer(level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)

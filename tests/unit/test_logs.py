@@ -228,3 +228,10 @@ def test_a_text_of_many_almost_matches_is_redacted_in_linear_time() -> None:
     for text in ("+1 " * 5_000, "a@" * 8_000, "code" * 4_000, "a_" * 8_000 + "code=", "(" * 16_000):
         # The suite's time-out guards the time: a quadratic pattern takes minutes.
         assert len(logs.redact_text(text)) < 40_000
+
+
+def test_the_records_a_library_prints_while_debugging_never_reach_the_log() -> None:
+    out = io.StringIO()
+    logs.configure(LoggingSettings(level="debug", format="json"), stream=out)
+    logging.getLogger("aiokafka.conn").debug("Response 7: FetchResponse_v11(records=b'code 482913')")
+    assert out.getvalue() == ""
