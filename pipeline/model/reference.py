@@ -25,7 +25,7 @@ class Reference(NamedTuple):
 
 def reference(verification_id: str, n: int, decision_id: str) -> str:
     """The reference of attempt ``n`` (from 1) made under ``decision_id`` (hex, at least 4 bytes)."""
-    # Five bytes are eight characters; encoding all of the id only to throw most of it away took ten times as long.
+    # Five bytes are eight characters; the rest of the id would be thrown away again.
     characters = base64.b32encode(bytes.fromhex(decision_id[:10])).decode().lower()[:_DECISION_CHARACTERS]
     return f"{verification_id}_{n}_{characters}"
 
