@@ -174,10 +174,10 @@ class Process:
                 results = await asyncio.gather(*running, return_exceptions=True)
                 for helper in helpers:
                     helper.cancel()
-                await asyncio.gather(*helpers, return_exceptions=True)
+                results += await asyncio.gather(*helpers, return_exceptions=True)
                 await server.stop()
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
         log.info("stopped", action="process_stopped")
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401  its pytest plugin imports it at the very end otherwise, which CPython 3.11 does not survive
 import pytest
 from pytest_socket import disable_socket, enable_socket
 

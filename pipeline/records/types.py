@@ -22,7 +22,7 @@ class AvroRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False,
     """Base of every record: immutable, compared by value, changed with ``msgspec.structs.replace``.
 
     Unseen by the garbage collector: records hold no cycles, and walking through a hundred thousand restored states
-    again and again took more time than reading them.
+    again and again is no use.
     """
 
 

@@ -69,6 +69,10 @@ class Batch:
     """Which work changed a state key last."""
     topics: dict[str, int] = field(default_factory=dict)
     """Handled records per topic."""
+    poison: list[str | None] = field(default_factory=list)
+    """Per record None, or why it was poison."""
+    done: list[Record | bytes] = field(default_factory=list)
+    """Work that went well, kept only while there are crashes to forget."""
     first_ms: int | None = None
     """Timestamp of the first record, for the time of the hop."""
     items: int = 0

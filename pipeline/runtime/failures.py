@@ -47,6 +47,9 @@ class Failures:
             return None
         return self._reasons.get(item, "handler_refused")
 
+    def __bool__(self) -> bool:
+        return bool(self._crashes)
+
     def forget(self, work: Record | bytes) -> None:
         """The work is out of the way."""
         self._crashes.pop(item_of(work), None)
@@ -54,7 +57,11 @@ class Failures:
 
 
 class PoisonLimit:
-    """Bad producers make some records bad; when suddenly everything is bad, it is us."""
+    """Bad producers make some records bad; when suddenly everything is bad, it is us.
+
+    Told only of what is committed: a lost transaction is handled again, and a stage that stops has its dead letters
+    behind it, so that a restart goes on after them.
+    """
 
     WINDOW = 1_000
 
@@ -64,29 +71,27 @@ class PoisonLimit:
         self._run = 0
         self._window: deque[bool] = deque(maxlen=self.WINDOW)
         self._bad = 0
+        self._reason = ""
 
-    def good(self) -> None:
-        """A record was handled."""
-        self._run = 0
-        self._note(False)
-
-    def poison(self, reason: str) -> None:
-        """A record was poison; raises PoisonRun when there are too many."""
-        self._run += 1
-        self._note(True)
-        share = self._bad / len(self._window)
-        if self._run >= self._max_run:
-            raise PoisonRun(
-                f"{self._run} records in a row could not be handled (last: {reason}); this looks like a fault of this "
-                "release or its configuration, so the stage stops instead of emptying its topics into dead letters"
-            )
-        if len(self._window) == self.WINDOW and share > self._max_share:
-            raise PoisonRun(
-                f"{share:.0%} of the last {self.WINDOW} records could not be handled (last: {reason}); the stage stops"
-            )
-
-    def _note(self, bad: bool) -> None:
+    def note(self, poison: str | None) -> None:
+        """A record was handled, or was poison for this reason."""
+        self._run = self._run + 1 if poison else 0
+        self._reason = poison or self._reason
         if len(self._window) == self.WINDOW:
             self._bad -= self._window[0]
-        self._window.append(bad)
-        self._bad += bad
+        self._window.append(poison is not None)
+        self._bad += poison is not None
+
+    def check(self) -> None:
+        """Raises PoisonRun when there was too much of it."""
+        if self._run >= self._max_run:
+            raise PoisonRun(
+                f"{self._run} records in a row could not be handled (last: {self._reason}); this looks like a fault of "
+                "this release or its configuration, so the stage stops instead of emptying its topics into dead letters"
+            )
+        if len(self._window) == self.WINDOW and self._bad > self._max_share * self.WINDOW:
+            share = self._bad / self.WINDOW
+            raise PoisonRun(
+                f"{share:.0%} of the last {self.WINDOW} records could not be handled (last: {self._reason}); "
+                "the stage stops"
+            )

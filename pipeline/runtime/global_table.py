@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+
+import structlog
 
 from pipeline.errors import DeadlinePassed
 from pipeline.runtime.api import Record
-from pipeline.runtime.log import Log, Reader, TopicPartition
+from pipeline.runtime.log import Log, TopicPartition
+
+log = structlog.get_logger(__name__)
 
 FETCH_MS = 100
 """How long one fetch waits when nothing comes; bounds how late :meth:`GlobalTable.caught_up` notices the end."""
+
+
+RETRY_S = 1.0
+"""Pause before a reader that failed is replaced."""
 
 
 class GlobalTable:
@@ -38,12 +46,12 @@ class GlobalTable:
         if self._task is None:
             count = await self._log.partitions(self.topic)
             self._partitions = [TopicPartition(self.topic, number) for number in range(count)]
-            reader = await self._log.reader(await self._log.start_offsets(self._partitions))
-            self._task = asyncio.create_task(self._follow(reader), name=f"table {self.topic}")
+            self._positions = await self._log.start_offsets(self._partitions)
+            self._task = asyncio.create_task(self._follow(), name=f"table {self.topic}")
         ends = await self._log.end_offsets(self._partitions)
         try:
             async with asyncio.timeout(self._deadline_s), self._moved:
-                while not self._reached(ends):
+                while any(self._positions[where] < end for where, end in ends.items()):
                     await self._moved.wait()
         except TimeoutError as error:
             raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s") from error
@@ -55,12 +63,17 @@ class GlobalTable:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def _reached(self, ends: Mapping[TopicPartition, int]) -> bool:
-        if self._task is not None and self._task.done():
-            self._task.result()
-        return all(self._positions.get(where, -1) >= end for where, end in ends.items())
+    async def _follow(self) -> None:
+        """Read for ever; a reader that fails is replaced by one that goes on where it was."""
+        while True:
+            try:
+                await self._read()
+            except Exception as error:
+                log.warning("table interrupted", action="table_interrupted", topic=self.topic, cause=repr(error))
+                await asyncio.sleep(RETRY_S)
 
-    async def _follow(self, reader: Reader) -> None:
+    async def _read(self) -> None:
+        reader = await self._log.reader(self._positions)
         try:
             while True:
                 for record in await reader.fetch(timeout_ms=FETCH_MS, max_records=1_000):
@@ -71,6 +84,3 @@ class GlobalTable:
                     self._moved.notify_all()
         finally:
             await reader.stop()
-            # Whoever waits must learn that nothing will come any more.
-            async with self._moved:
-                self._moved.notify_all()

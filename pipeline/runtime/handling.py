@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar, cast
 
 import structlog
@@ -17,7 +18,7 @@ from pipeline.errors import (
 )
 from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
 from pipeline.runtime.context import Batch, Context, FailedTimer
-from pipeline.runtime.failures import Failures, item_of
+from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.store import Store
@@ -54,8 +55,8 @@ class Handling(Generic[S]):
         self._store = store
         self._marks = marks
         self._frontier = frontier
-        self._looked_for: object = None
-        """The record for which the tables were read to their ends."""
+        self.covered: Mapping[str, int] = {}
+        """Per input the last record that was fetched before the tables were last read to their ends."""
 
     def record(self, batch: Batch, record: Record, now_ms: int) -> None:
         """Handle one input record."""
@@ -68,11 +69,10 @@ class Handling(Generic[S]):
                 effects = self._stage.handle(record, self._store, now_ms)
                 _check_sizes(effects)
             except Poison as poison:
-                if isinstance(poison, UnknownSchema) and self._looked_for != item_of(record):
+                if isinstance(poison, UnknownSchema) and record.offset > self.covered.get(record.topic, -1):
                     # Its writer may have published the schema just before; reading the table to its end decides.
-                    self._looked_for = item_of(record)
                     raise TablesBehind(poison.detail) from None
-                self._c.poison.poison(poison.reason)
+                batch.poison.append(poison.reason)
                 refusal = Refusal(poison.reason, poison.detail, poison.verification_id)
                 self._dead_letter(batch, record, refusal, now_ms)
                 self._absorb(batch, Effects(), record)
@@ -85,7 +85,9 @@ class Handling(Generic[S]):
                 where = f"{record.topic}/{record.partition}@{record.offset}"
                 raise TaskLost(f"{self._stage.name} failed at {where}: {type(error).__name__}") from error
             else:
-                self._c.poison.good()
+                batch.poison.append(None)
+                if self._failures:
+                    batch.done.append(record)
                 for refusal in effects.refusals:
                     self._dead_letter(batch, record, refusal, now_ms)
                 hold = effects.hold
@@ -121,6 +123,8 @@ class Handling(Generic[S]):
         lateness_s = max(0.0, (now_ms - deadline.at_ms) / 1000)
         batch.counts.append(("timer_lateness_seconds", lateness_s, {"stage": self._stage.name}))
         self._absorb(batch, effects, key)
+        if self._failures:
+            batch.done.append(key)
 
     def event(self, batch: Batch, event: object, now_ms: int) -> None:
         """Handle what launched work has posted."""

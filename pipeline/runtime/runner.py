@@ -152,6 +152,7 @@ class StageRunner(Generic[S]):
 
     async def _revoked(self, _: frozenset[TopicPartition]) -> None:
         self._metrics.apply([("rebalances_total", 1.0, {"stage": self.name})])
+        self._joined = False
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -238,8 +239,10 @@ class StageRunner(Generic[S]):
                 continue
             lag: dict[TopicPartition, int] = {}
             for task in tasks:
+                # Where it was read to, not where the reader is: what is queued is not handled yet.
+                read_to = await task.read_to()
                 for where in task.owned:
-                    lag[where] = ends[where] - max(task.position(where), await self._reader.position(where))
+                    lag[where] = ends[where] - read_to[where.topic]
             self._measure(tasks, lag, ends)
             now_s = self._clock.monotonic_s()
             total = sum(task.moved for task in tasks)

@@ -165,10 +165,6 @@ class Task(Generic[S]):
         """How many state entries it holds."""
         return len(self._store)
 
-    def position(self, where: TopicPartition) -> int:
-        """The next offset of this input to handle."""
-        return self._marks.position(where.topic)
-
     def oldest_ms(self) -> dict[str, int]:
         """Per input with queued records the timestamp of the next one to handle."""
         oldest: dict[str, int] = {}
@@ -254,7 +250,10 @@ class Task(Generic[S]):
         if waited is None:
             self.waiting_for = None
         elif isinstance(waited, TablesBehind):
+            # One look serves all that is queued by now; a flood of unknown schemas must not buy a look each.
+            covered = {record.topic: record.offset for queue in self._queues.values() for record in queue}
             await self._c.refresh()
+            self._handling.covered = covered
         elif not self._closing:
             await self._back_off(waited)
 
@@ -310,7 +309,7 @@ class Task(Generic[S]):
             if next_ms is None or next_ms > now_ms:
                 continue
             if not looked:
-                self._frontier.reached(await self._read_to())
+                self._frontier.reached(await self.read_to())
                 looked = True
             complete_ms = self._frontier.complete_ms(lane)
             for key, deadline in timers.due(now_ms, self._c.settings.max_batch_records):
@@ -324,7 +323,7 @@ class Task(Generic[S]):
                 if not self._frontier.asked_since(deadline.at_ms):
                     self.wants_ends = True
 
-    async def _read_to(self) -> dict[str, int]:
+    async def read_to(self) -> dict[str, int]:
         """Per input the offset before which everything was handled, markers and aborted records included."""
         positions: dict[str, int] = {}
         for queue in self._queues.values():
@@ -349,6 +348,11 @@ class Task(Generic[S]):
         name = self._stage.name
         batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
         self._measure(batch.counts)
+        for work in batch.done:
+            self._failures.forget(work)
+        for poison in batch.poison:
+            self._c.poison.note(poison)
+        self._c.poison.check()
         if self._worker is not None:
             for action in batch.actions:
                 self._worker.launch(action, self.post)

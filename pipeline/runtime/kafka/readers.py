@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from pipeline.errors import LogUnavailable
+from pipeline.errors import LogUnavailable, Misconfigured
 from pipeline.runtime.api import Lane, Record
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.writer import within
@@ -148,6 +148,14 @@ class KafkaGroupReader:
         except aiokafka.errors.NoOffsetForPartitionError:
             # Resolved for an assignment that was taken over by a seek meanwhile.
             return {}
+        except aiokafka.errors.KafkaError as error:
+            if "UnknownError" in repr(error):
+                # FENCED_INSTANCE_ID (82) is unknown to the library: the group has given our place to somebody else.
+                raise Misconfigured(
+                    f"the group {self._group} has given the place {self._instance} to another process; two processes "
+                    "of a stage run with the same ordinal: give each its own --instance"
+                ) from error
+            raise
         if self.failure is not None:
             raise self.failure
         record = self.names.record

@@ -11,7 +11,7 @@ import aiokafka.errors
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 
-from pipeline.errors import DeadlinePassed, Fenced, PipelineError, RecordTooLarge, TaskLost
+from pipeline.errors import DeadlinePassed, Fenced, LogUnavailable, PipelineError, RecordTooLarge, TaskLost
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka.connection import compression, connection_options
 from pipeline.runtime.log import TopicPartition
@@ -155,6 +155,9 @@ async def within(work: Coroutine[Any, Any, T], deadline_s: float, what: str) -> 
     if not done:
         task.add_done_callback(_retrieve)
         raise DeadlinePassed(f"{what} did not end within {deadline_s:g} s")
+    if task.cancelled():
+        # The library cancels tasks of its own while it closes without a broker; that is no cancellation of ours.
+        raise LogUnavailable(f"{what} was cut off")
     return task.result()
 
 

@@ -48,7 +48,7 @@ async def test_kill_in_a_transaction_leaves_input_state_and_output_agreeing(clus
             await asyncio.sleep(0.05)
 
     loading = asyncio.create_task(load())
-    doomed = await member(cluster, "0", point, "7")
+    doomed = await member(cluster, "0", point, "3")
     assert await asyncio.wait_for(doomed.wait(), 40) == -signal.SIGKILL
     heir = await member(cluster, "0")
     try:

@@ -30,28 +30,25 @@ def test_an_output_that_can_never_be_written_is_condemned_at_once() -> None:
 def test_a_hundred_poison_records_in_a_row_stop_the_stage() -> None:
     limit = PoisonLimit(max_run=100, max_share=0.5)
     for _ in range(99):
-        limit.poison("undecodable")
+        limit.note("undecodable")
+        limit.check()
+    limit.note("undecodable")
     with pytest.raises(PoisonRun, match="100 records in a row"):
-        limit.poison("undecodable")
+        limit.check()
 
 
 def test_one_poison_record_in_a_hundred_does_not_stop_the_stage() -> None:
     limit = PoisonLimit(max_run=100, max_share=0.5)
     for number in range(20_000):
-        if number % 100:
-            limit.good()
-        else:
-            limit.poison("undecodable")
+        limit.note(None if number % 100 else "undecodable")
+        limit.check()
 
 
 def test_a_large_share_of_poison_stops_the_stage_even_without_a_run() -> None:
     limit = PoisonLimit(max_run=100, max_share=0.5)
-    records = iter(range(2_000))
-
-    def two_of_three_are_poison() -> None:
-        for number in records:
-            (limit.poison if number % 3 else lambda _: limit.good())("undecodable")
-
+    for number in range(999):
+        limit.note("undecodable" if number % 3 else None)
+        limit.check()
+    limit.note("undecodable")
     with pytest.raises(PoisonRun, match="of the last 1000"):
-        two_of_three_are_poison()
-    assert next(records) == 1_001
+        limit.check()
