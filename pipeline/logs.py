@@ -53,6 +53,11 @@ _SPOKEN = re.compile(r"\b(code|otp|pin|passcode)(\s+(?:is\s+|was\s+)?)[\"']?\d{4
 _OWN_CODE = re.compile(r"[A-Za-z0-9]{4,12}")
 _DIGITS = re.compile(r"\d{4,12}")
 
+REPEAT_S: Final = 10.0
+"""How often the same message of a library is written at most."""
+KINDS_KEPT: Final = 500
+"""Different messages remembered for that."""
+
 
 def redact_text(text: str) -> str:
     """``text`` without phone numbers, e-mail addresses and credentials; at most 16384 characters."""
@@ -148,16 +153,31 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
 
 
 class _Calmer(logging.Filter):
-    """Takes an error of the Kafka client for the warning it is, and drops it where warnings are not wanted."""
+    """Takes an error of the Kafka client for the warning it is, drops it where warnings are not wanted, and lets the
+    same message of a library through once in :data:`REPEAT_S`: a broker that is away is worth a line, not ten thousand.
+    """
 
     def __init__(self, level: int) -> None:
         super().__init__()
         self._level = level
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("aiokafka") and record.levelno == logging.ERROR:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
-            return self._level <= logging.WARNING
+            if self._level > logging.WARNING:
+                return False
+        # The text before its values are filled in, so that there are only as many as the libraries' code has.
+        what = (record.name, str(record.msg)[:200])
+        said_s, left_out = self._said.get(what, (-REPEAT_S, 0))
+        if record.created - said_s < REPEAT_S:
+            self._said[what] = (said_s, left_out + 1)
+            return False
+        if len(self._said) >= KINDS_KEPT:
+            self._said.clear()
+        self._said[what] = (record.created, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} more like it were left out)", ()
         return True
 
 

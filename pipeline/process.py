@@ -171,7 +171,7 @@ class Process:
                 log.info("stopping", action="process_stopping")
                 for service in self._services:
                     service.stop()
-                results = await asyncio.gather(*running, return_exceptions=True)
+                results: list[object] = list(await asyncio.gather(*running, return_exceptions=True))
                 for helper in helpers:
                     helper.cancel()
                 results += await asyncio.gather(*helpers, return_exceptions=True)

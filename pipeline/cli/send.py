@@ -52,6 +52,8 @@ def send(
     for name in channel or ():
         if name not in known:
             raise UsageError(f"--channel: there is no channel {name!r}; use one of {', '.join(known)}")
+    if verification_id is not None:
+        check_id_of(verification_id, "--id")
     request = VerificationRequest(
         verification_id=verification_id or str(uuid.uuid4()),
         tenant=tenant,
@@ -94,6 +96,8 @@ def check(
     """
     from pipeline.cli.output import print_json, print_table
     from pipeline.process import run_loop
+
+    check_id_of(verification_id, "verification id")
 
     async def work() -> bool:
         async with _client(settings(ctx)) as client:
@@ -160,6 +164,14 @@ def watch(
 
     with contextlib.suppress(asyncio.CancelledError):
         run_loop(work())
+
+
+def check_id_of(verification_id: str, what: str) -> None:
+    """Raises UsageError for what can be no verification id, before anything is published."""
+    from pipeline.model.fields import VERIFICATION_ID
+
+    if not VERIFICATION_ID.fullmatch(verification_id):
+        raise UsageError(f"{what}: {verification_id!r} is no verification id; use 1 to 48 of letters, digits, _ and -")
 
 
 async def history(log: KafkaLog, codec: Codec, verification_id: str) -> list[VerificationOutcome]:

@@ -235,3 +235,12 @@ def test_the_records_a_library_prints_while_debugging_never_reach_the_log() -> N
     logs.configure(LoggingSettings(level="debug", format="json"), stream=out)
     logging.getLogger("aiokafka.conn").debug("Response 7: FetchResponse_v11(records=b'code 482913')")
     assert out.getvalue() == ""
+
+
+def test_a_library_that_repeats_itself_is_heard_once_and_its_silence_is_counted() -> None:
+    out = io.StringIO()
+    logs.configure(LoggingSettings(level="info", format="json"), stream=out)
+    for number in range(1_000):
+        logging.getLogger("aiokafka").error("Unable connect to node with id %s", number)
+    logging.getLogger("aiokafka").error("Something else")
+    assert [event["message"] for event in events(out)] == ["Unable connect to node with id 0", "Something else"]
