@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from pipeline.errors import LogUnavailable, Misconfigured
 from pipeline.runtime.api import Lane, Record
 from pipeline.runtime.kafka.connection import connection_options
-from pipeline.runtime.kafka.writer import within
+from pipeline.runtime.kafka.writer import retrieve, within
 from pipeline.runtime.log import Rebalance, TopicPartition
 from pipeline.settings import KafkaSettings
 
@@ -24,6 +26,10 @@ log = structlog.get_logger(__name__)
 FETCH_WAIT_MS = 200
 """Long poll of one fetch. aiokafka has one fetch in flight per broker, and a partition that is resumed or sought
 only joins the next one, so this bounds how long it waits."""
+
+
+TWIN_TIMES, TWIN_WINDOW_S = 3, 60.0
+"""Forgotten so often in so short a time is a twin's doing; a process that froze loses its place once."""
 
 
 class Names:
@@ -76,6 +82,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
         await self._run(self._on_revoked, revoked)
+        if self._reader.has_twin():
+            # Joining again would throw the twin out, and it would end as well. This callback stands before the join,
+            # so not returning leaves the place to the twin; ``stop`` cancels it.
+            await asyncio.Event().wait()
 
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
         # aiokafka resolves a position even for a paused partition, before the previous owner's commit may be
@@ -84,13 +94,14 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition in assigned:
             self._reader.consumer.pause(partition)
             self._reader.consumer.seek(partition, 0)
+        self._reader._joined = True
         await self._run(self._on_assigned, assigned)
 
     async def _run(self, callback: Rebalance, partitions: Iterable[KafkaPartition]) -> None:
         try:
             await callback(frozenset(map(self._reader.names.ours, partitions)))
         except Exception as error:
-            self._reader.failure = error
+            self._reader._fail(error)
 
 
 class KafkaGroupReader:
@@ -105,9 +116,37 @@ class KafkaGroupReader:
         self._instance = settings.topic_prefix + instance
         self._client_id = client_id
         self.names = Names(settings.topic_prefix)
-        self.failure: Exception | None = None
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gaps = 0
+        self._joined = False
+        self._forgotten_s: deque[float] = deque(maxlen=TWIN_TIMES)
         self.consumer: AIOKafkaConsumer = None
+
+    def has_twin(self) -> bool:
+        """Whether another process has our place: a live static member told again and again that nobody knows it.
+
+        The heartbeats of this library do not carry the instance name, so the broker cannot say so; it only forgets the
+        member. Asked when the group is about to be joined anew; a member that was forgotten has lost its id by then.
+        """
+        if not self._joined or self.consumer._coordinator.member_id:
+            return False
+        now_s = asyncio.get_running_loop().time()
+        self._forgotten_s.append(now_s)
+        if len(self._forgotten_s) < TWIN_TIMES or now_s - self._forgotten_s[0] > TWIN_WINDOW_S:
+            return False
+        self._fail(self._twin())
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+            self._failure.exception()  # seen, also when nobody fetches any more
+
+    def _twin(self) -> Misconfigured:
+        return Misconfigured(
+            f"the group {self._group} keeps giving the place {self._instance} to another process; two processes of a "
+            "stage run with the same ordinal: give each its own --instance"
+        )
 
     async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
         """Join the group; raises LogUnavailable."""
@@ -138,10 +177,15 @@ class KafkaGroupReader:
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Next records; a position that retention has overrun moves to the first record kept and is counted."""
-        if self.failure is not None:
-            raise self.failure
+        # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout.
+        # It is left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12).
+        getmany = asyncio.ensure_future(self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records))
+        await asyncio.wait({getmany, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+        if self._failure.done():
+            getmany.add_done_callback(retrieve)
+            self._failure.result()
         try:
-            fetched = await self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            fetched = await getmany
         except aiokafka.errors.OffsetOutOfRangeError as error:
             await self._skip_gap(error.args[0])
             return {}
@@ -151,13 +195,8 @@ class KafkaGroupReader:
         except aiokafka.errors.KafkaError as error:
             if "UnknownError" in repr(error):
                 # FENCED_INSTANCE_ID (82) is unknown to the library: the group has given our place to somebody else.
-                raise Misconfigured(
-                    f"the group {self._group} has given the place {self._instance} to another process; two processes "
-                    "of a stage run with the same ordinal: give each its own --instance"
-                ) from error
+                raise self._twin() from error
             raise
-        if self.failure is not None:
-            raise self.failure
         record = self.names.record
         return {self.names.ours(partition): list(map(record, found)) for partition, found in fetched.items()}
 
@@ -217,9 +256,15 @@ class KafkaGroupReader:
 
     async def stop(self) -> None:
         """Leave; a static member keeps its place until the session timeout."""
-        if self.consumer is not None:
-            with contextlib.suppress(Exception):
-                await within(self.consumer.stop(), 10.0, "stop of the group reader")
+        if self.consumer is None:
+            return
+        if self._failure.done():
+            # A callback of ours may hold the coordination back for good (a twin has our place).
+            self.consumer._coordinator._coordination_task.cancel()
+        with contextlib.suppress(Exception):
+            await within(self.consumer.stop(), 10.0, "stop of the group reader")
+        with contextlib.suppress(Exception):
+            await self.consumer._client.close()
 
 
 class KafkaReader:

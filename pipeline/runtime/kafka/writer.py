@@ -134,9 +134,9 @@ class KafkaWriter:
         if waiter is not None:
             if not waiter.done():
                 # Somebody may still wait in an abandoned commit; it ends with the connection.
-                waiter.add_done_callback(_retrieve)
+                waiter.add_done_callback(retrieve)
             else:
-                _retrieve(waiter)
+                retrieve(waiter)
         try:
             await within(producer.stop(), 5.0, f"stop of writer {self._id}")
         except Exception:  # hazard 4: stop() may wait for brokers that are away; closing sockets always works
@@ -150,10 +150,10 @@ async def within(work: Coroutine[Any, Any, T], deadline_s: float, what: str) -> 
     try:
         done, _ = await asyncio.wait({task}, timeout=deadline_s)
     except asyncio.CancelledError:
-        task.add_done_callback(_retrieve)
+        task.add_done_callback(retrieve)
         raise
     if not done:
-        task.add_done_callback(_retrieve)
+        task.add_done_callback(retrieve)
         raise DeadlinePassed(f"{what} did not end within {deadline_s:g} s")
     if task.cancelled():
         # The library cancels tasks of its own while it closes without a broker; that is no cancellation of ours.
@@ -161,7 +161,7 @@ async def within(work: Coroutine[Any, Any, T], deadline_s: float, what: str) -> 
     return task.result()
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
+def retrieve(future: asyncio.Future[Any]) -> None:
     """Mark the exception of an abandoned future as seen."""
     if not future.cancelled():
         future.exception()
