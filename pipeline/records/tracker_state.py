@@ -74,6 +74,8 @@ class EarlyStatus(AvroRecord, frozen=True, kw_only=True):
 
     status: DeliveryStatus
     recorded_at: TimeMs = 0
+    reference: str | None = None
+    """Of the message reported on; None when its writer did not tell."""
 
 
 class TrackerState(AvroRecord, frozen=True, kw_only=True):

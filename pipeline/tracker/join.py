@@ -15,6 +15,7 @@ import msgspec
 from pipeline.errors import Poison, UnknownWriter
 from pipeline.model.limits import EARLY_KEPT
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
@@ -168,23 +169,40 @@ def result(turn: Turn, told: SendResult) -> None:
         turn.put(early_results=[*state.early_results, told])
 
 
-def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
-    """Join a delivery report; after the final outcome it only matters to the cohorts, which count it at their time."""
+def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | None = None) -> None:
+    """Join a delivery report; after the final outcome it only matters to the cohorts, which count it at their time.
+
+    ``reference`` is that of the message reported on, when its writer told it.
+    """
     state = turn.state
     number = attempt_number(told)
-    if number is None:
-        turn.count("receipts_unmatched_total", provider=told.provider)
+    if number is None or not _is_named_by(told, reference):
+        _unmatched(turn, told)
     elif number <= len(state.attempts):
         attempt = state.attempts[number - 1]
-        if attempt.shown.provider != told.provider:
-            # The same attempt id under a decision that lost, at another provider.
-            turn.count("receipts_unmatched_total", provider=told.provider)
+        if attempt.shown.provider != told.provider or reference not in (None, attempt.shown.reference):
+            # The same attempt id under a decision that lost, at another provider or even at this one: believed, it
+            # would call a message delivered that never was.
+            _unmatched(turn, told)
             return
         _replace(turn, facts.with_status(attempt, told, recorded_at))
     elif _hopeless(turn) or len(state.early_statuses) >= EARLY_KEPT:
-        turn.count("receipts_unmatched_total", provider=told.provider)
-    elif all(kept.status != told for kept in state.early_statuses):
-        turn.put(early_statuses=[*state.early_statuses, EarlyStatus(status=told, recorded_at=recorded_at)])
+        _unmatched(turn, told)
+    elif all((kept.status, kept.reference) != (told, reference) for kept in state.early_statuses):
+        early = EarlyStatus(status=told, recorded_at=recorded_at, reference=reference)
+        turn.put(early_statuses=[*state.early_statuses, early])
+
+
+def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:
+    """Whether the reference, if any, is one of the attempt reported on; anybody may write to this topic."""
+    if reference is None:
+        return True
+    parsed = parse_reference(reference)
+    return parsed is not None and parsed.attempt_id == told.attempt_id
+
+
+def _unmatched(turn: Turn, told: DeliveryStatus) -> None:
+    turn.count("receipts_unmatched_total", provider=told.provider)
 
 
 def attempt_number(told: DeliveryStatus) -> int | None:
@@ -202,7 +220,7 @@ def place_early(turn: Turn) -> None:
     for told in results:
         result(turn, told)
     for early in statuses:
-        status(turn, early.status, early.recorded_at)
+        status(turn, early.status, early.recorded_at, early.reference)
 
 
 def give_up(turn: Turn) -> None:
@@ -210,7 +228,7 @@ def give_up(turn: Turn) -> None:
     for told in turn.state.early_results:
         figures.foreign_result(turn, told)
     for early in turn.state.early_statuses:
-        turn.count("receipts_unmatched_total", provider=early.status.provider)
+        _unmatched(turn, early.status)
 
 
 def _hopeless(turn: Turn) -> bool:

@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError, Poison
 from pipeline.model.keys import KeyRing
 from pipeline.model.limits import REQUEST_ID_LENGTH
 from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
@@ -62,7 +63,9 @@ class TrackerStage:
             if not _ID.fullmatch(status.verification_id):
                 raise Poison(DeadLetterReason.UNDECODABLE, "verification_id: is not 1-48 letters, digits, '_' or '-'")
             turn = self._turn(status.verification_id, record, state, now_ms)
-            join.status(turn, status, record.timestamp_ms)
+            header = record.header(REFERENCE_HEADER)
+            reference = None if header is None else header.decode("utf-8", "replace")
+            join.status(turn, status, record.timestamp_ms, reference)
         elif record.topic == topics.TRACKER_INBOX:
             return self._forwarded(record, state, now_ms)
         elif record.topic in (topics.CHECKS, topics.COMMANDS):

@@ -111,3 +111,34 @@ def test_an_entry_that_cannot_even_be_ended_is_dropped(sent: World) -> None:
     broken = msgspec.structs.replace(sent.state[b"v1"], state=VerificationState.UNKNOWN)
     sent.apply(sent.stage.quarantine(b"v1", {b"v1": broken}, T0))
     assert not sent.state
+
+
+def test_a_report_of_another_decisions_message_is_not_believed(sent: World) -> None:
+    """The same id used twice: both messages carry the attempt id ``v1.1``, and only the reference tells which it is."""
+    before = dict(sent.state)
+    sent.report(reference="v1_1_zzzzzz")
+    assert sent.counted("receipts_unmatched_total", provider="ycloud") == 1
+    assert sent.state == before
+    sent.report(reference="v1_1_abcdef")
+    assert sent.last.state is VerificationState.DELIVERED
+
+
+def test_an_early_report_is_held_to_its_reference_as_well(world: World) -> None:
+    world.report(reference="v1_1_zzzzzz")
+    world.decide(world.accepted())
+    assert world.last.state is VerificationState.PENDING
+    assert world.counted("receipts_unmatched_total") == 1
+
+
+def test_early_reports_of_two_decisions_do_not_hide_each_other(world: World) -> None:
+    for reference in ("v1_1_zzzzzz", "v1_1_abcdef"):
+        world.report(reference=reference)
+    world.decide(world.accepted())
+    assert world.last.state is VerificationState.DELIVERED
+
+
+@pytest.mark.parametrize("reference", ["", "rubbish", "v1_2_abcdef", "v2_1_abcdef", "x" * 5_000])
+def test_a_reference_of_another_attempt_is_unmatched_at_once(world: World, reference: str) -> None:
+    world.report(reference=reference)
+    assert world.counted("receipts_unmatched_total") == 1
+    assert not world.state
