@@ -202,7 +202,9 @@ def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:
 
 
 def _unmatched(turn: Turn, told: DeliveryStatus) -> None:
-    turn.count("receipts_unmatched_total", provider=told.provider)
+    # Anybody may write to the topic, and what they call the provider may be anything: no name for a metric.
+    known = any(attempt.shown.provider == told.provider for attempt in turn.state.attempts)
+    turn.count("receipts_unmatched_total", provider=told.provider if known else figures.OTHER)
 
 
 def attempt_number(told: DeliveryStatus) -> int | None:

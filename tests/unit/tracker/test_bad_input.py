@@ -142,3 +142,10 @@ def test_a_reference_of_another_attempt_is_unmatched_at_once(world: World, refer
     world.report(reference=reference)
     assert world.counted("receipts_unmatched_total") == 1
     assert not world.state
+
+
+def test_a_providers_name_that_nobody_knows_does_not_become_a_label(sent: World) -> None:
+    sent.report(provider="+4915112345678")
+    sent.report(7, provider="not_of_ours", reference="rubbish")
+    assert sent.counted("receipts_unmatched_total", provider="other") == 2
+    assert sent.counted("receipts_unmatched_total") == 2

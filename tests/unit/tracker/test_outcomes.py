@@ -149,7 +149,7 @@ def test_what_belongs_to_a_decision_that_lost_is_dropped(world: World) -> None:
     world.tell(decision_id="bb")
     world.report(provider="neutrino")
     assert world.last.state is State.PENDING
-    assert world.counted("receipts_unmatched_total", provider="neutrino") == 1
+    assert world.counted("receipts_unmatched_total", provider="other") == 1
 
 
 def test_reach_mode_ends_when_the_message_arrived(world: World) -> None:
