@@ -10,10 +10,12 @@ import pytest
 
 from pipeline import topics
 from pipeline.errors import Poison, UnknownWriter
+from pipeline.model.limits import UNKNOWN_ID_WAIT_MS
 from pipeline.model.reasons import DeadLetterReason, Reason
-from pipeline.records.public import CodeCheck, DeliveryStatus
-from pipeline.records.types import CommandKind, DecisionKind, VerificationState
+from pipeline.records.public import CodeCheck, Command, DeliveryStatus
+from pipeline.records.types import CommandAction, CommandKind, DecisionKind, VerificationState
 from pipeline.runtime.api import Record
+from pipeline.runtime.partition import partition_for
 from tests.unit.tracker.world import CODEC, PARTITIONS, T0, World
 
 
@@ -66,6 +68,12 @@ def test_bytes_that_are_no_record_are_dead_letters(world: World, topic: str) -> 
         CodeCheck(check_id="", verification_id="v1", code="1"),
         CodeCheck(check_id="x" * 129, verification_id="v1", code="1"),
         CodeCheck(check_id="c1", verification_id="v1", code_sealed=b"opens nowhere"),
+        CodeCheck(check_id="c1", verification_id="", code="1"),
+        CodeCheck(check_id="c1", verification_id="x" * 49, code="1"),
+        CodeCheck(check_id="c1", verification_id="+4915123456789", code="1"),
+        CodeCheck(check_id="c1", verification_id="jo@example.org", code="1"),
+        CodeCheck(check_id="+49 151 23456789", verification_id="v1", code="1"),
+        CodeCheck(check_id="jo@example.org", verification_id="v1", code="1"),
     ],
 )
 def test_a_bad_check_is_a_dead_letter_where_its_producer_put_it(world: World, check: CodeCheck) -> None:
@@ -74,6 +82,32 @@ def test_a_bad_check_is_a_dead_letter_where_its_producer_put_it(world: World, ch
         record = dataclasses.replace(_record(topics.CHECKS, CODEC.encode(check)), partition=partition)
         with pytest.raises(Poison):
             world.stage.handle(record, {}, T0)
+
+
+@pytest.mark.parametrize(
+    ("command_id", "verification_id"),
+    [("m1", "+4915123456789"), ("+4915123456789", "v1"), ("jo@example.org", "v1"), ("", "v1"), ("x" * 129, "v1")],
+)
+def test_no_reply_and_no_dead_letters_detail_repeats_a_strangers_number(
+    world: World, command_id: str, verification_id: str
+) -> None:
+    command = Command(command_id=command_id, verification_id=verification_id, action=CommandAction.CANCEL)
+    world.give(topics.COMMANDS, command)
+    assert world.emits == []
+    (refusal,) = world.refusals
+    assert refusal.reason is DeadLetterReason.UNDECODABLE
+    assert refusal.verification_id == (verification_id if verification_id == "v1" else None)
+    assert not any(secret in refusal.detail for secret in ("4915123456789", "jo@", "xx"))
+
+
+def test_ids_of_nothing_but_digits_are_ids(world: World) -> None:
+    check = CodeCheck(check_id="4915123456789", verification_id="15123456789", code="1")
+    world.give(topics.CHECKS, check, partition=partition_for(b"15123456789", PARTITIONS))
+    world.advance(UNKNOWN_ID_WAIT_MS)
+    assert [(reply.request_id, reply.verification_id) for reply in world.replies] == [
+        ("4915123456789", "15123456789")
+    ]
+    assert world.refusals == []
 
 
 @pytest.mark.parametrize("kind", [CommandKind.REPORT, CommandKind.CANCEL, CommandKind.CHECK])
