@@ -103,6 +103,8 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     """Steps for which the router found no (other) route."""
     route_reason: str | None = None
     """Why the last of them has none."""
+    route_detail: str | None = None
+    """The same for people: which wish could not be met."""
     failed_checks: int = 0
     generation: int = 0
     """How many new codes were made; the code is derived with it."""

@@ -132,7 +132,7 @@ def _routed(turn: Turn, decided: Decision) -> None:
     if (decided.n, decided.step_index) != (routing.n, routing.step_index):
         return
     if decided.kind is DecisionKind.UNROUTABLE:
-        steps.no_route(turn, decided.reason)
+        steps.no_route(turn, decided.reason, decided.detail)
         return
     if decided.attempt is None:
         raise Poison(DeadLetterReason.UNDECODABLE, "decision: routed without an attempt", turn.state.verification_id)

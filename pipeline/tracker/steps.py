@@ -50,7 +50,7 @@ def _progress(turn: Turn) -> None:
     deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
     if calls and state.sent_at is None:
         # What was too late for the queue is in time for the code's life, which has only just begun.
-        turn.put(route_reason=None)
+        turn.put(route_reason=None, route_detail=None)
     moved = state.state
     if any(facts.is_sent(attempt) for attempt in state.attempts):
         moved = lifecycle.advance(moved, VerificationState.SENT)
@@ -160,7 +160,7 @@ def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
     )
 
 
-def no_route(turn: Turn, reason: str | None) -> None:
+def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     """The router found none for what was asked; the caller settles afterwards."""
     route = turn.state.routing
     assert route is not None
@@ -172,7 +172,7 @@ def no_route(turn: Turn, reason: str | None) -> None:
     steps = turn.state.unroutable_steps
     if told != Reason.TOO_LATE:
         steps = sorted({*steps, route.step_index})
-    turn.put(unroutable_steps=steps, route_reason=told)
+    turn.put(unroutable_steps=steps, route_reason=told, route_detail=detail)
 
 
 def _all_negative(state: TrackerState) -> bool:
@@ -196,7 +196,7 @@ def _fail(turn: Turn) -> None:
     if not state.attempts:
         # Nothing was ever sent, so what the router said of the step is the truth, be it a refusal or a block.
         reason = Reason(state.route_reason or Reason.NO_ROUTE)
-        outcome.finish(turn, STATE[reason], reason)
+        outcome.finish(turn, STATE[reason], reason, detail=state.route_detail)
         return
     if len(turn.plan.steps) > 1:
         outcome.finish(turn, VerificationState.FAILED, Reason.STEPS_EXHAUSTED)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import Decision, SendCommand
+from pipeline.records.internal import Decision, RoutingEvent, SendCommand
 from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
@@ -330,3 +330,12 @@ def test_a_reason_nobody_knows_is_not_published(world: World) -> None:
     world.decide(world.accepted())
     world.reject(reason="mystery 4711")
     assert world.last.attempts[0].reason == Reason.PROVIDER_ERROR
+
+
+def test_a_first_step_without_route_in_another_partition_names_the_wish(world: World) -> None:
+    decided = world.accepted()
+    world.decide(msgspec.structs.replace(decided, attempt=None))
+    event = RoutingEvent(verification_id="v1", decision_id=decided.decision_id, n=1, step_index=0)
+    world.no_route(Reason.UNSUPPORTED_BY_PROVIDER, event, detail="steps[0].text: no provider sends own text")
+    assert (world.last.state, world.last.reason) == (State.REJECTED, Reason.UNSUPPORTED_BY_PROVIDER)
+    assert world.last.detail == "steps[0].text: no provider sends own text"

@@ -149,7 +149,9 @@ class World(Drive[TrackerState]):
             )
         )
 
-    def no_route(self, reason: str = "no_route", event: RoutingEvent | None = None) -> None:
+    def no_route(
+        self, reason: str = "no_route", event: RoutingEvent | None = None, *, detail: str | None = None
+    ) -> None:
         event = event or self.asked()[-1]
         self.decide(
             Decision(
@@ -159,6 +161,7 @@ class World(Drive[TrackerState]):
                 step_index=event.step_index,
                 n=event.n,
                 reason=reason,
+                detail=detail,
             )
         )
 
