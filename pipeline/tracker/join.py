@@ -103,7 +103,9 @@ def _same_content(turn: Turn, one: Plan, other: Plan) -> bool:
 
 
 def _content(turn: Turn, plan: Plan) -> Plan:
-    """The plan without what is not content: times, lane, limits left, and the key things happen to be sealed with."""
+    """The plan without what is not content: times, lane, limits left, where it was read, and the key things happen to
+    be sealed with.
+    """
     ring, verification_id = turn.tools.key_ring, turn.state.verification_id
 
     def opened(sealed: bytes | None, field: str) -> bytes | None:
@@ -114,13 +116,15 @@ def _content(turn: Turn, plan: Plan) -> Plan:
         bulk=False,
         kid="",
         checks_allowed=0,
+        # Of an invalid recipient it is where the request happened to lie; of a valid one it follows from the hash.
+        recipient_partition=0,
         queue_deadline_at=0,
         requested_at=0,
         code_sealed=opened(plan.code_sealed, "code"),
         payee_sealed=opened(plan.payee_sealed, "payee"),
         end_user_ip_sealed=opened(plan.end_user_ip_sealed, "end_user_ip"),
         # The hash names the recipient; opening it would only give the number into more hands.
-        steps=[msgspec.structs.replace(step, recipient_sealed=b"") for step in plan.steps],
+        steps=[msgspec.structs.replace(step, recipient_sealed=b"", partition=0) for step in plan.steps],
     )
 
 

@@ -119,6 +119,22 @@ def test_a_second_request_with_the_same_content_is_counted_as_duplicate(world: W
     assert world.counted("requests_total", lane="bulk", decision="duplicate") == 1
 
 
+def test_the_same_invalid_request_in_two_partitions_is_a_duplicate(world: World) -> None:
+    """Nobody's partition is known without a valid recipient, so each is decided where it lies."""
+    for partition in (0, 3):
+        world.decide(
+            Decision(
+                verification_id="v1",
+                kind=DecisionKind.REFUSED,
+                decision_id=f"b{partition}",
+                plan=Plan(tenant="default", recipient_partition=partition),
+                reason=Reason.INVALID_RECIPIENT,
+            )
+        )
+    assert world.refusals == []
+    assert world.counted("requests_total", decision="duplicate") == 1
+
+
 def test_an_id_used_for_two_people_is_a_dead_letter_and_the_first_one_stands(world: World) -> None:
     world.decide(world.accepted())
     other = world.plan(recipient_hash="s" * 32)
