@@ -88,6 +88,11 @@ def _second(turn: Turn, decided: Decision) -> None:
     turn.count(
         "requests_total", lane=figures.lane(bulk), tenant=tenant, decision="duplicate" if same else "id_conflict"
     )
+    plan = decided.plan
+    if decided.kind is DecisionKind.ACCEPTED and plan and plan.recipient_key != turn.plan.recipient_key:
+        # Nobody can guess at the loser any more. The same recipient's entry knows one reservation by the id, the
+        # winner's, which must stay.
+        outcome.close_loser(turn, decided.decision_id, plan)
     if not same:
         turn.effects.refusals.append(
             Refusal(

@@ -145,6 +145,28 @@ def test_an_id_used_for_two_people_is_a_dead_letter_and_the_first_one_stands(wor
     assert world.last.recipient_hash == "r" * 32
 
 
+def test_a_decision_that_lost_gives_its_reserved_guesses_back_and_the_winner_keeps_its_own(world: World) -> None:
+    world.decide(world.accepted())
+    other = world.plan(recipient_hash="s" * 32, recipient_key="o" * 32, recipient_partition=3)
+    world.decide(Decision(**{**_fields(world.accepted(plan=other)), "decision_id": "bb"}))
+    (closed,) = world.closing()
+    assert (closed.kind, closed.decision_id, closed.recipient_key) == (RoutingKind.CLOSED, "bb", "o" * 32)
+    assert (closed.verification_id, closed.failed_checks, closed.provider) == ("v1", 0, None)
+    assert [emit.partition for emit in world.emits if emit.topic == topics.ROUTER_INBOX] == [3]
+    assert not world.last.is_final
+
+
+def test_a_loser_of_the_same_recipient_or_without_a_reservation_gives_nothing_back(world: World) -> None:
+    """The router knows a recipient's reservations by verification id: closing this one would free the winner's."""
+    world.decide(world.accepted())
+    same_person = world.plan(tenant="other")
+    elsewhere = world.plan(recipient_key="o" * 32)
+    for kind, plan in ((DecisionKind.ACCEPTED, same_person), (DecisionKind.REFUSED, elsewhere)):
+        changes = {"decision_id": "bb", "kind": kind, "reason": Reason.INVALID_FIELD}
+        world.decide(Decision(**{**_fields(world.accepted(plan=plan)), **changes}))
+    assert world.closing() == []
+
+
 def test_a_refused_request_with_an_id_in_use_is_a_dead_letter_too(sent: World) -> None:
     versions = len(sent.outcomes)
     sent.decide(
