@@ -117,7 +117,7 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     final_at: TimeMs | None = None
     updated_at: TimeMs = 0
     replies: list[Reply] = []
-    """The last ones, oldest first."""
+    """The last ones of each kind, oldest first."""
     waiting: list[WaitingRequest] = []
     early_decisions: list[Decision] = []
     """Routes answered before the decision they belong to was read."""

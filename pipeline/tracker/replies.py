@@ -136,7 +136,12 @@ def _unknown_reply(turn: Turn, request: WaitingRequest) -> Reply:
 
 
 def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
-    turn.put(replies=[*turn.state.replies, reply][-REPLIES_KEPT:])
+    replies = [*turn.state.replies, reply]
+    alike = [each for each in replies if each.kind is reply.kind]
+    if len(alike) > REPLIES_KEPT:
+        # Each kind has its own room: commands must not push out the reply that a repeated check would get.
+        replies.remove(alike[0])
+    turn.put(replies=replies)
     turn.emit(topics.REPLIES, reply)
     _count(turn, request, reply.reason)
 

@@ -234,6 +234,16 @@ def test_only_the_last_ten_replies_are_kept(sent: World) -> None:
     assert [reply.request_id for reply in sent.state[b"v1"].replies] == [f"c{i}" for i in range(20, 30)]
 
 
+def test_commands_push_no_reply_to_a_check_out_and_checks_none_to_a_command(sent: World) -> None:
+    wrong = sent.check(sent.wrong, "c0")
+    for i in range(30):
+        sent.command(CommandAction.FAILOVER, f"m{i}", step_index=9)
+    assert sent.check(sent.wrong, "c0") == wrong
+    assert sent.last.failed_checks == 1
+    kept = sent.state[b"v1"].replies
+    assert [reply.request_id for reply in kept] == ["c0", *(f"m{i}" for i in range(20, 30))]
+
+
 def test_a_check_whose_time_cannot_be_judged_yet_waits_for_the_answer(world: World) -> None:
     """Called at the last moment of the queue: nobody knows when the code's life began until the answer is read."""
     world.decide(world.accepted())
