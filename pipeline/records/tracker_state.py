@@ -51,6 +51,8 @@ class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):
     asked_at: TimeMs = 0
     resend: bool = False
     """A caller asked for this step again, so a route already used is better than none."""
+    by_caller: bool = False
+    """A caller was told that it is accepted, so it is sent even when an earlier message arrives meanwhile."""
 
 
 class WaitingRequest(AvroRecord, frozen=True, kw_only=True):

@@ -150,7 +150,9 @@ def _routed(turn: Turn, decided: Decision) -> None:
     turn.put_attempt(facts.begin(turn.state.verification_id, turn.plan, decided.attempt))
     turn.put(routing=None)
     place_early(turn)
-    if turn.is_final:
+    arrived = any(facts.is_delivered(attempt) for attempt in turn.state.attempts)
+    if turn.is_final or (arrived and not routing.by_caller):
+        # Asked for before the delivery was known; now a second message would only annoy the person.
         outcome.cancel_unsent(turn, turn.state.attempts[-1])
 
 

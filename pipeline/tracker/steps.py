@@ -6,6 +6,8 @@ asked for at a time: two would give two attempts the same number, or text the pe
 
 from __future__ import annotations
 
+import msgspec
+
 from pipeline import topics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import STATE, Reason
@@ -124,7 +126,7 @@ def in_flight(state: TrackerState) -> bool:
     return state.routing is not None or any(facts.is_pending(attempt) for attempt in state.attempts)
 
 
-def ask_for_route(turn: Turn, step_index: int, *, resend: bool = False) -> None:
+def ask_for_route(turn: Turn, step_index: int, *, by_caller: bool = False, resend: bool = False) -> None:
     """Ask the router, where the step's recipient lives, for the next attempt."""
     state = turn.state
     assert state.routing is None
@@ -132,7 +134,8 @@ def ask_for_route(turn: Turn, step_index: int, *, resend: bool = False) -> None:
     tried = [attempt.shown.provider for attempt in state.attempts if attempt.shown.step_index == step_index]
     # A resend wants another route than the one that did not convert, not one that was never tried.
     used = tried[-1:] if resend else list(dict.fromkeys(tried))
-    _route(turn, OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend), used)
+    route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, by_caller=by_caller)
+    _route(turn, route, used)
 
 
 def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
@@ -166,7 +169,7 @@ def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     assert route is not None
     turn.put(routing=None)
     if route.resend and is_time_left(turn) and not turn.is_final:
-        _route(turn, OutstandingRoute(n=route.n, step_index=route.step_index, asked_at=turn.now_ms), [])
+        _route(turn, msgspec.structs.replace(route, asked_at=turn.now_ms, resend=False), [])
         return
     told = facts.known_reason(reason) or Reason.NO_ROUTE
     steps = turn.state.unroutable_steps
