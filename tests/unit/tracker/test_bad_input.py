@@ -104,9 +104,7 @@ def test_ids_of_nothing_but_digits_are_ids(world: World) -> None:
     check = CodeCheck(check_id="4915123456789", verification_id="15123456789", code="1")
     world.give(topics.CHECKS, check, partition=partition_for(b"15123456789", PARTITIONS))
     world.advance(UNKNOWN_ID_WAIT_MS)
-    assert [(reply.request_id, reply.verification_id) for reply in world.replies] == [
-        ("4915123456789", "15123456789")
-    ]
+    assert [(reply.request_id, reply.verification_id) for reply in world.replies] == [("4915123456789", "15123456789")]
     assert world.refusals == []
 
 
