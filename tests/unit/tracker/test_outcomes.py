@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline import topics
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.records.internal import Decision, Plan
@@ -99,7 +101,7 @@ def test_a_step_routed_in_another_partition_starts_without_an_attempt(world: Wor
     assert [each.attempt_id for each in world.last.attempts] == ["v1.1"]
 
 
-def _fields(record: Decision) -> dict[str, object]:
+def _fields(record: Decision) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
