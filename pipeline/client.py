@@ -91,8 +91,8 @@ class VerificationClient:
     ) -> Reply:
         """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
 
-        Raises DeadlinePassed when no reply came in time (ask again with the same id), LogUnavailable, and UsageError for
-        an id that no reply may repeat: its check would be a dead letter, and never answered.
+        Raises DeadlinePassed when no reply came in time (ask again with the same id), LogUnavailable, and UsageError
+        for an id that no reply may repeat: its check would be a dead letter, and never answered.
         """
         try:
             fields.check_id(verification_id)
