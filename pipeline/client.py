@@ -13,7 +13,8 @@ import structlog
 
 from pipeline import topics
 from pipeline.clock import Clock, SystemClock
-from pipeline.errors import DeadlinePassed, Poison, Refused
+from pipeline.errors import DeadlinePassed, Poison, Refused, UsageError
+from pipeline.model import fields
 from pipeline.model.recipient import canonical
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
@@ -90,8 +91,14 @@ class VerificationClient:
     ) -> Reply:
         """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
 
-        Raises DeadlinePassed when no reply came in time (ask again with the same id), LogUnavailable.
+        Raises DeadlinePassed when no reply came in time (ask again with the same id), LogUnavailable, and UsageError
+        for an id that no reply may repeat: its check would be a dead letter, and never answered.
         """
+        try:
+            fields.check_id(verification_id)
+            fields.check_echo(check_id, "check_id")
+        except Refused as refused:
+            raise UsageError(refused.detail) from None
         check = CodeCheck(
             check_id=check_id or self._new_id(),
             verification_id=verification_id,

@@ -267,15 +267,22 @@ class Metrics:
     def apply(self, measures: Iterable[Measure]) -> None:
         """Apply what stages measured: counters grow, gauges are set, histograms observe.
 
-        Raises ValueError for a metric that is not in the catalogue, another set of labels, or a label value that is
-        not allowed: each is a mistake in the code that measured.
+        Raises ValueError for a metric that is not in the catalogue, another set of labels, a label value that is not
+        allowed, or a counter that would shrink: each is a mistake in the code that measured. All the others are
+        applied first, whatever their place, so that one mistake does not hide what else happened.
         """
         acts = self._acts
+        refused: list[str] = []
         for name, value, labels in measures:
-            act = acts.get((name, *labels.items()))
-            if act is None:
-                act = self._act(name, labels)
-            act(value)
+            try:
+                act = acts.get((name, *labels.items()))
+                if act is None:
+                    act = self._act(name, labels)
+                act(value)
+            except ValueError as error:
+                refused.append(str(error))
+        if refused:
+            raise ValueError("; ".join(refused))
 
     def _act(self, name: str, labels: Mapping[str, str]) -> Callable[[float], None]:
         spec = self.catalogue().get(name)

@@ -20,10 +20,10 @@ from pipeline.gateway.problems import problem
 from pipeline.gateway.publisher import Publisher
 from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
-from pipeline.records.public import DeliveryStatus
+from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.api import Emit, Headers
-from pipeline.senders.provider import BadWebhook
+from pipeline.senders.provider import BadWebhook, Report
 
 OTHER_PROVIDER: Final = "other"
 """Label of webhooks for a provider that is not configured."""
@@ -46,7 +46,7 @@ class Webhooks(Protocol):
         Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
         """
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
 
 
@@ -114,37 +114,38 @@ class WebhookReceiver:
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
             )
         try:
-            statuses = provider.statuses(body, request.headers, received_at=received_at)
+            reports = provider.statuses(body, request.headers, received_at=received_at)
         except BadWebhook:
             self._count(name, "malformed")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
-        return await self._publish(name, statuses, request, received_at)
+        return await self._publish(name, reports, request, received_at)
 
-    async def _publish(self, name: str, statuses: list[DeliveryStatus], request: Request, received_at: int) -> Response:
+    async def _publish(self, name: str, reports: list[Report], request: Request, received_at: int) -> Response:
         try:
-            await self._publisher.publish([self._emit(name, status, request) for status in statuses])
+            await self._publisher.publish([self._emit(name, report, request) for report in reports])
         except PipelineError as error:
             # Anything short of an acknowledgement of all: the provider sends it again, and repeats are harmless.
             _log.warning("webhook_not_written", provider=name, error=type(error).__name__, cause=str(error))
             self._count(name, "unavailable")
             return _unavailable(ProblemReason.LOG_UNAVAILABLE)
-        self._count(name, "accepted" if statuses else "ignored")
+        self._count(name, "accepted" if reports else "ignored")
         self._measures.apply(
-            ("receipts_total", 1.0, {"provider": name, "status": status.status.value}) for status in statuses
+            ("receipts_total", 1.0, {"provider": name, "status": report.status.status.value}) for report in reports
         )
-        if statuses:
+        if reports:
             self._measures.apply([("last_receipt_timestamp_seconds", received_at / 1_000, {"provider": name})])
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    def _emit(self, name: str, status: DeliveryStatus, request: Request) -> Emit:
+    def _emit(self, name: str, report: Report, request: Request) -> Emit:
         """One record for the plain topic, whatever lane the verification travels in.
 
         A webhook does not tell the lane, and guessing wrong in one direction costs people: an interactive delivery
         behind a bulk backlog would be read after its step's deadline, and the person would be called or texted
-        again. In the other direction it costs the tracker some reading ahead of its interactive work.
+        again. In the other direction it costs the tracker some reading ahead of its interactive work. The header
+        ``reference`` tells the tracker which message it was, as the record has no field for the decision.
         """
-        status = msgspec.structs.replace(status, provider=name)
-        headers = self._encoder.headers(status)
+        status = msgspec.structs.replace(report.status, provider=name)
+        headers = (*self._encoder.headers(status), (REFERENCE_HEADER, report.reference.encode()))
         traceparent = request.headers.get("traceparent", "")
         if _TRACEPARENT.fullmatch(traceparent):
             headers = (*headers, ("traceparent", traceparent.encode()))

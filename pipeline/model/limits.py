@@ -22,7 +22,7 @@ HORIZONS_MS: Final = (60_000, 600_000)
 """Ages at which an attempt is counted as delivered or not."""
 
 REPLIES_KEPT: Final = 10
-"""Replies remembered per verification, so that a repeated request is answered alike and not counted."""
+"""Replies of each kind remembered per verification, so that a repeated request is answered alike and not counted."""
 
 EARLY_KEPT: Final = 32
 """Records of each kind kept per verification before what they belong to is known; more are dropped and counted."""

@@ -10,6 +10,8 @@ import base64
 import re
 from typing import Final, NamedTuple
 
+REFERENCE_HEADER: Final = "reference"
+"""Header of delivery reports: the full reference of the message reported on."""
 _DECISION_CHARACTERS: Final = 6
 _DECISION_DIGITS: Final = 10
 """Hex digits those are made of: five bytes are eight characters of base32 without padding."""

@@ -51,6 +51,8 @@ class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):
     asked_at: TimeMs = 0
     resend: bool = False
     """A caller asked for this step again, so a route already used is better than none."""
+    by_caller: bool = False
+    """A caller was told that it is accepted, so it is sent even when an earlier message arrives meanwhile."""
 
 
 class WaitingRequest(AvroRecord, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class EarlyStatus(AvroRecord, frozen=True, kw_only=True):
 
     status: DeliveryStatus
     recorded_at: TimeMs = 0
+    reference: str | None = None
+    """Of the message reported on; None when its writer did not tell."""
 
 
 class TrackerState(AvroRecord, frozen=True, kw_only=True):
@@ -101,6 +105,8 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     """Steps for which the router found no (other) route."""
     route_reason: str | None = None
     """Why the last of them has none."""
+    route_detail: str | None = None
+    """The same for people: which wish could not be met."""
     failed_checks: int = 0
     generation: int = 0
     """How many new codes were made; the code is derived with it."""
@@ -113,7 +119,7 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     final_at: TimeMs | None = None
     updated_at: TimeMs = 0
     replies: list[Reply] = []
-    """The last ones, oldest first."""
+    """The last ones of each kind, oldest first."""
     waiting: list[WaitingRequest] = []
     early_decisions: list[Decision] = []
     """Routes answered before the decision they belong to was read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import httpx
 import orjson
@@ -85,6 +85,14 @@ class BadWebhook(Exception):
     """A webhook whose signature is right but whose body is not what the provider documents."""
 
 
+class Report(NamedTuple):
+    """One delivery report, and the reference of the message it is about."""
+
+    status: DeliveryStatus
+    reference: str
+    """As the provider echoed it. Two decisions can exist for one id; only this tells their messages apart."""
+
+
 class Provider(Protocol):
     """One configured provider account."""
 
@@ -100,7 +108,7 @@ class Provider(Protocol):
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """What a full HTTP answer means; must not raise for any bytes."""
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         """The delivery reports in a webhook whose signature is right; empty for events that are not ours.
 
         A status in no table comes out as ``unknown``. Raises BadWebhook.

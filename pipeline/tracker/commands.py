@@ -33,6 +33,7 @@ def _failover(turn: Turn, named: int | None) -> Verdict:
     state = turn.state
     if state.routing is not None:
         # The next attempt is on its way already: a second one beside it would text the person twice.
+        turn.put(routing=msgspec.structs.replace(state.routing, by_caller=True))
         return Verdict(ReplyReason.ACCEPTED, step_index=state.routing.step_index)
     if not steps.is_time_left(turn):
         return Verdict(ReplyReason.TOO_LATE_TO_RESEND)
@@ -47,7 +48,7 @@ def _failover(turn: Turn, named: int | None) -> Verdict:
     if named is None and state.attempts:
         # Should that step have no route, the one after it is what the caller wants, not this one's wait.
         turn.put_attempt(msgspec.structs.replace(state.attempts[-1], wait_over=True))
-    steps.ask_for_route(turn, step)
+    steps.ask_for_route(turn, step, by_caller=True)
     return Verdict(ReplyReason.ACCEPTED, step_index=step)
 
 
@@ -65,5 +66,5 @@ def _resend(turn: Turn, named: int | None) -> Verdict:
         return Verdict(ReplyReason.TOO_LATE_TO_RESEND)
     step = outcome.active_step(state) if named is None else named
     turn.put(resends=state.resends + 1)
-    steps.ask_for_route(turn, step or 0, resend=True)
+    steps.ask_for_route(turn, step or 0, by_caller=True, resend=True)
     return Verdict(ReplyReason.ACCEPTED, step_index=step or 0)

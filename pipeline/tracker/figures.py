@@ -13,7 +13,8 @@ from pipeline.tracker.attempts import is_delivered, is_negative, is_pending, kno
 from pipeline.tracker.turn import Turn
 
 _NONE: Final = "none"
-_OTHER: Final = "other"
+OTHER: Final = "other"
+"""Label value for what is no name of ours."""
 _MATURED: Final = tuple(f"delivery_matured_{horizon // 1_000}s_total" for horizon in HORIZONS_MS)
 
 
@@ -30,7 +31,7 @@ def attempt_changed(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -
             "attempts_total",
             provider=new.provider,
             channel=new.channel,
-            country=after.country or _OTHER,
+            country=after.country or OTHER,
             result=new.result,
             reason=new.reason or _NONE,
         )
@@ -50,7 +51,7 @@ def foreign_result(turn: Turn, result: SendResult) -> None:
         "attempts_total",
         provider=result.provider,
         channel=result.channel,
-        country=_OTHER,
+        country=OTHER,
         result=result.result,
         reason=known_reason(result.reason) or _NONE,
     )
@@ -70,7 +71,7 @@ def matured(turn: Turn, attempt: TrackedAttempt, horizon: int) -> None:
         _MATURED[horizon],
         provider=shown.provider,
         channel=shown.channel,
-        country=attempt.country or _OTHER,
+        country=attempt.country or OTHER,
         delivered=delivered,
     )
 
@@ -98,6 +99,6 @@ def ended(turn: Turn, credit: TrackedAttempt | None) -> None:
         "conversion_matured_total",
         provider=credit.shown.provider if credit else _NONE,
         channel=credit.shown.channel if credit else _NONE,
-        country=(credit.country if credit else plan.country) or _OTHER,
+        country=(credit.country if credit else plan.country) or OTHER,
         converted=converted,
     )

@@ -15,6 +15,7 @@ import msgspec
 from pipeline.errors import Poison, UnknownWriter
 from pipeline.model.limits import EARLY_KEPT
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
@@ -87,6 +88,11 @@ def _second(turn: Turn, decided: Decision) -> None:
     turn.count(
         "requests_total", lane=figures.lane(bulk), tenant=tenant, decision="duplicate" if same else "id_conflict"
     )
+    plan = decided.plan
+    if decided.kind is DecisionKind.ACCEPTED and plan and plan.recipient_key != turn.plan.recipient_key:
+        # Nobody can guess at the loser any more. The same recipient's entry knows one reservation by the id, the
+        # winner's, which must stay.
+        outcome.close_loser(turn, decided.decision_id, plan)
     if not same:
         turn.effects.refusals.append(
             Refusal(
@@ -102,7 +108,9 @@ def _same_content(turn: Turn, one: Plan, other: Plan) -> bool:
 
 
 def _content(turn: Turn, plan: Plan) -> Plan:
-    """The plan without what is not content: times, lane, limits left, and the key things happen to be sealed with."""
+    """The plan without what is not content: times, lane, limits left, where it was read, and the key things happen to
+    be sealed with.
+    """
     ring, verification_id = turn.tools.key_ring, turn.state.verification_id
 
     def opened(sealed: bytes | None, field: str) -> bytes | None:
@@ -113,13 +121,15 @@ def _content(turn: Turn, plan: Plan) -> Plan:
         bulk=False,
         kid="",
         checks_allowed=0,
+        # Of an invalid recipient it is where the request happened to lie; of a valid one it follows from the hash.
+        recipient_partition=0,
         queue_deadline_at=0,
         requested_at=0,
         code_sealed=opened(plan.code_sealed, "code"),
         payee_sealed=opened(plan.payee_sealed, "payee"),
         end_user_ip_sealed=opened(plan.end_user_ip_sealed, "end_user_ip"),
         # The hash names the recipient; opening it would only give the number into more hands.
-        steps=[msgspec.structs.replace(step, recipient_sealed=b"") for step in plan.steps],
+        steps=[msgspec.structs.replace(step, recipient_sealed=b"", partition=0) for step in plan.steps],
     )
 
 
@@ -131,7 +141,7 @@ def _routed(turn: Turn, decided: Decision) -> None:
     if (decided.n, decided.step_index) != (routing.n, routing.step_index):
         return
     if decided.kind is DecisionKind.UNROUTABLE:
-        steps.no_route(turn, decided.reason)
+        steps.no_route(turn, decided.reason, decided.detail)
         return
     if decided.attempt is None:
         raise Poison(DeadLetterReason.UNDECODABLE, "decision: routed without an attempt", turn.state.verification_id)
@@ -140,7 +150,9 @@ def _routed(turn: Turn, decided: Decision) -> None:
     turn.put_attempt(facts.begin(turn.state.verification_id, turn.plan, decided.attempt))
     turn.put(routing=None)
     place_early(turn)
-    if turn.is_final:
+    arrived = any(facts.is_delivered(attempt) for attempt in turn.state.attempts)
+    if turn.is_final or (arrived and not routing.by_caller):
+        # Asked for before the delivery was known; now a second message would only annoy the person.
         outcome.cancel_unsent(turn, turn.state.attempts[-1])
 
 
@@ -168,23 +180,42 @@ def result(turn: Turn, told: SendResult) -> None:
         turn.put(early_results=[*state.early_results, told])
 
 
-def status(turn: Turn, told: DeliveryStatus, recorded_at: int) -> None:
-    """Join a delivery report; after the final outcome it only matters to the cohorts, which count it at their time."""
+def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | None = None) -> None:
+    """Join a delivery report; after the final outcome it only matters to the cohorts, which count it at their time.
+
+    ``reference`` is that of the message reported on, when its writer told it.
+    """
     state = turn.state
     number = attempt_number(told)
-    if number is None:
-        turn.count("receipts_unmatched_total", provider=told.provider)
+    if number is None or not _is_named_by(told, reference):
+        _unmatched(turn, told)
     elif number <= len(state.attempts):
         attempt = state.attempts[number - 1]
-        if attempt.shown.provider != told.provider:
-            # The same attempt id under a decision that lost, at another provider.
-            turn.count("receipts_unmatched_total", provider=told.provider)
+        if attempt.shown.provider != told.provider or reference not in (None, attempt.shown.reference):
+            # The same attempt id under a decision that lost, at another provider or even at this one: believed, it
+            # would call a message delivered that never was.
+            _unmatched(turn, told)
             return
         _replace(turn, facts.with_status(attempt, told, recorded_at))
     elif _hopeless(turn) or len(state.early_statuses) >= EARLY_KEPT:
-        turn.count("receipts_unmatched_total", provider=told.provider)
-    elif all(kept.status != told for kept in state.early_statuses):
-        turn.put(early_statuses=[*state.early_statuses, EarlyStatus(status=told, recorded_at=recorded_at)])
+        _unmatched(turn, told)
+    elif all((kept.status, kept.reference) != (told, reference) for kept in state.early_statuses):
+        early = EarlyStatus(status=told, recorded_at=recorded_at, reference=reference)
+        turn.put(early_statuses=[*state.early_statuses, early])
+
+
+def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:
+    """Whether the reference, if any, is one of the attempt reported on; anybody may write to this topic."""
+    if reference is None:
+        return True
+    parsed = parse_reference(reference)
+    return parsed is not None and parsed.attempt_id == told.attempt_id
+
+
+def _unmatched(turn: Turn, told: DeliveryStatus) -> None:
+    # Anybody may write to the topic, and what they call the provider may be anything: no name for a metric.
+    known = any(attempt.shown.provider == told.provider for attempt in turn.state.attempts)
+    turn.count("receipts_unmatched_total", provider=told.provider if known else figures.OTHER)
 
 
 def attempt_number(told: DeliveryStatus) -> int | None:
@@ -202,7 +233,7 @@ def place_early(turn: Turn) -> None:
     for told in results:
         result(turn, told)
     for early in statuses:
-        status(turn, early.status, early.recorded_at)
+        status(turn, early.status, early.recorded_at, early.reference)
 
 
 def give_up(turn: Turn) -> None:
@@ -210,7 +241,7 @@ def give_up(turn: Turn) -> None:
     for told in turn.state.early_results:
         figures.foreign_result(turn, told)
     for early in turn.state.early_statuses:
-        turn.count("receipts_unmatched_total", provider=early.status.provider)
+        _unmatched(turn, early.status)
 
 
 def _hopeless(turn: Turn) -> bool:

@@ -218,6 +218,23 @@ def cancel_unsent(turn: Turn, attempt: TrackedAttempt) -> None:
     )
 
 
+def close_loser(turn: Turn, decision_id: str, plan: Plan) -> None:
+    """Return the guesses that a decision which lost reserved at another recipient."""
+    turn.emit(
+        topics.lane(topics.ROUTER_INBOX, plan.bulk),
+        RoutingEvent(
+            verification_id=turn.state.verification_id,
+            kind=RoutingKind.CLOSED,
+            bulk=plan.bulk,
+            decision_id=decision_id,
+            tenant=plan.tenant,
+            recipient_key=plan.recipient_key,
+            occurred_at=turn.now_ms,
+        ),
+        partition=plan.recipient_partition,
+    )
+
+
 def _tell_router(turn: Turn, credit: TrackedAttempt | None) -> None:
     plan = turn.plan
     verified = turn.state.state is VerificationState.VERIFIED

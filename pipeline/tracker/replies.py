@@ -64,7 +64,9 @@ def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
     """Answer with the decision known."""
     if request.tenant is not None and request.tenant != turn.plan.tenant:
         # Not remembered: another tenant must not be able to push this one's replies out.
-        never(turn, request)
+        # Every repetition is answered alike anyway.
+        turn.emit(topics.REPLIES, _unknown_reply(turn, request))
+        _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
         return
     if request.kind is ReplyKind.CHECK:
         verdict = checks.judge(turn, request, code or "")
@@ -95,12 +97,6 @@ def unknown(turn: Turn, request: WaitingRequest) -> None:
     """No decision was made for this id before the request was written."""
     _no_longer_waiting(turn, request)
     _send(turn, request, _unknown_reply(turn, request))
-
-
-def never(turn: Turn, request: WaitingRequest) -> None:
-    """Call the id unknown without remembering it; every repetition is answered alike anyway."""
-    turn.emit(topics.REPLIES, _unknown_reply(turn, request))
-    _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
 
 
 def wait_deadline(state: TrackerState) -> tuple[int, int] | None:
@@ -140,7 +136,12 @@ def _unknown_reply(turn: Turn, request: WaitingRequest) -> Reply:
 
 
 def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
-    turn.put(replies=[*turn.state.replies, reply][-REPLIES_KEPT:])
+    replies = [*turn.state.replies, reply]
+    alike = [each for each in replies if each.kind is reply.kind]
+    if len(alike) > REPLIES_KEPT:
+        # Each kind has its own room: commands must not push out the reply that a repeated check would get.
+        replies.remove(alike[0])
+    turn.put(replies=replies)
     turn.emit(topics.REPLIES, reply)
     _count(turn, request, reply.reason)
 

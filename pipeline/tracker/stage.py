@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pipeline import topics
-from pipeline.errors import PipelineError, Poison
+from pipeline.errors import PipelineError, Poison, Refused
+from pipeline.model.fields import VERIFICATION_ID, check_echo
 from pipeline.model.keys import KeyRing
 from pipeline.model.limits import REQUEST_ID_LENGTH
 from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
@@ -21,7 +22,6 @@ from pipeline.settings import PolicySettings
 from pipeline.tracker import join, outcome, replies, steps, timers
 from pipeline.tracker.turn import Tools, Turn, is_final, trace_of
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 _R = TypeVar("_R", bound=AvroRecord)
 
 
@@ -59,10 +59,11 @@ class TrackerStage:
             join.result(turn, result)
         elif record.topic in (topics.STATUSES, topics.bulk(topics.STATUSES)):
             status = self._decode(DeliveryStatus, record, public=True)
-            if not _ID.fullmatch(status.verification_id):
-                raise Poison(DeadLetterReason.UNDECODABLE, "verification_id: is not 1-48 letters, digits, '_' or '-'")
+            _expect_id(status.verification_id)
             turn = self._turn(status.verification_id, record, state, now_ms)
-            join.status(turn, status, record.timestamp_ms)
+            header = record.header(REFERENCE_HEADER)
+            reference = None if header is None else header.decode("utf-8", "replace")
+            join.status(turn, status, record.timestamp_ms, reference)
         elif record.topic == topics.TRACKER_INBOX:
             return self._forwarded(record, state, now_ms)
         elif record.topic in (topics.CHECKS, topics.COMMANDS):
@@ -159,7 +160,7 @@ class TrackerStage:
         # Before it is passed on, so that a dead letter names the record its producer wrote.
         self._hold_to_rules(request)
         proper = partition_for(request.verification_id.encode(), self._partitions)
-        if record.partition == proper or not _ID.fullmatch(request.verification_id):
+        if record.partition == proper:
             return self._request(request, record, record.timestamp_ms, state, now_ms)
         return self._pass_on(request, record, proper, now_ms)
 
@@ -232,15 +233,12 @@ class TrackerStage:
             recorded_at=recorded_at,
             since_at=now_ms,
         )
-        if not _ID.fullmatch(request.verification_id):
-            # No verification can have this id, and it must not become a state key.
-            replies.never(turn, asked)
-            return turn.effects
         replies.ask(turn, asked, code)
         return self._done(turn, state)
 
     def _hold_to_rules(self, request: CodeCheck | Command) -> None:
-        """Raises Poison for an id of no use or a sealed code that does not open."""
+        """Raises Poison for ids a public reply must not repeat, or a sealed code that does not open."""
+        verification_id = _expect_id(request.verification_id)
         name, request_id = (
             ("check_id", request.check_id) if isinstance(request, CodeCheck) else ("command_id", request.command_id)
         )
@@ -248,8 +246,12 @@ class TrackerStage:
             raise Poison(
                 DeadLetterReason.UNDECODABLE,
                 f"{name}: has {len(request_id)} characters; use 1-{REQUEST_ID_LENGTH}",
-                request.verification_id if _ID.fullmatch(request.verification_id) else None,
+                verification_id,
             )
+        try:
+            check_echo(request_id, name)
+        except Refused as refused:
+            raise Poison(DeadLetterReason.UNDECODABLE, refused.detail, verification_id) from None
         if isinstance(request, CodeCheck):
             self._typed(request)
 
@@ -260,3 +262,10 @@ class TrackerStage:
         return self._tools.key_ring.open_public(
             check.code_sealed, verification_id=check.verification_id, field="code", record="CodeCheck"
         )
+
+
+def _expect_id(verification_id: str) -> str:
+    """Raises Poison for what no verification can be called: it must neither become a state key nor be published."""
+    if VERIFICATION_ID.fullmatch(verification_id):
+        return verification_id
+    raise Poison(DeadLetterReason.UNDECODABLE, "verification_id: is not 1-48 letters, digits, '_' or '-'")

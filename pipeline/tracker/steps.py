@@ -6,6 +6,8 @@ asked for at a time: two would give two attempts the same number, or text the pe
 
 from __future__ import annotations
 
+import msgspec
+
 from pipeline import topics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import STATE, Reason
@@ -50,7 +52,7 @@ def _progress(turn: Turn) -> None:
     deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
     if calls and state.sent_at is None:
         # What was too late for the queue is in time for the code's life, which has only just begun.
-        turn.put(route_reason=None)
+        turn.put(route_reason=None, route_detail=None)
     moved = state.state
     if any(facts.is_sent(attempt) for attempt in state.attempts):
         moved = lifecycle.advance(moved, VerificationState.SENT)
@@ -124,7 +126,7 @@ def in_flight(state: TrackerState) -> bool:
     return state.routing is not None or any(facts.is_pending(attempt) for attempt in state.attempts)
 
 
-def ask_for_route(turn: Turn, step_index: int, *, resend: bool = False) -> None:
+def ask_for_route(turn: Turn, step_index: int, *, by_caller: bool = False, resend: bool = False) -> None:
     """Ask the router, where the step's recipient lives, for the next attempt."""
     state = turn.state
     assert state.routing is None
@@ -132,7 +134,8 @@ def ask_for_route(turn: Turn, step_index: int, *, resend: bool = False) -> None:
     tried = [attempt.shown.provider for attempt in state.attempts if attempt.shown.step_index == step_index]
     # A resend wants another route than the one that did not convert, not one that was never tried.
     used = tried[-1:] if resend else list(dict.fromkeys(tried))
-    _route(turn, OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend), used)
+    route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, by_caller=by_caller)
+    _route(turn, route, used)
 
 
 def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
@@ -160,19 +163,19 @@ def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
     )
 
 
-def no_route(turn: Turn, reason: str | None) -> None:
+def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     """The router found none for what was asked; the caller settles afterwards."""
     route = turn.state.routing
     assert route is not None
     turn.put(routing=None)
     if route.resend and is_time_left(turn) and not turn.is_final:
-        _route(turn, OutstandingRoute(n=route.n, step_index=route.step_index, asked_at=turn.now_ms), [])
+        _route(turn, msgspec.structs.replace(route, asked_at=turn.now_ms, resend=False), [])
         return
     told = facts.known_reason(reason) or Reason.NO_ROUTE
     steps = turn.state.unroutable_steps
     if told != Reason.TOO_LATE:
         steps = sorted({*steps, route.step_index})
-    turn.put(unroutable_steps=steps, route_reason=told)
+    turn.put(unroutable_steps=steps, route_reason=told, route_detail=detail)
 
 
 def _all_negative(state: TrackerState) -> bool:
@@ -196,7 +199,7 @@ def _fail(turn: Turn) -> None:
     if not state.attempts:
         # Nothing was ever sent, so what the router said of the step is the truth, be it a refusal or a block.
         reason = Reason(state.route_reason or Reason.NO_ROUTE)
-        outcome.finish(turn, STATE[reason], reason)
+        outcome.finish(turn, STATE[reason], reason, detail=state.route_detail)
         return
     if len(turn.plan.steps) > 1:
         outcome.finish(turn, VerificationState.FAILED, Reason.STEPS_EXHAUSTED)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.metrics import COUNTRIES, LABELS, Metrics
-from pipeline.runtime.api import Effects
+from pipeline.runtime.api import Effects, Measure
 
 CONTRACT = """
 requests_total{lane,tenant,decision} attempts_total{provider,channel,country,result,reason}
@@ -127,6 +127,19 @@ def test_a_value_outside_its_closed_list_is_refused_and_not_told(
     assert "4915112345678" not in str(refused.value)
     assert "example" not in str(refused.value)
     assert not [line for line in generate_latest(metrics.registry).decode().splitlines() if "4915" in line]
+
+
+def test_a_refused_measure_takes_no_other_with_it_and_all_refused_ones_are_named(metrics: Metrics) -> None:
+    good = ("checks_total", 1.0, {"reason": "valid"})
+    bad: list[Measure] = [
+        ("in_doubt_total", 1.0, {"provider": "+4915112345678"}),
+        ("no_such_metric_total", 1.0, {}),
+        ("checks_total", -1.0, {"reason": "valid"}),
+    ]
+    with pytest.raises(ValueError, match=r"(?s)in_doubt_total.*no_such_metric_total.*") as refused:
+        metrics.apply([bad[0], good, bad[1], bad[2], good])
+    assert value(metrics, "checks_total", reason="valid") == 2
+    assert "4915112345678" not in str(refused.value)
 
 
 def test_no_reason_is_the_reason_none(metrics: Metrics) -> None:

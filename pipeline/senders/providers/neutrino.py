@@ -18,13 +18,13 @@ import httpx
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
-from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
 from pipeline.senders.provider import (
     USER_AGENT,
     Answer,
     BadWebhook,
     Opened,
+    Report,
     Unsendable,
     in_doubt,
     json_object,
@@ -196,7 +196,7 @@ class Neutrino:
             return _handed_over(command.channel, opened, body)
         return _refused(response.status_code, body)
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         """Neutrino reports nothing back; raises BadWebhook."""
         raise BadWebhook("neutrino sends no webhooks")
 

@@ -28,6 +28,7 @@ from pipeline.senders.provider import (
     Answer,
     BadWebhook,
     Opened,
+    Report,
     Unsendable,
     currency,
     decimal,
@@ -234,7 +235,7 @@ class YCloud:
             return _started(body)
         return _refused(response, body)
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         """One delivery event. The body is never logged: the voice event holds the code in clear."""
         event = json_object(body)
         if not isinstance(event.get("type"), str):
@@ -248,33 +249,28 @@ class YCloud:
         if message.get("bizType") != "verify" or not message.get("verificationId"):
             return []  # other traffic of the same account
         external = message.get("externalId")
-        reference = parse_reference(external) if isinstance(external, str) else None
+        if not isinstance(external, str):
+            return []
+        reference = parse_reference(external)
         if reference is None:
             return []  # another system's verification on the same account
         told = message.get("status")
         status = MESSAGE_STATUSES.get(told if isinstance(told, str) else "", AttemptStatus.UNKNOWN)
         failed = status in (AttemptStatus.UNDELIVERED, AttemptStatus.FAILED)
         times = (_OCCURRED.get(status, ""), "updateTime")
-        return [
-            DeliveryStatus(
-                verification_id=reference.verification_id,
-                attempt_id=reference.attempt_id,
-                provider=self.instance,
-                status=status,
-                reason=Reason.UNDELIVERED if failed else None,
-                occurred_at=next(
-                    (
-                        at
-                        for at in (*(_time_ms(message.get(name)) for name in times), _time_ms(event.get("createTime")))
-                        if at is not None
-                    ),
-                    received_at,
-                ),
-                received_at=received_at,
-                cost=decimal(message.get("totalPrice")),
-                currency=currency(message.get("currency")),
-            )
-        ]
+        known_times = (*(_time_ms(message.get(name)) for name in times), _time_ms(event.get("createTime")))
+        report = DeliveryStatus(
+            verification_id=reference.verification_id,
+            attempt_id=reference.attempt_id,
+            provider=self.instance,
+            status=status,
+            reason=Reason.UNDELIVERED if failed else None,
+            occurred_at=next((at for at in known_times if at is not None), received_at),
+            received_at=received_at,
+            cost=decimal(message.get("totalPrice")),
+            currency=currency(message.get("currency")),
+        )
+        return [Report(report, external)]
 
     def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         """``YCloud-Signature: t=<s>,s=<hex>`` over ``t.body``; upper-case hex and a trailing dot are forgeries."""

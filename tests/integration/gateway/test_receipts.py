@@ -272,6 +272,7 @@ async def test_one_delivery_repeated_with_the_same_signature_is_harmless(bench: 
     for _ in range(3):
         answer = await bench.http.post(f"{bench.gateway.url}/v1/webhooks/ycloud", content=body, headers=headers)
         assert answer.status_code == 204
+    assert {dict(emit.headers)["reference"] for emit in bench.log.made.written} == {REFERENCE.encode()}
     told = [decode(emit) for emit in bench.log.made.written]
     assert {(status.attempt_id, status.status, status.occurred_at) for status in told} == {
         ("job_42.1", AttemptStatus.DELIVERED, 1_735_787_045_000)

@@ -13,7 +13,7 @@ from pipeline.errors import LogUnavailable
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptStatus, AvroRecord
 from pipeline.runtime.api import Emit, Headers, Measure
-from pipeline.senders.provider import BadWebhook
+from pipeline.senders.provider import BadWebhook, Report
 
 
 @dataclass
@@ -83,10 +83,13 @@ class FakeWebhooks:
     def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         return headers.get("signature") == "right" and float(headers.get("age", "0")) <= max_age_s
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
+    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         if not body.startswith(b"["):
             raise BadWebhook("body: no list")
         return [
-            DeliveryStatus(verification_id=told, attempt_id=f"{told}.1", status=AttemptStatus.DELIVERED)
+            Report(
+                DeliveryStatus(verification_id=told, attempt_id=f"{told}.1", status=AttemptStatus.DELIVERED),
+                f"{told}_1_abcdef",
+            )
             for told in orjson.loads(body)
         ]

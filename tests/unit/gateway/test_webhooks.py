@@ -74,7 +74,7 @@ async def test_a_report_is_acknowledged_only_after_the_log_has_it(bench: Bench) 
     assert answer.status_code == 204
     (emit,) = bench.producer.written
     assert (emit.topic, emit.key, emit.partition) == ("verification.statuses", b"v1", None)
-    assert emit.headers == (("schema", b"DeliveryStatus"),)
+    assert emit.headers == (("schema", b"DeliveryStatus"), ("reference", b"v1_1_abcdef"))
     assert decode(emit).attempt_id == "v1.1"
     assert bench.counted("webhooks_total", "ycloud", "accepted") == 1
     assert bench.counted("receipts_total", "ycloud", "delivered") == 1

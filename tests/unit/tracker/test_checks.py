@@ -4,7 +4,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.model.keys import seal_public
-from pipeline.model.reasons import Reason, ReplyReason
+from pipeline.model.reasons import DeadLetterReason, Reason, ReplyReason
 from pipeline.records.internal import Decision
 from pipeline.records.public import CodeCheck, Command
 from pipeline.records.tracker_state import TrackerForward, TrackerState
@@ -179,10 +179,10 @@ def test_a_check_is_answered_by_a_decision_made_a_moment_after_it(world: World) 
 
 
 @pytest.mark.parametrize("verification_id", ["", "a b", "x" * 49, "é"])
-def test_an_id_no_verification_can_have_is_unknown_at_once(world: World, verification_id: str) -> None:
+def test_an_id_no_verification_can_have_is_a_dead_letter(world: World, verification_id: str) -> None:
     world.give(topics.CHECKS, CodeCheck(check_id="c1", verification_id=verification_id, code="1"))
-    assert world.replies[-1].reason == ReplyReason.UNKNOWN_VERIFICATION
-    assert not world.state
+    assert [refusal.reason for refusal in world.refusals] == [DeadLetterReason.UNDECODABLE]
+    assert (world.emits, world.state) == ([], {})
 
 
 def test_an_unknown_id_is_answered_once_decisions_are_read(world: World) -> None:
@@ -232,6 +232,16 @@ def test_only_the_last_ten_replies_are_kept(sent: World) -> None:
     for i in range(30):
         sent.check(sent.code, f"c{i}", at_ms=T0 + 999_999)
     assert [reply.request_id for reply in sent.state[b"v1"].replies] == [f"c{i}" for i in range(20, 30)]
+
+
+def test_commands_push_no_reply_to_a_check_out_and_checks_none_to_a_command(sent: World) -> None:
+    wrong = sent.check(sent.wrong, "c0")
+    for i in range(30):
+        sent.command(CommandAction.FAILOVER, f"m{i}", step_index=9)
+    assert sent.check(sent.wrong, "c0") == wrong
+    assert sent.last.failed_checks == 1
+    kept = sent.state[b"v1"].replies
+    assert [reply.request_id for reply in kept] == ["c0", *(f"m{i}" for i in range(20, 30))]
 
 
 def test_a_check_whose_time_cannot_be_judged_yet_waits_for_the_answer(world: World) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline import topics
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.records.internal import Decision, Plan
@@ -99,7 +101,7 @@ def test_a_step_routed_in_another_partition_starts_without_an_attempt(world: Wor
     assert [each.attempt_id for each in world.last.attempts] == ["v1.1"]
 
 
-def _fields(record: Decision) -> dict[str, object]:
+def _fields(record: Decision) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
@@ -119,6 +121,22 @@ def test_a_second_request_with_the_same_content_is_counted_as_duplicate(world: W
     assert world.counted("requests_total", lane="bulk", decision="duplicate") == 1
 
 
+def test_the_same_invalid_request_in_two_partitions_is_a_duplicate(world: World) -> None:
+    """Nobody's partition is known without a valid recipient, so each is decided where it lies."""
+    for partition in (0, 3):
+        world.decide(
+            Decision(
+                verification_id="v1",
+                kind=DecisionKind.REFUSED,
+                decision_id=f"b{partition}",
+                plan=Plan(tenant="default", recipient_partition=partition),
+                reason=Reason.INVALID_RECIPIENT,
+            )
+        )
+    assert world.refusals == []
+    assert world.counted("requests_total", decision="duplicate") == 1
+
+
 def test_an_id_used_for_two_people_is_a_dead_letter_and_the_first_one_stands(world: World) -> None:
     world.decide(world.accepted())
     other = world.plan(recipient_hash="s" * 32)
@@ -127,6 +145,28 @@ def test_an_id_used_for_two_people_is_a_dead_letter_and_the_first_one_stands(wor
     assert (refusal.reason, refusal.verification_id) == (DeadLetterReason.ID_CONFLICT, "v1")
     assert len(world.outcomes) == 1
     assert world.last.recipient_hash == "r" * 32
+
+
+def test_a_decision_that_lost_gives_its_reserved_guesses_back_and_the_winner_keeps_its_own(world: World) -> None:
+    world.decide(world.accepted())
+    other = world.plan(recipient_hash="s" * 32, recipient_key="o" * 32, recipient_partition=3)
+    world.decide(Decision(**{**_fields(world.accepted(plan=other)), "decision_id": "bb"}))
+    (closed,) = world.closing()
+    assert (closed.kind, closed.decision_id, closed.recipient_key) == (RoutingKind.CLOSED, "bb", "o" * 32)
+    assert (closed.verification_id, closed.failed_checks, closed.provider) == ("v1", 0, None)
+    assert [emit.partition for emit in world.emits if emit.topic == topics.ROUTER_INBOX] == [3]
+    assert not world.last.is_final
+
+
+def test_a_loser_of_the_same_recipient_or_without_a_reservation_gives_nothing_back(world: World) -> None:
+    """The router knows a recipient's reservations by verification id: closing this one would free the winner's."""
+    world.decide(world.accepted())
+    same_person = world.plan(tenant="other")
+    elsewhere = world.plan(recipient_key="o" * 32)
+    for kind, plan in ((DecisionKind.ACCEPTED, same_person), (DecisionKind.REFUSED, elsewhere)):
+        changes = {"decision_id": "bb", "kind": kind, "reason": Reason.INVALID_FIELD}
+        world.decide(Decision(**{**_fields(world.accepted(plan=plan)), **changes}))
+    assert world.closing() == []
 
 
 def test_a_refused_request_with_an_id_in_use_is_a_dead_letter_too(sent: World) -> None:
@@ -149,7 +189,7 @@ def test_what_belongs_to_a_decision_that_lost_is_dropped(world: World) -> None:
     world.tell(decision_id="bb")
     world.report(provider="neutrino")
     assert world.last.state is State.PENDING
-    assert world.counted("receipts_unmatched_total", provider="neutrino") == 1
+    assert world.counted("receipts_unmatched_total", provider="other") == 1
 
 
 def test_reach_mode_ends_when_the_message_arrived(world: World) -> None:

@@ -5,17 +5,18 @@ import pytest
 
 from pipeline import topics
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import Decision, SendCommand
+from pipeline.records.internal import Decision, RoutingEvent, SendCommand
 from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
     Channel,
+    CommandAction,
     CommandKind,
     DecisionKind,
     ResultClass,
     VerificationState,
 )
-from tests.unit.tracker.world import T0, World, make_world
+from tests.unit.tracker.world import CODEC, T0, World, make_world
 
 State = VerificationState
 
@@ -330,3 +331,65 @@ def test_a_reason_nobody_knows_is_not_published(world: World) -> None:
     world.decide(world.accepted())
     world.reject(reason="mystery 4711")
     assert world.last.attempts[0].reason == Reason.PROVIDER_ERROR
+
+
+def test_a_first_step_without_route_in_another_partition_names_the_wish(world: World) -> None:
+    decided = world.accepted()
+    world.decide(msgspec.structs.replace(decided, attempt=None))
+    event = RoutingEvent(verification_id="v1", decision_id=decided.decision_id, n=1, step_index=0)
+    world.no_route(Reason.UNSUPPORTED_BY_PROVIDER, event, detail="steps[0].text: no provider sends own text")
+    assert (world.last.state, world.last.reason) == (State.REJECTED, Reason.UNSUPPORTED_BY_PROVIDER)
+    assert world.last.detail == "steps[0].text: no provider sends own text"
+
+
+def _canceled(world: World) -> list[str]:
+    sends = [emit for emit in world.emits if emit.topic.startswith("verification.send.")]
+    commands = [CODEC.decode(SendCommand, emit.value, public=False) for emit in sends]
+    return [command.attempt_id for command in commands if command.kind is CommandKind.CANCEL]
+
+
+def test_a_route_asked_for_before_the_delivery_was_known_is_not_sent_on(world: World) -> None:
+    """Networks report "undelivered" first and deliver on a later try, while the next route is being found."""
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.report(status=AttemptStatus.DELIVERED)
+    world.route("neutrino")
+    assert _canceled(world) == ["v1.2"]
+    world.tell(2, AttemptResult.NOT_SENT, provider="neutrino")
+    assert world.last.state is State.DELIVERED
+    assert len(world.asked()) == 1
+
+
+def test_a_route_whose_call_was_already_answered_is_not_cancelled_any_more(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.report(status=AttemptStatus.DELIVERED)
+    world.tell(2, provider="neutrino")
+    world.route("neutrino")
+    assert _canceled(world) == []
+    assert world.last.attempts[1].result is AttemptResult.ACCEPTED
+
+
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_what_a_caller_was_promised_is_sent_though_an_earlier_message_arrived(world: World, asked_first: bool) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    if asked_first:
+        world.command(CommandAction.FAILOVER)
+    world.report()
+    if not asked_first:
+        world.command(CommandAction.FAILOVER)
+    world.route("ycloud")
+    assert _canceled(world) == []
+
+
+def test_a_caller_who_asks_for_what_is_under_way_makes_it_a_promise(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.tell()
+    world.report(status=AttemptStatus.UNDELIVERED)
+    world.command(CommandAction.FAILOVER)
+    world.report(status=AttemptStatus.DELIVERED)
+    world.route("neutrino")
+    assert _canceled(world) == []

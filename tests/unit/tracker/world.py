@@ -20,6 +20,7 @@ from pipeline.records.types import (
     ResultClass,
     RoutingKind,
 )
+from pipeline.runtime.api import Headers
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import PolicySettings
 from pipeline.testing.drive import Drive
@@ -123,8 +124,16 @@ class World(Drive[TrackerState]):
     def reject(self, n: int = 1, kind: ResultClass = ResultClass.ROUTE, **changes: Any) -> None:
         self.tell(n, AttemptResult.REJECTED, result_class=kind, **changes)
 
-    def report(self, n: int = 1, status: AttemptStatus = AttemptStatus.DELIVERED, **changes: Any) -> None:
-        self.give(topics.STATUSES, self.status(n, status, **changes))
+    def report(
+        self,
+        n: int = 1,
+        status: AttemptStatus = AttemptStatus.DELIVERED,
+        *,
+        reference: str | None = None,
+        **changes: Any,
+    ) -> None:
+        headers: Headers = () if reference is None else (("reference", reference.encode()),)
+        self.give(topics.STATUSES, self.status(n, status, **changes), headers=headers)
 
     def route(self, provider: str, event: RoutingEvent | None = None, **attempt: Any) -> None:
         """The router answers the outstanding question with a route."""
@@ -140,7 +149,9 @@ class World(Drive[TrackerState]):
             )
         )
 
-    def no_route(self, reason: str = "no_route", event: RoutingEvent | None = None) -> None:
+    def no_route(
+        self, reason: str = "no_route", event: RoutingEvent | None = None, *, detail: str | None = None
+    ) -> None:
         event = event or self.asked()[-1]
         self.decide(
             Decision(
@@ -150,6 +161,7 @@ class World(Drive[TrackerState]):
                 step_index=event.step_index,
                 n=event.n,
                 reason=reason,
+                detail=detail,
             )
         )
 

@@ -398,7 +398,9 @@ WEBHOOKS = {
 
 @pytest.mark.parametrize(("body", "expected"), WEBHOOKS.values(), ids=WEBHOOKS)
 def test_each_event_becomes_this_status(body: bytes, expected: DeliveryStatus) -> None:
-    assert PROVIDER.statuses(body, {}, received_at=RECEIVED_AT) == [expected]
+    ((status, reference),) = PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
+    assert status == expected
+    assert reference == "my_id-1_2_abcdef"
 
 
 def test_all_events_and_message_statuses_are_in_the_tables() -> None:
