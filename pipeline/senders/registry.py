@@ -19,14 +19,12 @@ from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YClo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of provider: its class, what it can do, and the pace that is assumed safe for it."""
+    """One kind of provider: its settings, its class, and what it can do."""
 
     settings: type[ProviderSettings]
     make: Callable[..., Provider]
     """``make(instance=, settings=, capabilities=)`` with settings of the type above."""
     capabilities: ProviderCapabilities
-    max_concurrency: int
-    rate_per_s: float
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -35,15 +33,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             settings=YCloudSettings,
             make=ycloud.YCloud,
             capabilities=ycloud.CAPABILITIES,
-            max_concurrency=ycloud.MAX_CONCURRENCY,
-            rate_per_s=ycloud.RATE_PER_S,
         ),
         "neutrino": Kind(
             settings=NeutrinoSettings,
             make=neutrino.Neutrino,
             capabilities=neutrino.CAPABILITIES,
-            max_concurrency=neutrino.MAX_CONCURRENCY,
-            rate_per_s=neutrino.RATE_PER_S,
         ),
     }
 )
@@ -91,15 +85,13 @@ def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
 
 
 def limits(settings: Settings, name: str) -> Limits:
-    """The pace of one provider: as configured, else the safe one of its kind. Raises SettingsError."""
+    """The pace of one provider. Raises SettingsError."""
     section = settings.providers.get(name)
     if section is None:
         raise SettingsError(f"providers.{name}: is not configured; known are {', '.join(sorted(settings.providers))}")
-    kind = _kind(name, section)
-    given = section.model_fields_set
     return Limits(
-        max_concurrency=section.max_concurrency if "max_concurrency" in given else kind.max_concurrency,
-        rate_per_s=section.rate_per_s if "rate_per_s" in given else kind.rate_per_s,
+        max_concurrency=section.max_concurrency,
+        rate_per_s=section.rate_per_s,
         timeout_s=section.timeout_s,
         connect_timeout_s=min(section.connect_timeout_s, section.timeout_s),
     )

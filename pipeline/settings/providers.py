@@ -55,6 +55,9 @@ class YCloudSettings(_WithSecrets):
 
     kind: Literal["ycloud"] = "ycloud"
     """Which provider it is."""
+    rate_per_s: float = Field(2.77, gt=0)
+    """Calls per second of this credential, over all processes; the default is the account's quota of 10 000 an hour,
+    as YCloud publishes no limit for Verify."""
     channels: list[Literal["sms", "voice", "whatsapp", "email"]] = []
     """Channels to use; empty means all that the provider offers."""
     api_key: SecretStr = SecretStr("")
@@ -100,6 +103,10 @@ class NeutrinoSettings(ProviderSettings):
 
     kind: Literal["neutrino"] = "neutrino"
     """Which provider it is."""
+    max_concurrency: int = Field(10, ge=1, le=10_000)
+    """Calls of one process that may run at the same time; Neutrino takes ten."""
+    rate_per_s: float = Field(2.0, gt=0)
+    """Calls per second of this credential, over all processes; the default is what Neutrino publishes for the check."""
     channels: list[Literal["sms", "voice"]] = []
     """Channels to use; empty means all that the provider offers."""
     requires_receipts: bool = False

@@ -36,9 +36,6 @@ from pipeline.settings import NeutrinoSettings
 
 BASE_URL: Final = "https://neutrinoapi.net"
 
-MAX_CONCURRENCY: Final = 10
-RATE_PER_S: Final = 2.0
-"""Published for the check (2/s, 10 at once) and the older SMS endpoint (2/s); assumed for these two."""
 
 PATHS: Final = MappingProxyType({Channel.SMS: "/sms-verify", Channel.VOICE: "/phone-verify"})
 HANDED_OVER: Final = MappingProxyType({Channel.SMS: "sent", Channel.VOICE: "calling"})

@@ -46,9 +46,6 @@ BASE_URL: Final = "https://api.ycloud.com/v2"
 START_PATH: Final = "/verify/verifications"
 SIGNATURE_HEADER: Final = "YCloud-Signature"
 
-MAX_CONCURRENCY: Final = 50
-RATE_PER_S: Final = 10_000 / 3_600
-"""``/verify`` has no published limit of its own, so the account's management quota of 10 000 an hour is assumed."""
 
 CHANNEL_NAMES: Final = MappingProxyType(
     {Channel.SMS: "sms", Channel.VOICE: "voice", Channel.WHATSAPP: "whatsapp", Channel.EMAIL: "email_code"}
