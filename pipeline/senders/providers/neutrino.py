@@ -30,6 +30,7 @@ from pipeline.senders.provider import (
     json_object,
     not_sent,
     rejected,
+    retry_after_s,
     throttled,
 )
 from pipeline.settings import NeutrinoSettings
@@ -194,7 +195,7 @@ class Neutrino:
         body = json_object(response.content)
         if response.status_code == 200 and "api-error" not in body:
             return _handed_over(command.channel, opened, body)
-        return _refused(response.status_code, body)
+        return _refused(response, body)
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[DeliveryStatus]:
         """Neutrino reports nothing back; raises BadWebhook."""
@@ -230,8 +231,12 @@ def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answ
     return answer
 
 
-def _refused(status: int, body: dict[str, Any]) -> Answer:
+def _refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
+    status = response.status_code
     code = body.get("api-error")
+    if status == 429 and "api-error" not in body:
+        # From whatever stands before the API; a request turned away for its rate was not carried out.
+        return replace(throttled(retry_after_s(response.headers)), detail="HTTP 429", unmapped=True)
     if isinstance(code, bool) or not isinstance(code, int):
         return in_doubt(f"HTTP {status} without api-error", unmapped=True)
     answer = ERRORS.get(code)
