@@ -87,7 +87,7 @@ def _no_recipient(value: str, field: str) -> None:
 def check_range(value: int | None, field: str, lowest: int, highest: int) -> int | None:
     """A number within its bounds, both included, or None."""
     if value is not None and not lowest <= value <= highest:
-        raise invalid(field, f"is {value}; use {lowest}-{highest}")
+        raise invalid(field, f"is out of range; use {lowest}-{highest}")
     return value
 
 

@@ -178,7 +178,7 @@ class StepPlanner:
     ) -> list[PlannedStep]:
         longest = tenant.max_expires_in_s
         if expires_in_s > longest and any(step.channel is not Channel.EMAIL for step in steps):
-            raise invalid("expires_in_s", f"is {expires_in_s}; the tenant may use 30-{longest} on phone channels")
+            raise invalid("expires_in_s", f"is more than the tenant may use on phone channels; use 30-{longest}")
         in_time = steps_in_time(
             [step.wait_s for step in steps], expires_in_s=expires_in_s, min_time_left_s=self._policy.min_time_left_s
         )

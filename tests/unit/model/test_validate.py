@@ -188,6 +188,29 @@ def test_no_detail_and_no_plan_shows_a_recipient_or_code(fields: dict[str, Any],
         assert secret not in shown
 
 
+OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
+    ({"code_length": 482913}, "4-12"),
+    ({"code_length": 5, "code": "482913"}, "code_length"),
+    ({"code_length": 4}, "6-12"),
+    ({"max_checks": 482913}, "1-10"),
+    ({"expires_in_s": 482913}, "30-3600"),
+    ({"expires_in_s": 2913}, "30-600"),
+    ({"row": -482913}, "0-9223372036854775807"),
+    ({"steps": [step(wait_s=482913)]}, "5-900"),
+    ({"steps": [step(ttl_s=4829130)]}, "30-1209600"),
+]
+
+
+@pytest.mark.parametrize(("fields", "allowed"), OUT_OF_RANGE, ids=lambda value: str(value)[:60])
+def test_a_number_out_of_range_is_told_its_range_and_not_repeated(fields: dict[str, Any], allowed: str) -> None:
+    """A code typed into the wrong field must not be published."""
+    refused = plan(**fields).refused
+    assert refused is not None
+    assert allowed in refused.detail
+    for number in ("482913", "4829130", "2913", "is 4", "is 5"):
+        assert number not in refused.detail
+
+
 ACCEPTED: list[dict[str, Any]] = [
     {},
     {"verification_id": "x" * 48},
