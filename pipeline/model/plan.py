@@ -20,6 +20,7 @@ from pipeline.model.steps import (
     channel_defaults,
     check_fit,
     check_step,
+    country_of,
     merge,
     step_name,
     steps_in_time,
@@ -123,7 +124,7 @@ class StepPlanner:
     def _recipient(self, step: Step, request: VerificationRequest, key: Recipient, index: int) -> Recipient:
         name = step_name(index)
         if step.recipient is not None:
-            return self._recipients.read(step.recipient, step.country or request.country, field=f"{name}.recipient")
+            return self._recipients.read(step.recipient, country_of(step, request), field=f"{name}.recipient")
         if request.recipient is None:
             problem = "is missing; without a recipient of the request every step needs one"
             raise invalid(f"{name}.recipient", problem, Reason.MISSING_FIELD)

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.errors import Refused
 from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.country import normalise_country
 from pipeline.model.fields import check_line, check_range, invalid
 from pipeline.model.language import normalise_language
 from pipeline.model.reasons import Reason
@@ -42,8 +43,21 @@ def channel_defaults(request: VerificationRequest) -> dict[Channel, Step]:
         if default.recipient is not None or default.wait_s is not None:
             given = "wait_s" if default.recipient is None else "recipient"
             raise invalid(f"{name}.{given}", "belongs to a step, not to defaults; move it", Reason.INVALID_STEPS)
+        check_default_country(default, index)
         found[default.channel] = default
     return found
+
+
+def check_default_country(default: Step, index: int) -> None:
+    """Raises Refused ``invalid_country``."""
+    if default.country is not None:
+        normalise_country(default.country, field=f"channel_defaults[{index}].country")
+
+
+def country_of(step: Step, request: VerificationRequest) -> str | None:
+    """The country a step's own recipient is read with: the step's, its channel's default, the request's."""
+    named = (default.country for default in request.channel_defaults if default.channel is step.channel)
+    return step.country or next((country for country in named if country is not None), None) or request.country
 
 
 def merge(step: Step, default: Step | None) -> Step:

@@ -119,6 +119,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"channel_defaults": [step(), step()]}, "invalid_steps", "channel_defaults[1]"),
     ({"channel_defaults": [step(recipient=MOBILE)]}, "invalid_steps", "channel_defaults[0].recipient"),
     ({"channel_defaults": [step(wait_s=30)]}, "invalid_steps", "channel_defaults[0].wait_s"),
+    ({"channel_defaults": [step(country="Germany")]}, "invalid_country", "channel_defaults[0].country"),
+    (
+        {"recipient": None, "steps": [step(recipient="0151 1")], "channel_defaults": [step(VOICE), step(country="ZZ")]},
+        "invalid_country",
+        "channel_defaults[1].country",
+    ),
     ({"channel_defaults": [step(VIBER, ttl_s=1)]}, "invalid_field", "channel_defaults[0].ttl_s"),
     ({"prefer_channel": SMS, "steps": [step()]}, "invalid_steps", "prefer_channel"),
     ({"prefer_channel": Channel.UNKNOWN}, "invalid_channel", "prefer_channel"),
@@ -314,6 +320,33 @@ def test_defaults_of_a_channel_fill_what_a_step_leaves_open() -> None:
     assert (first.sender, first.ttl_s, first.text, first.template) == ("Own", 60, None, "login")
     assert first.options == {"ignore_risk": "1"}
     assert second.flow_id == "f"
+
+
+def test_a_default_country_reads_the_numbers_of_its_channel() -> None:
+    steps = [
+        step(recipient="07400 123456"),
+        step(recipient="07400 123456", country="gb"),
+        step(VOICE, recipient="030 12345678"),
+        step(),
+    ]
+    planned = plan(steps=steps, channel_defaults=[step(country="gb")], country="de")
+    assert planned.refusals == ()
+    assert [one.country for one in planned.plan.steps] == ["GB", "GB", "DE", "DE"]
+
+
+def test_a_step_s_own_country_goes_before_the_default_of_its_channel() -> None:
+    steps = [step(recipient="030 12345678", country="DE")]
+    planned = plan(recipient=None, steps=steps, channel_defaults=[step(country="GB")])
+    assert (planned.refusals, planned.plan.country) == ((), "DE")
+
+
+def test_a_default_country_also_reads_the_first_step_s_number_a_request_is_placed_by() -> None:
+    request = VerificationRequest(
+        verification_id="v1",
+        steps=[step(recipient="07400 123456")],
+        channel_defaults=[step(VOICE, country="DE"), step(country="GB")],
+    )
+    assert VALIDATOR.key_recipient(request).canonical == "+447400123456"
 
 
 def test_defaults_also_fill_automatic_steps() -> None:
