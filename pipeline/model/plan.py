@@ -21,6 +21,7 @@ from pipeline.model.steps import (
     check_fit,
     check_step,
     country_of,
+    gives_no_receipts,
     merge,
     step_name,
     steps_in_time,
@@ -157,7 +158,7 @@ class StepPlanner:
             partition=identity.partition,
             country=recipient.country,
             provider=step.provider,
-            wait_s=self._policy.wait_s if step.wait_s is None else step.wait_s,
+            wait_s=self._wait_s(step, test=self._recipients.is_test(recipient)),
             ttl_s=step.ttl_s,
             language=choose_language(
                 requested=language if step.language is None else normalise_language(step.language),
@@ -173,6 +174,12 @@ class StepPlanner:
             options=step.options,
             automatic=automatic,
         )
+
+    def _wait_s(self, step: Step, *, test: bool) -> int:
+        """How long the step will be waited for, as far as that is known before its provider is."""
+        if gives_no_receipts(step, self._providers, test=test):
+            return self._policy.no_receipt_wait_s
+        return self._policy.wait_s if step.wait_s is None else step.wait_s
 
     def _in_time(
         self, steps: list[PlannedStep], *, expires_in_s: int, tenant: TenantRules, automatic: bool

@@ -179,6 +179,14 @@ def automatic_steps(
     return steps
 
 
+def gives_no_receipts(step: Step, providers: Mapping[str, ProviderCapabilities], *, test: bool) -> bool:
+    """Whether no provider this step may go to reports deliveries, so that its wait can only be the one without."""
+    possible = [step.provider] if step.provider is not None else [SIMULATOR] if test else list(providers)
+    able = [providers[name].channels.get(step.channel) for name in possible if name in providers]
+    reports = [channel.receipts for channel in able if channel is not None]
+    return bool(reports) and not any(reports)
+
+
 def steps_in_time(waits: Sequence[int], *, expires_in_s: int, min_time_left_s: int) -> int:
     """How many steps can begin early enough to be sent at all, given how long each may take (seconds)."""
     start = 0

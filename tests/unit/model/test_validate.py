@@ -46,6 +46,14 @@ def validator(**changes: Any) -> Validator:
 
 
 VALIDATOR = validator()
+_NO_RECEIPTS = ChannelCapabilities(own_code=True, receipts=False)
+SILENT = validator(
+    providers={
+        "ycloud": PROVIDERS["ycloud"],
+        "neutrino": ProviderCapabilities(kind="neutrino", channels=dict.fromkeys((SMS, VOICE, VIBER), _NO_RECEIPTS)),
+    }
+)
+"""One provider that reports deliveries, and one that reports none."""
 
 
 def plan(*, bulk: bool = False, by: Validator = VALIDATOR, **fields: Any) -> Planned:
@@ -320,6 +328,33 @@ def test_defaults_of_a_channel_fill_what_a_step_leaves_open() -> None:
     assert (first.sender, first.ttl_s, first.text, first.template) == ("Own", 60, None, "login")
     assert first.options == {"ignore_risk": "1"}
     assert second.flow_id == "f"
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        ([step(VOICE, provider="neutrino", wait_s=5)], [90]),
+        ([step(SMS, provider="neutrino"), step()], [90, 30]),
+        ([step(SMS, wait_s=20), step(VOICE)], [20, 30]),
+        ([step(VIBER, wait_s=20), step()], [90, 30]),
+    ],
+)
+def test_a_step_that_gets_no_receipts_shows_the_wait_that_applies(asked: list[Step], waits: list[int]) -> None:
+    planned = plan(by=SILENT, steps=asked)
+    assert [one.wait_s for one in planned.plan.steps] == waits
+
+
+def test_a_default_that_pins_a_provider_without_receipts_pins_its_wait() -> None:
+    planned = plan(by=SILENT, channel_defaults=[step(VOICE, provider="neutrino")])
+    assert [one.wait_s for one in planned.plan.steps] == [30, 90]
+
+
+@pytest.mark.parametrize(("expires_in_s", "in_time"), [(105, True), (104, False)])
+def test_steps_must_start_in_time_by_the_wait_that_applies(expires_in_s: int, in_time: bool) -> None:
+    steps = [step(provider="neutrino", wait_s=5), step(VOICE)]
+    refused = plan(by=SILENT, steps=steps, expires_in_s=expires_in_s).refused
+    assert (refused is None) is in_time
+    assert refused is None or (refused.reason, refused.field) == ("invalid_steps", "steps[1]")
 
 
 def test_a_default_country_reads_the_numbers_of_its_channel() -> None:
