@@ -122,13 +122,15 @@ def _check_provider(step: Step, name: str, providers: Mapping[str, ProviderCapab
         return
     if len(step.options) > MAX_OPTIONS:
         raise invalid(f"{name}.options", f"has {len(step.options)} entries; use at most {MAX_OPTIONS}")
-    listed = frozenset[str]().union(*(provider.channels[step.channel].options for provider in takers))
+    listed = [provider.channels[step.channel].options for provider in takers]
     for number, (option, value) in enumerate(step.options.items(), 1):
-        if option not in listed:
+        rules = [options[option] for options in listed if option in options]
+        if not rules:
             whom = "the pinned provider" if step.provider is not None else "any enabled provider"
             problem = f"entry {number} is no option of {whom} for {step.channel}"
             raise invalid(f"{name}.options", problem, Reason.UNKNOWN_OPTION)
-        check_line(value, f"{name}.options", 512)
+        if not any(rule.takes(value) for rule in rules):
+            raise invalid(f"{name}.options.{option}", " or ".join(dict.fromkeys(rule.says for rule in rules)))
 
 
 def check_fit(step: Step, recipient: Recipient, name: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.options import takes_options
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR
 from pipeline.records.internal import Plan, PlannedStep
@@ -156,7 +157,7 @@ class RouteChooser:
         ):
             if given is not None and not can:
                 return wish
-        if not step.options.keys() <= able.options:
+        if not takes_options(able.options, step.options):
             return "options"
         signature = _signature(plan, step)
         if (signature is not None and not able.signature) or (

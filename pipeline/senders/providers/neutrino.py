@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.options import OptionRule, WholeNumber
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import DeliveryStatus
@@ -49,14 +50,11 @@ LANGUAGES: Final = MappingProxyType({tag: tag for tag in ("de", "en", "es", "fr"
 """All 7 tags the API takes; they have no regions."""
 DEFAULT_LANGUAGE: Final = "en"
 
-OPTIONS: Final[Mapping[str, tuple[str, int, int]]] = MappingProxyType(
-    {
-        "limit": ("limit", 1, 1_000),
-        "limit_ttl": ("limit-ttl", 1, 365),
-        "playback_delay": ("playback-delay", 0, 60_000),
-    }
+OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
+    {"limit": WholeNumber(1, 1_000), "limit_ttl": WholeNumber(1, 365), "playback_delay": WholeNumber(0, 60_000)}
 )
-"""Step options → parameter and range: messages per number within the TTL, days, milliseconds before the voice."""
+"""Step options: messages per number within the TTL, days, milliseconds before the voice (voice only)."""
+_SMS_OPTIONS: Final = MappingProxyType({name: OPTIONS[name] for name in ("limit", "limit_ttl")})
 
 _CHANNEL: Final = ChannelCapabilities(
     own_code=True,
@@ -75,8 +73,8 @@ CAPABILITIES: Final = ProviderCapabilities(
     kind="neutrino",
     channels=MappingProxyType(
         {
-            Channel.SMS: replace(_CHANNEL, brand=True, options=frozenset({"limit", "limit_ttl"})),
-            Channel.VOICE: replace(_CHANNEL, options=frozenset({"limit", "limit_ttl", "playback_delay"})),
+            Channel.SMS: replace(_CHANNEL, brand=True, options=_SMS_OPTIONS),
+            Channel.VOICE: replace(_CHANNEL, options=OPTIONS),
         }
     ),
 )
@@ -180,12 +178,12 @@ class Neutrino:
         if able.brand and command.brand:
             form["brand-name"] = command.brand
         for name, text in sorted(command.options.items()):
-            if name not in able.options:
+            rule = able.options.get(name)
+            if rule is None:
                 raise Unsendable(Reason.UNKNOWN_OPTION, f"neutrino has no option of this name on {command.channel}")
-            parameter, low, high = OPTIONS[name]
-            if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
-                raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: must be a whole number of {low}-{high}")
-            form[parameter] = str(int(text))
+            if not rule.takes(text):
+                raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
+            form[name.replace("_", "-")] = str(int(text))
         return httpx.Request(
             "POST", self._urls[command.channel], headers=self._headers, content=urlencode(form).encode("ascii")
         )

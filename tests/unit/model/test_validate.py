@@ -7,6 +7,7 @@ import pytest
 from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
 from pipeline.model.keys import KeyRing, seal_public
+from pipeline.model.options import OneOf, WholeNumber
 from pipeline.model.reasons import STATE, Reason
 from pipeline.model.validate import Planned, Validator
 from pipeline.records.public import Step, VerificationRequest
@@ -18,7 +19,7 @@ NOW = 1_800_000_000_000
 MOBILE, LANDLINE, MAIL = "+4915123456789", "+493012345678", "jane@example.org"
 SMS, VOICE, WHATSAPP, VIBER, EMAIL = Channel.SMS, Channel.VOICE, Channel.WHATSAPP, Channel.VIBER, Channel.EMAIL
 
-ABLE = ChannelCapabilities(own_code=True, options=frozenset({"ignore_risk"}))
+ABLE = ChannelCapabilities(own_code=True, options={"ignore_risk": OneOf(("0", "1")), "limit": WholeNumber(1, 1_000)})
 PROVIDERS = {
     "ycloud": ProviderCapabilities(kind="ycloud", channels=dict.fromkeys((SMS, VOICE, WHATSAPP, EMAIL), ABLE)),
     "neutrino": ProviderCapabilities(
@@ -118,7 +119,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"recipient": MAIL, "steps": [step(EMAIL, subject="Hi\r\nBcc: x")]}, "invalid_field", "steps[0].subject"),
     ({"steps": [step(options={"nonsense": "1"})]}, "unknown_option", "steps[0].options"),
     ({"steps": [step(options={"ignore_risk": "1"}, provider="neutrino")]}, "unknown_option", "steps[0].options"),
-    ({"steps": [step(options={"ignore_risk": "\n"})]}, "invalid_field", "steps[0].options"),
+    ({"steps": [step(options={"ignore_risk": "\n"})]}, "invalid_field", "steps[0].options.ignore_risk"),
+    ({"steps": [step(), step(options={"limit": "abc"})]}, "invalid_field", "steps[1].options.limit"),
+    ({"steps": [step(options={"limit": MOBILE})]}, "invalid_field", "steps[0].options.limit"),
+    ({"steps": [step(options={"limit": "1001"}, provider="ycloud")]}, "invalid_field", "steps[0].options.limit"),
+    ({"channel_defaults": [step(options={"limit": "0"})]}, "invalid_field", "channel_defaults[0].options.limit"),
     ({"steps": [step(options={str(i): "1" for i in range(21)})]}, "invalid_field", "steps[0].options"),
     ({"steps": [step(wait_s=290), step(VOICE)]}, "invalid_steps", "steps[1]"),
     ({"steps": [step(), step(VOICE)], "expires_in_s": 44}, "invalid_steps", "steps[1]"),
@@ -253,6 +258,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"steps": [step(text="{brand} {code} {minutes}")], "tenant": "slow"},
     {"steps": [step(text="{code} {amount} {payee}")], "amount": "-1.5", "payee": "Shop"},
     {"steps": [step(options={"ignore_risk": "1"})]},
+    {"steps": [step(options={"limit": "1000"})]},
     {"steps": [step(template="login")]},
     {"code": "AbC123"},
     {"code": "0123", "tenant": "short"},
@@ -355,6 +361,20 @@ def test_steps_must_start_in_time_by_the_wait_that_applies(expires_in_s: int, in
     refused = plan(by=SILENT, steps=steps, expires_in_s=expires_in_s).refused
     assert (refused is None) is in_time
     assert refused is None or (refused.reason, refused.field) == ("invalid_steps", "steps[1]")
+
+
+def test_a_value_that_any_provider_of_the_option_takes_is_in_order() -> None:
+    def offering(limit: int) -> ProviderCapabilities:
+        able = ChannelCapabilities(own_code=True, options={"limit": WholeNumber(1, limit)})
+        return ProviderCapabilities(kind="any", channels={SMS: able})
+
+    by = validator(providers={"few": offering(10), "many": offering(100)})
+    assert plan(by=by, steps=[step(options={"limit": "100"})]).refusals == ()
+    refused = plan(by=by, steps=[step(options={"limit": "101"})]).refused
+    assert refused is not None
+    assert refused.detail == (
+        "steps[0].options.limit: must be a whole number of 1-10 or must be a whole number of 1-100"
+    )
 
 
 def test_a_default_country_reads_the_numbers_of_its_channel() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
+from pipeline.model.options import OneOf, WholeNumber
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.types import Channel, CodeHolder
 from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
@@ -101,7 +102,7 @@ def test_a_rule_uses_no_provider_it_does_not_name() -> None:
         ("text", {"text": "{code}"}, {}, {"text": True}),
         ("subject", {"subject": "Hi"}, {}, {"subject": True}),
         ("flow_id", {"flow_id": "f"}, {}, {"flow_id": True}),
-        ("options", {"options": {"o": "1"}}, {}, {"options": frozenset({"o"})}),
+        ("options", {"options": {"o": "1"}}, {}, {"options": {"o": OneOf(("1", "2"))}}),
         ("ttl_s", {"ttl_s": 60}, {}, {"ttl": (30, 600)}),
         ("signature", {"country": "CN"}, {"signature": "店"}, {"signature": True}),
         ("amount", {}, {"amount": "1", "payee_sealed": b"x"}, {"amount": True}),
@@ -124,6 +125,12 @@ def test_a_hard_wish_skips_who_cannot_honour_it_and_the_decision_says_so(
         assert (none.reason, f"{wish} (a)" in none.detail) == ("no_route", True)
     pinned = no_route({"a": unable}, step=step | {"provider": "a"}, plan=plan)
     assert (pinned.reason, wish in pinned.detail) == ("unsupported_by_provider", True)
+
+
+def test_a_provider_that_has_the_option_but_does_not_take_its_value_is_skipped() -> None:
+    few, many = provider(options={"o": WholeNumber(1, 5)}), provider(options={"o": WholeNumber(1, 9)})
+    assert route({"a": few, "b": many}, step={"options": {"o": "7"}}).provider == "b"
+    assert route({"a": few, "b": many}, step={"options": {"o": "5"}}).provider == "a"
 
 
 def test_soft_wishes_are_named_where_they_are_not_honoured() -> None:
