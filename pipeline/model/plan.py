@@ -114,9 +114,7 @@ class StepPlanner:
             if identity is None:
                 identity = self.identity(recipient, request.verification_id, tenant)
                 identities[recipient.canonical] = identity
-            steps.append(
-                self._planned(merged, identity, index=index, tenant=tenant, language=language, automatic=automatic)
-            )
+            steps.append(self._planned(merged, identity, index=index, language=language, automatic=automatic))
         return self._in_time(steps, expires_in_s=expires_in_s, tenant=self._tenants[tenant], automatic=automatic)
 
     def _check(self, step: Step, name: str, *, brand: bool, payment: bool) -> None:
@@ -145,7 +143,7 @@ class StepPlanner:
         )
 
     def _planned(
-        self, step: Step, identity: Identity, *, index: int, tenant: str, language: str | None, automatic: bool
+        self, step: Step, identity: Identity, *, index: int, language: str | None, automatic: bool
     ) -> PlannedStep:
         recipient = identity.recipient
         return PlannedStep(
@@ -160,12 +158,7 @@ class StepPlanner:
             provider=step.provider,
             wait_s=self._wait_s(step, test=self._recipients.is_test(recipient)),
             ttl_s=step.ttl_s,
-            language=choose_language(
-                requested=language if step.language is None else normalise_language(step.language),
-                country=recipient.country,
-                tenant=self._languages[tenant],
-                channel=step.channel,
-            ),
+            language=language if step.language is None else normalise_language(step.language),
             sender=step.sender,
             template=step.template,
             text=step.text,
@@ -174,6 +167,11 @@ class StepPlanner:
             options=step.options,
             automatic=automatic,
         )
+
+    def language(self, step: PlannedStep, tenant: str) -> str:
+        """The language a message of this step is asked for in."""
+        fallback = self._languages[tenant]
+        return choose_language(requested=step.language, country=step.country, tenant=fallback, channel=step.channel)
 
     def _wait_s(self, step: Step, *, test: bool) -> int:
         """How long the step will be waited for, as far as that is known before its provider is."""

@@ -191,7 +191,7 @@ class Validator:
                 code_sealed=None if code is None else seal(code.encode(), verification_id=vid, field="code"),
                 amount=amount,
                 payee_sealed=None if payee is None else seal(payee.encode(), verification_id=vid, field="payee"),
-                language=steps[0].language if steps else language,
+                language=self._planner.language(steps[0], tenant_name) if steps else language,
                 brand=brand,
                 signature=signature,
                 use_case=take(fields.check_use_case, None, request.use_case),

@@ -461,7 +461,14 @@ def test_a_tenant_gives_defaults_that_a_request_overrides() -> None:
     ],
 )
 def test_a_step_speaks_the_language_that_was_wished(fields: dict[str, Any], language: str) -> None:
-    assert plan(**fields).plan.steps[0].language == language
+    assert plan(**fields).plan.language == language
+
+
+def test_a_plan_keeps_which_language_was_wished_and_that_none_was() -> None:
+    assert plan().plan.steps[0].language is None
+    assert plan(language="de").plan.steps[0].language == "de"
+    asked = plan(steps=[step(), step(VOICE)], channel_defaults=[step(VOICE, language="es")]).plan
+    assert [one.language for one in asked.steps] == [None, "es"]
 
 
 def test_a_test_number_is_marked_and_need_not_exist() -> None:

@@ -33,6 +33,7 @@ def choose(
         senders=senders or [],
         allow_provider_codes=allow_provider_codes,
         min_code_lengths={"default": 6},
+        languages={"default": "fi"},
     )
     planned = PlannedStep(**({"channel": Channel.SMS, "country": "DE"} | (step or {})))
     values: dict[str, Any] = {
@@ -142,6 +143,22 @@ def test_soft_wishes_are_named_where_they_are_not_honoured() -> None:
     able = provider(languages={"de": "de_DE"}, use_case=True, end_user_ip=True, brand=True)
     found = route({"a": able}, plan=plan | {"prefer_channel": Channel.SMS}, step={"language": "de-AT"})
     assert (found.adjusted, found.language) == ((), "de_DE")
+
+
+@pytest.mark.parametrize(
+    ("step", "asked", "spoken", "adjusted"),
+    [
+        ({"language": "de"}, "de", "EN", ("language",)),  # wished, though it is the country's own anyway
+        ({}, "de", "EN", ()),
+        ({"country": "FR"}, "fr", "FR", ()),
+        ({"country": None}, "fi", "EN", ()),
+    ],
+)
+def test_only_a_language_somebody_wished_is_named_when_it_is_not_honoured(
+    step: dict[str, Any], asked: str, spoken: str, adjusted: tuple[str, ...]
+) -> None:
+    found = route({"a": provider(languages={"en": "EN", "fr": "FR"}, default_language="EN")}, step=step)
+    assert (found.asked_language, found.language, found.adjusted) == (asked, spoken, adjusted)
 
 
 def test_a_text_with_the_brand_honours_it() -> None:
