@@ -16,6 +16,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.errors import DeadlinePassed, Poison, Refused, UsageError
 from pipeline.model import fields
 from pipeline.model.recipient import canonical
+from pipeline.model.steps import country_of
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
 from pipeline.records.types import AvroRecord
@@ -173,7 +174,7 @@ def request_key(request: VerificationRequest) -> bytes | None:
     recipient = request.recipient or (step.recipient if step else None)
     if recipient is None:
         return None
-    country = request.country if request.recipient or step is None else step.country or request.country
+    country = request.country if request.recipient or step is None else country_of(step, request)
     try:
         return canonical(recipient, country).canonical.encode()
     except Refused:

@@ -49,6 +49,8 @@ class Expected:
     attempts: int = 0
     calls: int = 0
     """Requests the providers get for it: one for each attempt, more only where a provider asks for patience."""
+    spare_calls: int = 0
+    """How many more there may be, or not."""
     language: str | None = None
     """The language of the last attempt, as the provider names it; None is not looked at."""
     code: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.model.options import OptionRule
 from pipeline.records.types import Channel
 
 
@@ -36,7 +37,8 @@ class ChannelCapabilities:
     use_case: bool = False
     end_user_ip: bool = False
     brand: bool = False
-    options: frozenset[str] = frozenset()
+    options: Mapping[str, OptionRule] = field(default_factory=dict)
+    """What a step's ``options`` may name, and the values each takes."""
     needs_signature: frozenset[str] = frozenset()
     """Countries (ISO-2) where this channel is only possible with a signature."""
     countries: frozenset[str] | None = None

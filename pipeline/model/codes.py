@@ -49,15 +49,19 @@ def own_code(code: str, *, code_length: int | None, min_code_length: int, field:
     if not _OWN.fullmatch(plain):
         raise Refused(Reason.INVALID_CODE, f"{field}: use ASCII letters and digits only, 4-12 of them", field)
     if not SHORTEST <= len(plain) <= LONGEST:
-        raise Refused(Reason.INVALID_CODE_LENGTH, f"{field}: has {len(plain)} characters; use 4-12", field)
+        raise Refused(
+            Reason.INVALID_CODE_LENGTH, f"{field}: has too few or too many characters; use {SHORTEST}-{LONGEST}", field
+        )
     if code_length is not None and len(plain) != code_length:
         raise Refused(
-            Reason.INVALID_CODE_LENGTH, f"code_length: is {code_length}, but {field} has {len(plain)} characters", field
+            Reason.INVALID_CODE_LENGTH,
+            f"code_length: is not the length of {field}; leave it out or make them agree",
+            field,
         )
     if len(plain) < min_code_length:
         raise Refused(
             Reason.INVALID_CODE_LENGTH,
-            f"{field}: has {len(plain)} characters, the tenant's min_code_length is {min_code_length}",
+            f"{field}: is shorter than the tenant's min_code_length; use {min_code_length}-{LONGEST} characters",
             field,
         )
     return plain
@@ -67,11 +71,13 @@ def wished_length(code_length: int | None, *, default: int, min_code_length: int
     """The length of a code of ours; raises Refused ``invalid_code_length``."""
     length = default if code_length is None else code_length
     if not SHORTEST <= length <= LONGEST:
-        raise Refused(Reason.INVALID_CODE_LENGTH, f"code_length: is {length}; use 4-12", "code_length")
+        raise Refused(
+            Reason.INVALID_CODE_LENGTH, f"code_length: is out of range; use {SHORTEST}-{LONGEST}", "code_length"
+        )
     if length < min_code_length:
         raise Refused(
             Reason.INVALID_CODE_LENGTH,
-            f"code_length: is {length}, the tenant's min_code_length is {min_code_length}",
+            f"code_length: is less than the tenant's min_code_length; use {min_code_length}-{LONGEST}",
             "code_length",
         )
     return length

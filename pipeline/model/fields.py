@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,6 +25,8 @@ DECIMAL: Final = re.compile(r"-?[0-9]{1,24}(\.[0-9]{1,12})?")
 MAX_ECHO: Final = 128
 MAX_METADATA: Final = 10
 MAX_AHEAD_MS: Final = 300_000
+_PHONE: Final = re.compile(r"\+(?:[()\[\]./\-\u2010-\u2015\u2212]*\d){7,15}(?![()\[\]./\-\u2010-\u2015\u2212]*\d)")
+"""Anything an international number could be, in use or not."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -73,21 +76,28 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _no_recipient(value: str, field: str) -> None:
-    text = value.strip()
-    if "@" not in text and not text.startswith(("+", "＋")):
-        return
+    # What nobody sees must not hide what everybody can read.
+    text = "".join(
+        sign
+        for sign in unicodedata.normalize("NFKC", value)
+        if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc")
+    )
+    if _PHONE.search(text) or ("@" in text and _is_address(text)):
+        raise invalid(field, "holds a phone number or e-mail address, and is published; use an id of yours")
+
+
+def _is_address(text: str) -> bool:
     try:
         canonical(text)
-    except Refused as refused:
-        if refused.reason != Reason.UNSUPPORTED_LINE_TYPE:
-            return
-    raise invalid(field, "is a phone number or e-mail address, and this field is published; use an id of yours")
+    except Refused:
+        return False
+    return True
 
 
 def check_range(value: int | None, field: str, lowest: int, highest: int) -> int | None:
     """A number within its bounds, both included, or None."""
     if value is not None and not lowest <= value <= highest:
-        raise invalid(field, f"is {value}; use {lowest}-{highest}")
+        raise invalid(field, f"is out of range; use {lowest}-{highest}")
     return value
 
 

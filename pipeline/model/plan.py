@@ -20,6 +20,8 @@ from pipeline.model.steps import (
     channel_defaults,
     check_fit,
     check_step,
+    country_of,
+    gives_no_receipts,
     merge,
     step_name,
     steps_in_time,
@@ -112,9 +114,7 @@ class StepPlanner:
             if identity is None:
                 identity = self.identity(recipient, request.verification_id, tenant)
                 identities[recipient.canonical] = identity
-            steps.append(
-                self._planned(merged, identity, index=index, tenant=tenant, language=language, automatic=automatic)
-            )
+            steps.append(self._planned(merged, identity, index=index, language=language, automatic=automatic))
         return self._in_time(steps, expires_in_s=expires_in_s, tenant=self._tenants[tenant], automatic=automatic)
 
     def _check(self, step: Step, name: str, *, brand: bool, payment: bool) -> None:
@@ -123,7 +123,7 @@ class StepPlanner:
     def _recipient(self, step: Step, request: VerificationRequest, key: Recipient, index: int) -> Recipient:
         name = step_name(index)
         if step.recipient is not None:
-            return self._recipients.read(step.recipient, step.country or request.country, field=f"{name}.recipient")
+            return self._recipients.read(step.recipient, country_of(step, request), field=f"{name}.recipient")
         if request.recipient is None:
             problem = "is missing; without a recipient of the request every step needs one"
             raise invalid(f"{name}.recipient", problem, Reason.MISSING_FIELD)
@@ -143,7 +143,7 @@ class StepPlanner:
         )
 
     def _planned(
-        self, step: Step, identity: Identity, *, index: int, tenant: str, language: str | None, automatic: bool
+        self, step: Step, identity: Identity, *, index: int, language: str | None, automatic: bool
     ) -> PlannedStep:
         recipient = identity.recipient
         return PlannedStep(
@@ -156,14 +156,9 @@ class StepPlanner:
             partition=identity.partition,
             country=recipient.country,
             provider=step.provider,
-            wait_s=self._policy.wait_s if step.wait_s is None else step.wait_s,
+            wait_s=self._wait_s(step, test=self._recipients.is_test(recipient)),
             ttl_s=step.ttl_s,
-            language=choose_language(
-                requested=language if step.language is None else normalise_language(step.language),
-                country=recipient.country,
-                tenant=self._languages[tenant],
-                channel=step.channel,
-            ),
+            language=language if step.language is None else normalise_language(step.language),
             sender=step.sender,
             template=step.template,
             text=step.text,
@@ -173,12 +168,23 @@ class StepPlanner:
             automatic=automatic,
         )
 
+    def language(self, step: PlannedStep, tenant: str) -> str:
+        """The language a message of this step is asked for in."""
+        fallback = self._languages[tenant]
+        return choose_language(requested=step.language, country=step.country, tenant=fallback, channel=step.channel)
+
+    def _wait_s(self, step: Step, *, test: bool) -> int:
+        """How long the step will be waited for, as far as that is known before its provider is."""
+        if gives_no_receipts(step, self._providers, test=test):
+            return self._policy.no_receipt_wait_s
+        return self._policy.wait_s if step.wait_s is None else step.wait_s
+
     def _in_time(
         self, steps: list[PlannedStep], *, expires_in_s: int, tenant: TenantRules, automatic: bool
     ) -> list[PlannedStep]:
         longest = tenant.max_expires_in_s
         if expires_in_s > longest and any(step.channel is not Channel.EMAIL for step in steps):
-            raise invalid("expires_in_s", f"is {expires_in_s}; the tenant may use 30-{longest} on phone channels")
+            raise invalid("expires_in_s", f"is more than the tenant may use on phone channels; use 30-{longest}")
         in_time = steps_in_time(
             [step.wait_s for step in steps], expires_in_s=expires_in_s, min_time_left_s=self._policy.min_time_left_s
         )

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.errors import Refused
 from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.country import normalise_country
 from pipeline.model.fields import check_line, check_range, invalid
 from pipeline.model.language import normalise_language
 from pipeline.model.reasons import Reason
@@ -42,8 +43,21 @@ def channel_defaults(request: VerificationRequest) -> dict[Channel, Step]:
         if default.recipient is not None or default.wait_s is not None:
             given = "wait_s" if default.recipient is None else "recipient"
             raise invalid(f"{name}.{given}", "belongs to a step, not to defaults; move it", Reason.INVALID_STEPS)
+        check_default_country(default, index)
         found[default.channel] = default
     return found
+
+
+def check_default_country(default: Step, index: int) -> None:
+    """Raises Refused ``invalid_country``."""
+    if default.country is not None:
+        normalise_country(default.country, field=f"channel_defaults[{index}].country")
+
+
+def country_of(step: Step, request: VerificationRequest) -> str | None:
+    """The country a step's own recipient is read with: the step's, its channel's default, the request's."""
+    named = (default.country for default in request.channel_defaults if default.channel is step.channel)
+    return step.country or next((country for country in named if country is not None), None) or request.country
 
 
 def merge(step: Step, default: Step | None) -> Step:
@@ -108,13 +122,15 @@ def _check_provider(step: Step, name: str, providers: Mapping[str, ProviderCapab
         return
     if len(step.options) > MAX_OPTIONS:
         raise invalid(f"{name}.options", f"has {len(step.options)} entries; use at most {MAX_OPTIONS}")
-    listed = frozenset[str]().union(*(provider.channels[step.channel].options for provider in takers))
+    listed = [provider.channels[step.channel].options for provider in takers]
     for number, (option, value) in enumerate(step.options.items(), 1):
-        if option not in listed:
+        rules = [options[option] for options in listed if option in options]
+        if not rules:
             whom = "the pinned provider" if step.provider is not None else "any enabled provider"
             problem = f"entry {number} is no option of {whom} for {step.channel}"
             raise invalid(f"{name}.options", problem, Reason.UNKNOWN_OPTION)
-        check_line(value, f"{name}.options", 512)
+        if not any(rule.takes(value) for rule in rules):
+            raise invalid(f"{name}.options.{option}", " or ".join(dict.fromkeys(rule.says for rule in rules)))
 
 
 def check_fit(step: Step, recipient: Recipient, name: str) -> None:
@@ -163,6 +179,14 @@ def automatic_steps(
             "recipient",
         )
     return steps
+
+
+def gives_no_receipts(step: Step, providers: Mapping[str, ProviderCapabilities], *, test: bool) -> bool:
+    """Whether no provider this step may go to reports deliveries, so that its wait can only be the one without."""
+    possible = [step.provider] if step.provider is not None else [SIMULATOR] if test else list(providers)
+    able = [providers[name].channels.get(step.channel) for name in possible if name in providers]
+    reports = [channel.receipts for channel in able if channel is not None]
+    return bool(reports) and not any(reports)
 
 
 def steps_in_time(waits: Sequence[int], *, expires_in_s: int, min_time_left_s: int) -> int:

@@ -24,6 +24,7 @@ from pipeline.model.reasons import Reason
 from pipeline.model.recipient import Recipient
 from pipeline.model.recipients import Recipients
 from pipeline.model.rules import Place, PolicyRules, TenantRules
+from pipeline.model.steps import check_default_country, country_of
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.public import VerificationRequest
 from pipeline.records.types import CodeHolder, VerificationMode
@@ -104,7 +105,9 @@ class Validator:
         if request.recipient is not None:
             return self._recipients.read(request.recipient, request.country)
         if request.steps and request.steps[0].recipient is not None:
-            country = request.steps[0].country or request.country
+            for index, default in enumerate(request.channel_defaults):
+                check_default_country(default, index)  # else the step would be blamed for it
+            country = country_of(request.steps[0], request)
             return self._recipients.read(request.steps[0].recipient, country, field="steps[0].recipient")
         raise invalid("recipient", "is missing; give one here or in every step", Reason.MISSING_FIELD)
 
@@ -188,7 +191,7 @@ class Validator:
                 code_sealed=None if code is None else seal(code.encode(), verification_id=vid, field="code"),
                 amount=amount,
                 payee_sealed=None if payee is None else seal(payee.encode(), verification_id=vid, field="payee"),
-                language=steps[0].language if steps else language,
+                language=self._planner.language(steps[0], tenant_name) if steps else language,
                 brand=brand,
                 signature=signature,
                 use_case=take(fields.check_use_case, None, request.use_case),

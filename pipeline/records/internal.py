@@ -44,7 +44,7 @@ class PlannedStep(AvroRecord, frozen=True, kw_only=True):
     wait_s: int = 30
     ttl_s: int | None = None
     language: str | None = None
-    """Wished language of this step, already resolved by the order request, country, tenant, en."""
+    """The language the caller wished, step before request; null: by recipient's country, tenant, en."""
     sender: str | None = None
     template: str | None = None
     text: str | None = None

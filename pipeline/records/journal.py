@@ -1,7 +1,8 @@
 """The senders' journal: what is known of each call that may have been made.
 
-One entry per command in ``verification.attempts.<provider>``, key: the command id. It is what makes a sender honest
-after a crash: STARTED is committed before the first byte leaves, so whatever may have been sent is written down.
+One entry per command in ``verification.attempts.<provider>``, key: ``<attempt id>:<decision id>``. It
+is what makes a sender honest after a crash: STARTED is committed before the first byte leaves, so whatever may have
+been sent is written down.
 """
 
 from __future__ import annotations

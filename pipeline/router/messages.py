@@ -93,11 +93,12 @@ def send_command(
     *,
     plan: Plan,
     attempt: AttemptPlan,
+    language: str,
     send_by_at: int,
     valid_until_at: int,
     now_ms: int,
 ) -> SendCommand:
-    """The order to the sender; sealed values travel on as they were sealed into the plan."""
+    """The order to the sender, in ``language`` (BCP-47); sealed values travel on as they were sealed into the plan."""
     step = plan.steps[attempt.step_index]
     attempt_id = f"{verification_id}.{attempt.n}"
     return SendCommand(
@@ -125,7 +126,7 @@ def send_command(
         code_sealed=plan.code_sealed if attempt.code_holder is CodeHolder.CALLER else None,
         amount=plan.amount,
         payee_sealed=plan.payee_sealed,
-        language=step.language,
+        language=language,
         brand=plan.brand,
         signature=plan.signature,
         use_case=plan.use_case,

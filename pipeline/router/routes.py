@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.language import choose_language
+from pipeline.model.options import takes_options
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR
 from pipeline.records.internal import Plan, PlannedStep
@@ -28,6 +30,8 @@ class Route:
     sender: str | None
     language: str | None
     """The provider's own tag."""
+    asked_language: str
+    """The BCP-47 tag it stands for, or was taken instead of."""
     code_holder: CodeHolder
     adjusted: tuple[str, ...]
     has_receipts: bool
@@ -72,6 +76,8 @@ class RouteChooser:
     allow_provider_codes: bool = True
     min_code_lengths: Mapping[str, int] = field(default_factory=dict)
     """The tenants' shortest codes."""
+    languages: Mapping[str, str] = field(default_factory=dict)
+    """The tenants' languages (BCP-47)."""
 
     @property
     def needs_number(self) -> bool:
@@ -156,7 +162,7 @@ class RouteChooser:
         ):
             if given is not None and not can:
                 return wish
-        if not step.options.keys() <= able.options:
+        if not takes_options(able.options, step.options):
             return "options"
         signature = _signature(plan, step)
         if (signature is not None and not able.signature) or (
@@ -192,13 +198,15 @@ class RouteChooser:
 
     def _route(self, name: str, able: ChannelCapabilities, wanted: Wanted, why: str) -> Route:
         plan, step = wanted.plan, wanted.step
-        language, honoured = provider_language(able, step.language)
+        fallback = self.languages.get(plan.tenant)
+        asked = choose_language(requested=step.language, country=step.country, tenant=fallback, channel=step.channel)
+        language, honoured = provider_language(able, asked)
         holder = self._holder(able, wanted)
         assert holder is not None
         adjusted = [
             wish
             for wish, missed in (
-                ("language", not honoured),
+                ("language", step.language is not None and not honoured),
                 ("use_case", plan.use_case is not None and not able.use_case),
                 ("end_user_ip", plan.end_user_ip_sealed is not None and not able.end_user_ip),
                 ("brand", plan.brand is not None and not able.brand and "{brand}" not in (step.text or "")),
@@ -210,6 +218,7 @@ class RouteChooser:
             provider=name,
             sender=self._sender(name, step),
             language=language,
+            asked_language=asked,
             code_holder=holder,
             adjusted=tuple(adjusted),
             has_receipts=able.receipts,

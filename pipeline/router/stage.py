@@ -9,6 +9,7 @@ from pipeline import topics
 from pipeline.errors import Poison, Refused
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.keys import KeyRing
+from pipeline.model.language import normalise_language
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
 from pipeline.model.validate import Validator
 from pipeline.records.internal import Decision, RoutingEvent
@@ -82,6 +83,7 @@ class RouterStage:
             rules=settings.routes.rules,
             senders=settings.senders,
             allow_provider_codes=policy.allow_provider_codes,
+            languages={name: normalise_language(tenant.language) for name, tenant in settings.tenants.items()},
             min_code_lengths={name: tenant.min_code_length for name, tenant in settings.tenants.items()},
         )
         self._decider = Decider(

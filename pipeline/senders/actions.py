@@ -23,14 +23,14 @@ class Begin:
 class Adopt:
     """Action: get the result of a call an earlier task began."""
 
-    command_id: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
     """Action: the result is committed."""
 
-    command_id: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane
+from pipeline.senders.keys import send_key
 from pipeline.senders.provider import Opened
 
 Source = tuple[str, int]
@@ -33,10 +34,15 @@ class Work:
     throttled: bool = False
     not_before_s: float = 0.0
     """Monotonic; a throttled command waits until then."""
+    key: str = field(init=False)
+    """The :func:`send_key` of its command."""
+
+    def __post_init__(self) -> None:
+        self.key = send_key(self.command)
 
 
 class Backlog:
-    """Works by command id, the ready ones in order by lane, the others by when they are due."""
+    """Works by :func:`send_key`, the ready ones in order by lane, the others by when they are due."""
 
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}
@@ -52,7 +58,7 @@ class Backlog:
 
     def add(self, work: Work) -> None:
         """Take a command in; :meth:`enqueue` makes it wait for a permit."""
-        self.works[work.command.command_id] = work
+        self.works[work.key] = work
         self._counts[work.lane] += 1
 
     def hold(self, work: Work, source: Source) -> None:
@@ -60,9 +66,9 @@ class Backlog:
         work.sources[source] = None
         self._held.setdefault(source[0], set()).add(source[1])
 
-    def remove(self, command_id: str) -> list[Source]:
+    def remove(self, key: str) -> list[Source]:
         """The command is finished; returns its held records."""
-        work = self.works.pop(command_id, None)
+        work = self.works.pop(key, None)
         if work is None:
             return []
         self._counts[work.lane] -= 1
@@ -74,18 +80,18 @@ class Backlog:
         """Whether the committed position of ``topic`` cannot have passed ``offset``."""
         return any(held <= offset for held in self._held.get(topic, ()))
 
-    def enqueue(self, command_id: str, *, now_s: float, first: bool = False) -> None:
+    def enqueue(self, key: str, *, now_s: float, first: bool = False) -> None:
         """Wait for a permit, after ``not_before_s`` when that is still to come."""
-        work = self.works[command_id]
+        work = self.works[key]
         work.started = False
-        heapq.heappush(self._deadlines, (work.latest_at, command_id))
+        heapq.heappush(self._deadlines, (work.latest_at, key))
         if work.not_before_s > now_s:
             work.queued = False
-            heapq.heappush(self._delayed, (work.not_before_s, command_id))
+            heapq.heappush(self._delayed, (work.not_before_s, key))
         elif not work.queued:
             work.queued = True
             queue = self._ready[work.lane]
-            queue.appendleft(command_id) if first else queue.append(command_id)
+            queue.appendleft(key) if first else queue.append(key)
 
     def head(self, lane: Lane) -> Work | None:
         """The next command that waits for a permit."""
@@ -110,10 +116,10 @@ class Backlog:
     def wake_delayed(self, now_s: float) -> None:
         """Put what has waited long enough back in front: it is older than the rest."""
         while self._delayed and self._delayed[0][0] <= now_s:
-            _, command_id = heapq.heappop(self._delayed)
-            work = self.works.get(command_id)
+            _, key = heapq.heappop(self._delayed)
+            work = self.works.get(key)
             if work is not None and not work.queued and not work.started:
-                self.enqueue(command_id, now_s=now_s, first=True)
+                self.enqueue(key, now_s=now_s, first=True)
 
     def overdue(self, now_ms: int) -> list[Work]:
         """Commands not called that may not be called any more; the caller removes each."""
@@ -135,6 +141,6 @@ class Backlog:
             waits.append(self._delayed[0][0] - now_s)
         return max(0.0, min(waits)) if waits else None
 
-    def _waits(self, command_id: str) -> bool:
-        work = self.works.get(command_id)
+    def _waits(self, key: str) -> bool:
+        work = self.works.get(key)
         return work is not None and not work.started

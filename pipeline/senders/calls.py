@@ -19,6 +19,7 @@ import structlog
 from pipeline.clock import Clock
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane, Post
+from pipeline.senders.keys import send_key
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Opened, Provider, in_doubt, not_sent
 from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
@@ -50,12 +51,18 @@ class Call:
     latest_at: int
     """No first byte after this (epoch milliseconds)."""
 
+    @property
+    def key(self) -> str:
+        """See :func:`pipeline.senders.keys.send_key`."""
+        return send_key(self.command)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFinished:
     """Event: what became of a call."""
 
-    command_id: str
+    key: str
+    """The :func:`send_key` of its command."""
     answer: Answer
     called_at: int | None
     """When the first byte could leave; None: it never did."""
@@ -69,16 +76,16 @@ class CallFinished:
 class Calls(Protocol):
     """What a stage needs of the running calls."""
 
-    def knows(self, command_id: str) -> bool:
+    def knows(self, key: str) -> bool:
         """Whether this process runs the call, or holds a result nobody has committed."""
 
     def begin(self, call: Call, post: Post) -> None:
         """Make the call; :class:`CallFinished` comes through ``post``."""
 
-    def adopt(self, command_id: str, post: Post) -> None:
+    def adopt(self, key: str, post: Post) -> None:
         """Have the result of a known call posted here instead, at once when it is there already."""
 
-    def forget(self, command_id: str) -> None:
+    def forget(self, key: str) -> None:
         """Its result is committed."""
 
     async def idle(self, partition: int) -> None:
@@ -109,35 +116,35 @@ class RunningCalls:
     timeout_s: float
     _calls: dict[str, _Running] = field(default_factory=dict)
 
-    def knows(self, command_id: str) -> bool:
+    def knows(self, key: str) -> bool:
         """Whether this process runs the call, or holds a result nobody has committed."""
-        return command_id in self._calls
+        return key in self._calls
 
     def begin(self, call: Call, post: Post) -> None:
         """Make the call; :class:`CallFinished` comes through ``post``. A call that is known is only adopted."""
-        command_id = call.command.command_id
-        if command_id in self._calls:
+        key = call.key
+        if key in self._calls:
             # One STARTED, one call: a second begin can only be a mistake, and must not cost somebody a second message.
             log.error("call_begun_twice", provider=self.provider.instance, verification_id=call.command.verification_id)
-            self.adopt(command_id, post)
+            self.adopt(key, post)
             return
         running = _Running(call, post)
-        self._calls[command_id] = running
-        self.permits.begun(command_id, call.lane)
+        self._calls[key] = running
+        self.permits.begun(key, call.lane)
         running.task = asyncio.get_running_loop().create_task(self._run(running))
 
-    def adopt(self, command_id: str, post: Post) -> None:
+    def adopt(self, key: str, post: Post) -> None:
         """Have the result of a known call posted here instead, at once when it is there already."""
-        running = self._calls.get(command_id)
+        running = self._calls.get(key)
         if running is None:
             return
         running.post = post
         if running.finished is not None:
             post(running.finished)
 
-    def forget(self, command_id: str) -> None:
+    def forget(self, key: str) -> None:
         """Its result is committed."""
-        self._calls.pop(command_id, None)
+        self._calls.pop(key, None)
 
     async def idle(self, partition: int) -> None:
         """Return when no call of the partition runs, at the latest after the call timeout and some seconds."""
@@ -157,7 +164,7 @@ class RunningCalls:
         return asyncio.get_running_loop().call_later(seconds, function)
 
     async def _run(self, running: _Running) -> None:
-        command_id = running.call.command.command_id
+        key = running.call.key
         failure: str | None = None
         try:
             answer = await self._call(running)
@@ -173,13 +180,13 @@ class RunningCalls:
             failure = "internal error"
             answer = in_doubt(failure) if running.called_at is not None else not_sent(detail=failure)
         finally:
-            self.permits.free(command_id)
+            self.permits.free(key)
         if answer.alarm is not None:
             log.error("provider_alarm", provider=self.provider.instance, alarm=answer.alarm)
         if answer.unmapped:
             log.warning("unmapped_answer", provider=self.provider.instance, detail=answer.detail)
         running.finished = CallFinished(
-            command_id=command_id,
+            key=key,
             answer=answer,
             called_at=running.called_at,
             finished_at=self.clock.now_ms(),

@@ -59,7 +59,7 @@ class Dispatch:
         self._backlog.wake_delayed(now_s)
         for lane in Lane:
             while (work := self._backlog.head(lane)) is not None:
-                if not self._permits.take(self._partition, work.command.command_id, lane):
+                if not self._permits.take(self._partition, work.key, lane):
                     break
                 self._start(effects, work, state, now_ms, now_s)
         effects.count("in_flight", self._permits.calls, provider=self._provider.instance)
@@ -74,12 +74,12 @@ class Dispatch:
         now_s = self._clock.monotonic_s()
         work.throttled = throttled
         work.not_before_s = now_s + max(retry_after_s if throttled else 0.0, RESTART_S)
-        self._backlog.enqueue(work.command.command_id, now_s=now_s)
+        self._backlog.enqueue(work.key, now_s=now_s)
 
     def finish(self, effects: Effects[JournalEntry], work: Work, result: SendResult, now_ms: int) -> None:
         """Journal the result, emit it, and let its records go, all in this transaction."""
         self._journal.finish(effects, work.command, max(work.sources), result, latest_at=work.latest_at, now_ms=now_ms)
-        effects.finished.extend(self._backlog.remove(work.command.command_id))
+        effects.finished.extend(self._backlog.remove(work.key))
 
     def _start(
         self, effects: Effects[JournalEntry], work: Work, state: StateView[JournalEntry], now_ms: int, now_s: float
@@ -90,10 +90,10 @@ class Dispatch:
         try:
             request = self._provider.build(command, opened, now_ms)
         except Unsendable as problem:
-            self._permits.free(command.command_id)
+            self._permits.free(work.key)
             self.finish(effects, work, uncalled(command, _unsendable(problem), now_ms), now_ms)
             return
-        self._journal.start(effects, work, state.get(command.command_id.encode()), now_ms)
+        self._journal.start(effects, work, state.get(work.key.encode()), now_ms)
         effects.actions.append(
             Begin(
                 Call(

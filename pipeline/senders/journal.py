@@ -18,6 +18,7 @@ from pipeline.runtime.api import Deadline, Effects, Emit, Lane, StateView
 from pipeline.senders.actions import Adopt, Forget
 from pipeline.senders.backlog import Source, Work
 from pipeline.senders.calls import Calls
+from pipeline.senders.keys import send_key
 from pipeline.senders.results import unanswered
 
 KEEP_MS: Final = 3_600_000
@@ -38,7 +39,7 @@ class Journal:
         """From the commit on, a command that is never heard of again counts as in doubt."""
         command = work.command
         topic, offset = max(work.sources)
-        effects.state[command.command_id.encode()] = JournalEntry(
+        effects.state[work.key.encode()] = JournalEntry(
             state=JournalState.STARTED,
             topic=topic,
             offset=offset,
@@ -67,7 +68,7 @@ class Journal:
     ) -> None:
         """End a command whose last record lies at ``source`` and emit its result."""
         entry = JournalEntry(topic=source[0], offset=source[1], bulk=command.bulk, keep_until_at=latest_at + KEEP_MS)
-        self.close(effects, command.command_id.encode(), entry, result, now_ms)
+        self.close(effects, send_key(command).encode(), entry, result, now_ms)
 
     def close(
         self, effects: Effects[JournalEntry], key: bytes, entry: JournalEntry, result: SendResult, now_ms: int
@@ -105,13 +106,13 @@ class Journal:
     def settle(self, effects: Effects[JournalEntry], state: StateView[JournalEntry], calls: Calls, now_ms: int) -> None:
         """End every STARTED that an earlier task left: adopted, released, or in doubt."""
         for key, entry in state.items():
-            command_id = key.decode()
-            known = calls.knows(command_id)
+            sent = key.decode()
+            known = calls.knows(sent)
             if entry.state is not JournalState.STARTED or entry.result is None:
                 if known:
-                    effects.actions.append(Forget(command_id))  # the commit was ours; only the word of it was lost
+                    effects.actions.append(Forget(sent))  # the commit was ours; only the word of it was lost
             elif known:
-                effects.actions.append(Adopt(command_id))
+                effects.actions.append(Adopt(sent))
             elif entry.process == self._process:
                 # This process wrote STARTED, and would know the call had it begun: the transaction was committed, but
                 # the task was lost before it heard so. No other process can have begun it, as it had settled it.

@@ -26,11 +26,11 @@ class Launcher:
         match action:
             case Begin(call) if draining:
                 # Nothing is begun any more; the release still gets into the last transaction of this task.
-                self._permits.free(call.command.command_id)
+                self._permits.free(call.key)
                 answer = not_sent(detail="the sender stops")
                 post(
                     CallFinished(
-                        command_id=call.command.command_id,
+                        key=call.key,
                         answer=answer,
                         called_at=None,
                         finished_at=self._clock.now_ms(),
@@ -39,10 +39,10 @@ class Launcher:
                 )
             case Begin(call):
                 self._calls.begin(call, post)
-            case Adopt(command_id):
-                self._calls.adopt(command_id, post)
-            case Forget(command_id):
-                self._calls.forget(command_id)
+            case Adopt(key):
+                self._calls.adopt(key, post)
+            case Forget(key):
+                self._calls.forget(key)
             case WakeAfter(seconds, at_s):
                 self._calls.later(seconds, lambda: post(Tick(at_s)))
             case Attach():

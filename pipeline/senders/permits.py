@@ -88,7 +88,7 @@ class Permits:
         self._return_unused(partition)
         self._offer()
 
-    def take(self, partition: int, command_id: str, lane: Lane) -> bool:
+    def take(self, partition: int, key: str, lane: Lane) -> bool:
         """A permit for one command, to be used within :data:`LEASE_S`; False: say :meth:`want` and wait."""
         self._refill()
         self._expire()
@@ -99,20 +99,20 @@ class Permits:
             return False
         else:
             self._use(lane)
-        self._leases[command_id] = (self._now_s() + LEASE_S, partition, lane)
+        self._leases[key] = (self._now_s() + LEASE_S, partition, lane)
         return True
 
-    def begun(self, command_id: str, lane: Lane) -> None:
+    def begun(self, key: str, lane: Lane) -> None:
         """The call runs now; its slot is taken until :meth:`free`."""
-        if self._leases.pop(command_id, None) is None and command_id not in self._running:
+        if self._leases.pop(key, None) is None and key not in self._running:
             self._used[lane] += 1  # the lease had run out: one too many for a moment, but counted
-        self._running[command_id] = lane
+        self._running[key] = lane
 
-    def free(self, command_id: str) -> None:
+    def free(self, key: str) -> None:
         """The call is over, or the command will not be called after all. Unknown ids change nothing."""
-        lane = self._running.pop(command_id, None)
+        lane = self._running.pop(key, None)
         if lane is None:
-            lease = self._leases.pop(command_id, None)
+            lease = self._leases.pop(key, None)
             if lease is None:
                 return
             lane = lease[2]

@@ -37,6 +37,7 @@ from pipeline.senders.deadlines import latest_call_at, least_left_s
 from pipeline.senders.dispatch import RESTART_S, Dispatch, overdue_answer
 from pipeline.senders.figures import count_call, count_time_to_send
 from pipeline.senders.journal import Journal
+from pipeline.senders.keys import send_key
 from pipeline.senders.launching import Launcher
 from pipeline.senders.opening import open_command
 from pipeline.senders.permits import Permits
@@ -137,11 +138,12 @@ class SenderStage:
         state: StateView[JournalEntry],
         now_ms: int,
     ) -> None:
-        entry = state.get(command.command_id.encode())
+        key = send_key(command)
+        entry = state.get(key.encode())
         if entry is not None and entry.state is JournalState.FINISHED:
             return  # read again after a crash, or written twice: its result is out
         started = entry is not None and entry.state is JournalState.STARTED
-        work = self._backlog.works.get(command.command_id)
+        work = self._backlog.works.get(key)
         now_s = self._clock.monotonic_s()
         if work is None:
             least_s = least_left_s(command, self._provider.capabilities, min_time_left_s=self._min_time_left_s)
@@ -156,17 +158,17 @@ class SenderStage:
             if started:
                 work.started = True  # its call runs in this process and was adopted
             else:
-                self._backlog.enqueue(command.command_id, now_s=now_s)
+                self._backlog.enqueue(key, now_s=now_s)
         elif work.started and not started:
             # The transaction that started it was lost before the call began.
-            self._permits.free(command.command_id)
-            self._backlog.enqueue(command.command_id, now_s=now_s, first=True)
+            self._permits.free(key)
+            self._backlog.enqueue(key, now_s=now_s, first=True)
         self._backlog.hold(work, (record.topic, record.offset))
         effects.hold = True
 
     def _cancel(self, effects: Effects[JournalEntry], command: SendCommand, now_ms: int) -> None:
-        """Drop a send that was not started; a started one cannot be called back."""
-        work = self._backlog.works.get(command.attempt_id)
+        """Drop the queued send of the same decision; a started one cannot be called back."""
+        work = self._backlog.works.get(send_key(command))
         if work is not None and not work.started:
             canceled = not_sent(Reason.CANCELED_BY_CALLER, "canceled before the call")
             self._dispatch.finish(effects, work, uncalled(work.command, canceled, now_ms), now_ms)
@@ -184,8 +186,8 @@ class SenderStage:
     def _call_finished(
         self, effects: Effects[JournalEntry], event: CallFinished, state: StateView[JournalEntry], now_ms: int
     ) -> None:
-        effects.actions.append(Forget(event.command_id))
-        key = event.command_id.encode()
+        effects.actions.append(Forget(event.key))
+        key = event.key.encode()
         entry = state.get(key)
         if entry is None or entry.state is not JournalState.STARTED or entry.result is None:
             return  # told twice (adopted just as it ended): settled already
@@ -199,7 +201,7 @@ class SenderStage:
         if event.failure == LATE:
             answer = overdue_answer(throttled=entry.throttled)
         result = answered(entry.result, answer, called_at=event.called_at, finished_at=event.finished_at)
-        work = self._backlog.works.get(event.command_id)
+        work = self._backlog.works.get(event.key)
         if work is not None:
             count_time_to_send(effects, work.command, event)
             self._dispatch.finish(effects, work, result, now_ms)
@@ -209,8 +211,8 @@ class SenderStage:
 
     def _release(self, effects: Effects[JournalEntry], event: CallFinished, entry: JournalEntry) -> None:
         throttled = event.answer.throttled
-        self._journal.release(effects, event.command_id.encode(), entry, throttled=throttled)
-        work = self._backlog.works.get(event.command_id)
+        self._journal.release(effects, event.key.encode(), entry, throttled=throttled)
+        work = self._backlog.works.get(event.key)
         if work is not None:  # else its record will be read again
             self._dispatch.wait_again(work, throttled=throttled, retry_after_s=event.answer.retry_after_s or 0.0)
 
@@ -264,11 +266,12 @@ class SenderStage:
             return effects  # the dead letter is all there can be
         if command.provider != self._provider.instance or command.kind is not CommandKind.SEND:
             return effects
-        key = command.command_id.encode()
+        sent = send_key(command)
+        key = sent.encode()
         entry = state.get(key)
         if entry is not None and entry.state is JournalState.FINISHED:
             return effects
-        self._backlog.remove(command.command_id)
+        self._backlog.remove(sent)
         if entry is not None and entry.state is JournalState.STARTED and entry.result is not None:
             self._journal.close_in_doubt(effects, key, entry, entry.result, now_ms)
         else:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.options import OptionRule, WholeNumber
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
@@ -30,6 +31,7 @@ from pipeline.senders.provider import (
     json_object,
     not_sent,
     rejected,
+    retry_after_s,
     throttled,
 )
 from pipeline.settings import NeutrinoSettings
@@ -45,14 +47,11 @@ LANGUAGES: Final = MappingProxyType({tag: tag for tag in ("de", "en", "es", "fr"
 """All 7 tags the API takes; they have no regions."""
 DEFAULT_LANGUAGE: Final = "en"
 
-OPTIONS: Final[Mapping[str, tuple[str, int, int]]] = MappingProxyType(
-    {
-        "limit": ("limit", 1, 1_000),
-        "limit_ttl": ("limit-ttl", 1, 365),
-        "playback_delay": ("playback-delay", 0, 60_000),
-    }
+OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
+    {"limit": WholeNumber(1, 1_000), "limit_ttl": WholeNumber(1, 365), "playback_delay": WholeNumber(0, 60_000)}
 )
-"""Step options → parameter and range: messages per number within the TTL, days, milliseconds before the voice."""
+"""Step options: messages per number within the TTL, days, milliseconds before the voice (voice only)."""
+_SMS_OPTIONS: Final = MappingProxyType({name: OPTIONS[name] for name in ("limit", "limit_ttl")})
 
 _CHANNEL: Final = ChannelCapabilities(
     own_code=True,
@@ -71,8 +70,8 @@ CAPABILITIES: Final = ProviderCapabilities(
     kind="neutrino",
     channels=MappingProxyType(
         {
-            Channel.SMS: replace(_CHANNEL, brand=True, options=frozenset({"limit", "limit_ttl"})),
-            Channel.VOICE: replace(_CHANNEL, options=frozenset({"limit", "limit_ttl", "playback_delay"})),
+            Channel.SMS: replace(_CHANNEL, brand=True, options=_SMS_OPTIONS),
+            Channel.VOICE: replace(_CHANNEL, options=OPTIONS),
         }
     ),
 )
@@ -176,12 +175,12 @@ class Neutrino:
         if able.brand and command.brand:
             form["brand-name"] = command.brand
         for name, text in sorted(command.options.items()):
-            if name not in able.options:
+            rule = able.options.get(name)
+            if rule is None:
                 raise Unsendable(Reason.UNKNOWN_OPTION, f"neutrino has no option of this name on {command.channel}")
-            parameter, low, high = OPTIONS[name]
-            if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
-                raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: must be a whole number of {low}-{high}")
-            form[parameter] = str(int(text))
+            if not rule.takes(text):
+                raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
+            form[name.replace("_", "-")] = str(int(text))
         return httpx.Request(
             "POST", self._urls[command.channel], headers=self._headers, content=urlencode(form).encode("ascii")
         )
@@ -191,7 +190,7 @@ class Neutrino:
         body = json_object(response.content)
         if response.status_code == 200 and "api-error" not in body:
             return _handed_over(command.channel, opened, body)
-        return _refused(response.status_code, body)
+        return _refused(response, body)
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
         """Neutrino reports nothing back; raises BadWebhook."""
@@ -227,8 +226,12 @@ def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answ
     return answer
 
 
-def _refused(status: int, body: dict[str, Any]) -> Answer:
+def _refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
+    status = response.status_code
     code = body.get("api-error")
+    if status == 429 and "api-error" not in body:
+        # From whatever stands before the API; a request turned away for its rate was not carried out.
+        return replace(throttled(retry_after_s(response.headers)), detail="HTTP 429", unmapped=True)
     if isinstance(code, bool) or not isinstance(code, int):
         return in_doubt(f"HTTP {status} without api-error", unmapped=True)
     answer = ERRORS.get(code)

@@ -178,7 +178,8 @@ _OCCURRED: Final = MappingProxyType(
 _CODE: Final = re.compile(r"[0-9]{4,8}", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.\[\]-]{0,63}", re.ASCII)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_SIGNATURE: Final = re.compile(r"t=([1-9][0-9]{0,12}),s=([0-9a-f]{64})", re.ASCII)
+_SIGNED_AT: Final = re.compile(r"[1-9][0-9]{0,12}", re.ASCII)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class YCloud:
@@ -271,15 +272,32 @@ class YCloud:
 
     def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
         """``YCloud-Signature: t=<s>,s=<hex>`` over ``t.body``; upper-case hex and a trailing dot are forgeries."""
-        found = _SIGNATURE.fullmatch(header(headers, SIGNATURE_HEADER))
-        if found is None or abs(now_s - int(found[1])) > max_age_s:
+        found = _signature(header(headers, SIGNATURE_HEADER))
+        if found is None or abs(now_s - int(found[0])) > max_age_s:
             return False
-        signed = found[1].encode() + b"." + body
-        given = bytes.fromhex(found[2])
+        signed = found[0].encode() + b"." + body
+        given = bytes.fromhex(found[1])
         matches = [
             hmac.compare_digest(hmac.digest(secret, signed, "sha256"), given) for secret in self._secrets if secret
         ]
         return any(matches)
+
+
+def _signature(text: str) -> tuple[str, str] | None:
+    """Time and digest in the header, in any order and among other fields; None when one is wrong or there twice.
+
+    Two of a field are refused, as it is not said which counts.
+    """
+    fields: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in ("t", "s"):
+            continue
+        if name in fields:
+            return None
+        fields[name] = value
+    at, digest = fields.get("t", ""), fields.get("s", "")
+    return (at, digest) if _SIGNED_AT.fullmatch(at) and _DIGEST.fullmatch(digest) else None
 
 
 def _started(body: dict[str, Any]) -> Answer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -105,6 +106,12 @@ def test_a_request_without_outcome_is_found() -> None:
 
 def test_a_second_call_to_a_provider_is_found() -> None:
     assert problems(GOOD, evidence(calls=[CALL, CALL])) == ["providers were called 2 times, expected 1"]
+
+
+def test_a_spare_call_may_be_made_or_not_but_no_more() -> None:
+    spared = dataclasses.replace(GOOD, expected=dataclasses.replace(VERIFIED, spare_calls=1))
+    assert problems(spared, evidence()) == problems(spared, evidence(calls=[CALL, CALL])) == []
+    assert problems(spared, evidence(calls=[CALL] * 3)) == ["providers were called 3 times, expected 1-2"]
 
 
 def test_a_wrong_reply_and_a_foreign_code_are_found() -> None:

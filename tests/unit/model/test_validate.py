@@ -7,6 +7,7 @@ import pytest
 from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
 from pipeline.model.keys import KeyRing, seal_public
+from pipeline.model.options import OneOf, WholeNumber
 from pipeline.model.reasons import STATE, Reason
 from pipeline.model.validate import Planned, Validator
 from pipeline.records.public import Step, VerificationRequest
@@ -18,7 +19,7 @@ NOW = 1_800_000_000_000
 MOBILE, LANDLINE, MAIL = "+4915123456789", "+493012345678", "jane@example.org"
 SMS, VOICE, WHATSAPP, VIBER, EMAIL = Channel.SMS, Channel.VOICE, Channel.WHATSAPP, Channel.VIBER, Channel.EMAIL
 
-ABLE = ChannelCapabilities(own_code=True, options=frozenset({"ignore_risk"}))
+ABLE = ChannelCapabilities(own_code=True, options={"ignore_risk": OneOf(("0", "1")), "limit": WholeNumber(1, 1_000)})
 PROVIDERS = {
     "ycloud": ProviderCapabilities(kind="ycloud", channels=dict.fromkeys((SMS, VOICE, WHATSAPP, EMAIL), ABLE)),
     "neutrino": ProviderCapabilities(
@@ -46,6 +47,14 @@ def validator(**changes: Any) -> Validator:
 
 
 VALIDATOR = validator()
+_NO_RECEIPTS = ChannelCapabilities(own_code=True, receipts=False)
+SILENT = validator(
+    providers={
+        "ycloud": PROVIDERS["ycloud"],
+        "neutrino": ProviderCapabilities(kind="neutrino", channels=dict.fromkeys((SMS, VOICE, VIBER), _NO_RECEIPTS)),
+    }
+)
+"""One provider that reports deliveries, and one that reports none."""
 
 
 def plan(*, bulk: bool = False, by: Validator = VALIDATOR, **fields: Any) -> Planned:
@@ -110,7 +119,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"recipient": MAIL, "steps": [step(EMAIL, subject="Hi\r\nBcc: x")]}, "invalid_field", "steps[0].subject"),
     ({"steps": [step(options={"nonsense": "1"})]}, "unknown_option", "steps[0].options"),
     ({"steps": [step(options={"ignore_risk": "1"}, provider="neutrino")]}, "unknown_option", "steps[0].options"),
-    ({"steps": [step(options={"ignore_risk": "\n"})]}, "invalid_field", "steps[0].options"),
+    ({"steps": [step(options={"ignore_risk": "\n"})]}, "invalid_field", "steps[0].options.ignore_risk"),
+    ({"steps": [step(), step(options={"limit": "abc"})]}, "invalid_field", "steps[1].options.limit"),
+    ({"steps": [step(options={"limit": MOBILE})]}, "invalid_field", "steps[0].options.limit"),
+    ({"steps": [step(options={"limit": "1001"}, provider="ycloud")]}, "invalid_field", "steps[0].options.limit"),
+    ({"channel_defaults": [step(options={"limit": "0"})]}, "invalid_field", "channel_defaults[0].options.limit"),
     ({"steps": [step(options={str(i): "1" for i in range(21)})]}, "invalid_field", "steps[0].options"),
     ({"steps": [step(wait_s=290), step(VOICE)]}, "invalid_steps", "steps[1]"),
     ({"steps": [step(), step(VOICE)], "expires_in_s": 44}, "invalid_steps", "steps[1]"),
@@ -119,6 +132,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"channel_defaults": [step(), step()]}, "invalid_steps", "channel_defaults[1]"),
     ({"channel_defaults": [step(recipient=MOBILE)]}, "invalid_steps", "channel_defaults[0].recipient"),
     ({"channel_defaults": [step(wait_s=30)]}, "invalid_steps", "channel_defaults[0].wait_s"),
+    ({"channel_defaults": [step(country="Germany")]}, "invalid_country", "channel_defaults[0].country"),
+    (
+        {"recipient": None, "steps": [step(recipient="0151 1")], "channel_defaults": [step(VOICE), step(country="ZZ")]},
+        "invalid_country",
+        "channel_defaults[1].country",
+    ),
     ({"channel_defaults": [step(VIBER, ttl_s=1)]}, "invalid_field", "channel_defaults[0].ttl_s"),
     ({"prefer_channel": SMS, "steps": [step()]}, "invalid_steps", "prefer_channel"),
     ({"prefer_channel": Channel.UNKNOWN}, "invalid_channel", "prefer_channel"),
@@ -166,6 +185,15 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"metadata": {"k": "x" * 257}}, "invalid_field", "metadata"),
     ({"metadata": {"k": " +49 151 23456789"}}, "invalid_field", "metadata"),
     ({"metadata": {MAIL: "x"}}, "invalid_field", "metadata"),
+    ({"metadata": {"k": "\u200e+49\u00ad151\u200b23456789\ufeff"}}, "invalid_field", "metadata"),
+    ({"metadata": {"k": "jane\u200b@example\u2060.org"}}, "invalid_field", "metadata"),
+    ({"metadata": {"k": "jane @ example.org"}}, "invalid_field", "metadata"),
+    ({"metadata": {"+\u2066999 (12) 34-567": "x"}}, "invalid_field", "metadata"),
+    ({"external_id": "\u202a+49 151 23456789\u202c"}, "invalid_field", "external_id"),
+    ({"external_id": "＋999 123 4567"}, "invalid_field", "external_id"),
+    ({"external_id": "tel:+49151/234-56789"}, "invalid_field", "external_id"),
+    ({"job_id": "\ufeff+123456789012345"}, "invalid_field", "job_id"),
+    ({"job_id": "jane＠example.org"}, "invalid_field", "job_id"),
     ({"requested_at": NOW + 300_001}, "invalid_field", "requested_at"),
     ({"requested_at": -1}, "invalid_field", "requested_at"),
 ]
@@ -188,11 +216,39 @@ def test_no_detail_and_no_plan_shows_a_recipient_or_code(fields: dict[str, Any],
         assert secret not in shown
 
 
+OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
+    ({"code_length": 482913}, "4-12"),
+    ({"code_length": 5, "code": "482913"}, "code_length"),
+    ({"code_length": 4}, "6-12"),
+    ({"max_checks": 482913}, "1-10"),
+    ({"expires_in_s": 482913}, "30-3600"),
+    ({"expires_in_s": 2913}, "30-600"),
+    ({"row": -482913}, "0-9223372036854775807"),
+    ({"steps": [step(wait_s=482913)]}, "5-900"),
+    ({"steps": [step(ttl_s=4829130)]}, "30-1209600"),
+]
+
+
+@pytest.mark.parametrize(("fields", "allowed"), OUT_OF_RANGE, ids=lambda value: str(value)[:60])
+def test_a_number_out_of_range_is_told_its_range_and_not_repeated(fields: dict[str, Any], allowed: str) -> None:
+    """A code typed into the wrong field must not be published."""
+    refused = plan(**fields).refused
+    assert refused is not None
+    assert allowed in refused.detail
+    for number in ("482913", "4829130", "2913", "is 4", "is 5"):
+        assert number not in refused.detail
+
+
 ACCEPTED: list[dict[str, Any]] = [
     {},
     {"verification_id": "x" * 48},
     {"external_id": "order-17@shop"},
     {"external_id": "+17"},
+    {"external_id": "+123 456"},
+    {"external_id": "1234567+1"},
+    {"external_id": "+1234567890123456"},
+    {"external_id": "2026-11-22T10:00:00+01:00"},
+    {"external_id": "order 17 @ shop"},
     {"country": "de", "recipient": "0151 23456789"},
     {"recipient": None, "steps": [step(recipient=MOBILE), step(VOICE, recipient=LANDLINE)]},
     {"steps": [step(wait_s=5), step(VOICE, wait_s=900)]},
@@ -202,6 +258,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"steps": [step(text="{brand} {code} {minutes}")], "tenant": "slow"},
     {"steps": [step(text="{code} {amount} {payee}")], "amount": "-1.5", "payee": "Shop"},
     {"steps": [step(options={"ignore_risk": "1"})]},
+    {"steps": [step(options={"limit": "1000"})]},
     {"steps": [step(template="login")]},
     {"code": "AbC123"},
     {"code": "0123", "tenant": "short"},
@@ -279,6 +336,74 @@ def test_defaults_of_a_channel_fill_what_a_step_leaves_open() -> None:
     assert second.flow_id == "f"
 
 
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        ([step(VOICE, provider="neutrino", wait_s=5)], [90]),
+        ([step(SMS, provider="neutrino"), step()], [90, 30]),
+        ([step(SMS, wait_s=20), step(VOICE)], [20, 30]),
+        ([step(VIBER, wait_s=20), step()], [90, 30]),
+    ],
+)
+def test_a_step_that_gets_no_receipts_shows_the_wait_that_applies(asked: list[Step], waits: list[int]) -> None:
+    planned = plan(by=SILENT, steps=asked)
+    assert [one.wait_s for one in planned.plan.steps] == waits
+
+
+def test_a_default_that_pins_a_provider_without_receipts_pins_its_wait() -> None:
+    planned = plan(by=SILENT, channel_defaults=[step(VOICE, provider="neutrino")])
+    assert [one.wait_s for one in planned.plan.steps] == [30, 90]
+
+
+@pytest.mark.parametrize(("expires_in_s", "in_time"), [(105, True), (104, False)])
+def test_steps_must_start_in_time_by_the_wait_that_applies(expires_in_s: int, in_time: bool) -> None:
+    steps = [step(provider="neutrino", wait_s=5), step(VOICE)]
+    refused = plan(by=SILENT, steps=steps, expires_in_s=expires_in_s).refused
+    assert (refused is None) is in_time
+    assert refused is None or (refused.reason, refused.field) == ("invalid_steps", "steps[1]")
+
+
+def test_a_value_that_any_provider_of_the_option_takes_is_in_order() -> None:
+    def offering(limit: int) -> ProviderCapabilities:
+        able = ChannelCapabilities(own_code=True, options={"limit": WholeNumber(1, limit)})
+        return ProviderCapabilities(kind="any", channels={SMS: able})
+
+    by = validator(providers={"few": offering(10), "many": offering(100)})
+    assert plan(by=by, steps=[step(options={"limit": "100"})]).refusals == ()
+    refused = plan(by=by, steps=[step(options={"limit": "101"})]).refused
+    assert refused is not None
+    assert refused.detail == (
+        "steps[0].options.limit: must be a whole number of 1-10 or must be a whole number of 1-100"
+    )
+
+
+def test_a_default_country_reads_the_numbers_of_its_channel() -> None:
+    steps = [
+        step(recipient="07400 123456"),
+        step(recipient="07400 123456", country="gb"),
+        step(VOICE, recipient="030 12345678"),
+        step(),
+    ]
+    planned = plan(steps=steps, channel_defaults=[step(country="gb")], country="de")
+    assert planned.refusals == ()
+    assert [one.country for one in planned.plan.steps] == ["GB", "GB", "DE", "DE"]
+
+
+def test_a_step_s_own_country_goes_before_the_default_of_its_channel() -> None:
+    steps = [step(recipient="030 12345678", country="DE")]
+    planned = plan(recipient=None, steps=steps, channel_defaults=[step(country="GB")])
+    assert (planned.refusals, planned.plan.country) == ((), "DE")
+
+
+def test_a_default_country_also_reads_the_first_step_s_number_a_request_is_placed_by() -> None:
+    request = VerificationRequest(
+        verification_id="v1",
+        steps=[step(recipient="07400 123456")],
+        channel_defaults=[step(VOICE, country="DE"), step(country="GB")],
+    )
+    assert VALIDATOR.key_recipient(request).canonical == "+447400123456"
+
+
 def test_defaults_also_fill_automatic_steps() -> None:
     planned = plan(channel_defaults=[step(sender="Shop", provider="neutrino")]).plan
     assert [(one.sender, one.provider) for one in planned.steps] == [("Shop", "neutrino"), (None, None)]
@@ -336,7 +461,14 @@ def test_a_tenant_gives_defaults_that_a_request_overrides() -> None:
     ],
 )
 def test_a_step_speaks_the_language_that_was_wished(fields: dict[str, Any], language: str) -> None:
-    assert plan(**fields).plan.steps[0].language == language
+    assert plan(**fields).plan.language == language
+
+
+def test_a_plan_keeps_which_language_was_wished_and_that_none_was() -> None:
+    assert plan().plan.steps[0].language is None
+    assert plan(language="de").plan.steps[0].language == "de"
+    asked = plan(steps=[step(), step(VOICE)], channel_defaults=[step(VOICE, language="es")]).plan
+    assert [one.language for one in asked.steps] == [None, "es"]
 
 
 def test_a_test_number_is_marked_and_need_not_exist() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
+from pipeline.model.options import OneOf, WholeNumber
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.types import Channel, CodeHolder
 from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
@@ -32,6 +33,7 @@ def choose(
         senders=senders or [],
         allow_provider_codes=allow_provider_codes,
         min_code_lengths={"default": 6},
+        languages={"default": "fi"},
     )
     planned = PlannedStep(**({"channel": Channel.SMS, "country": "DE"} | (step or {})))
     values: dict[str, Any] = {
@@ -101,7 +103,7 @@ def test_a_rule_uses_no_provider_it_does_not_name() -> None:
         ("text", {"text": "{code}"}, {}, {"text": True}),
         ("subject", {"subject": "Hi"}, {}, {"subject": True}),
         ("flow_id", {"flow_id": "f"}, {}, {"flow_id": True}),
-        ("options", {"options": {"o": "1"}}, {}, {"options": frozenset({"o"})}),
+        ("options", {"options": {"o": "1"}}, {}, {"options": {"o": OneOf(("1", "2"))}}),
         ("ttl_s", {"ttl_s": 60}, {}, {"ttl": (30, 600)}),
         ("signature", {"country": "CN"}, {"signature": "店"}, {"signature": True}),
         ("amount", {}, {"amount": "1", "payee_sealed": b"x"}, {"amount": True}),
@@ -126,6 +128,12 @@ def test_a_hard_wish_skips_who_cannot_honour_it_and_the_decision_says_so(
     assert (pinned.reason, wish in pinned.detail) == ("unsupported_by_provider", True)
 
 
+def test_a_provider_that_has_the_option_but_does_not_take_its_value_is_skipped() -> None:
+    few, many = provider(options={"o": WholeNumber(1, 5)}), provider(options={"o": WholeNumber(1, 9)})
+    assert route({"a": few, "b": many}, step={"options": {"o": "7"}}).provider == "b"
+    assert route({"a": few, "b": many}, step={"options": {"o": "5"}}).provider == "a"
+
+
 def test_soft_wishes_are_named_where_they_are_not_honoured() -> None:
     unable = provider(languages={"en": "EN", "fr": "FR"}, default_language="EN")
     plan = {"use_case": "ATCK", "end_user_ip_sealed": b"x", "brand": "Shop", "prefer_channel": Channel.VOICE}
@@ -135,6 +143,22 @@ def test_soft_wishes_are_named_where_they_are_not_honoured() -> None:
     able = provider(languages={"de": "de_DE"}, use_case=True, end_user_ip=True, brand=True)
     found = route({"a": able}, plan=plan | {"prefer_channel": Channel.SMS}, step={"language": "de-AT"})
     assert (found.adjusted, found.language) == ((), "de_DE")
+
+
+@pytest.mark.parametrize(
+    ("step", "asked", "spoken", "adjusted"),
+    [
+        ({"language": "de"}, "de", "EN", ("language",)),  # wished, though it is the country's own anyway
+        ({}, "de", "EN", ()),
+        ({"country": "FR"}, "fr", "FR", ()),
+        ({"country": None}, "fi", "EN", ()),
+    ],
+)
+def test_only_a_language_somebody_wished_is_named_when_it_is_not_honoured(
+    step: dict[str, Any], asked: str, spoken: str, adjusted: tuple[str, ...]
+) -> None:
+    found = route({"a": provider(languages={"en": "EN", "fr": "FR"}, default_language="EN")}, step=step)
+    assert (found.asked_language, found.language, found.adjusted) == (asked, spoken, adjusted)
 
 
 def test_a_text_with_the_brand_honours_it() -> None:

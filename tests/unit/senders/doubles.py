@@ -24,6 +24,12 @@ from pipeline.testing.clock import ManualClock
 CODEC = Codec()
 KEYS = KeyRing.for_tests()
 PHONE = "+491711234567"
+DECISION = "00112233445566778899"
+
+
+def key(attempt_id: str, decision_id: str = DECISION) -> str:
+    """What a sender knows this attempt by."""
+    return f"{attempt_id}:{decision_id}"
 
 
 def ycloud(instance: str = "ycloud") -> YCloud:
@@ -40,7 +46,7 @@ def command(n: int = 1, **differences: Any) -> SendCommand:
         "command_id": f"{verification_id}.1",
         "kind": CommandKind.SEND,
         "attempt_id": f"{verification_id}.1",
-        "decision_id": "00112233445566778899",
+        "decision_id": DECISION,
         "n": 1,
         "provider": "ycloud",
         "channel": Channel.SMS,
@@ -66,29 +72,28 @@ class ManualCalls:
     permits: Permits
     clock: ManualClock
     begun: list[str] = field(default_factory=list)
-    """Every call ever begun, by command id."""
+    """The command id of every call ever begun."""
     timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _running: dict[str, tuple[Call, Callable[[object], None]]] = field(default_factory=dict)
     _finished: dict[str, CallFinished] = field(default_factory=dict)
 
-    def knows(self, command_id: str) -> bool:
-        return command_id in self._running or command_id in self._finished
+    def knows(self, key: str) -> bool:
+        return key in self._running or key in self._finished
 
     def begin(self, call: Call, post: Callable[[object], None]) -> None:
-        command_id = call.command.command_id
-        assert not self.knows(command_id), "a call must never be begun over a known one"
-        self.begun.append(command_id)
-        self._running[command_id] = (call, post)
-        self.permits.begun(command_id, call.lane)
+        assert not self.knows(call.key), "a call must never be begun over a known one"
+        self.begun.append(call.command.command_id)
+        self._running[call.key] = (call, post)
+        self.permits.begun(call.key, call.lane)
 
-    def adopt(self, command_id: str, post: Callable[[object], None]) -> None:
-        if command_id in self._finished:
-            post(self._finished[command_id])
+    def adopt(self, key: str, post: Callable[[object], None]) -> None:
+        if key in self._finished:
+            post(self._finished[key])
         else:
-            self._running[command_id] = (self._running[command_id][0], post)
+            self._running[key] = (self._running[key][0], post)
 
-    def forget(self, command_id: str) -> None:
-        self._finished.pop(command_id, None)
+    def forget(self, key: str) -> None:
+        self._finished.pop(key, None)
 
     async def idle(self, partition: int) -> None:
         pass
@@ -99,24 +104,33 @@ class ManualCalls:
 
     @property
     def running(self) -> list[str]:
-        return list(self._running)
+        return [call.command.command_id for call, _ in self._running.values()]
 
-    def call(self, command_id: str) -> Call:
-        return self._running[command_id][0]
+    def call(self, attempt_id: str) -> Call:
+        return self._running[key(attempt_id)][0]
 
-    def end(self, command_id: str, answer: Answer, *, called: bool = True, failure: str | None = None) -> None:
-        _, post = self._running.pop(command_id)
-        self.permits.free(command_id)
+    def end(
+        self,
+        attempt_id: str,
+        answer: Answer,
+        *,
+        called: bool = True,
+        failure: str | None = None,
+        decision_id: str = DECISION,
+    ) -> None:
+        ended = key(attempt_id, decision_id)
+        _, post = self._running.pop(ended)
+        self.permits.free(ended)
         now_ms = self.clock.now_ms()
-        self._finished[command_id] = CallFinished(
-            command_id=command_id,
+        self._finished[ended] = CallFinished(
+            key=ended,
             answer=answer,
             called_at=now_ms if called else None,
             finished_at=now_ms,
             seconds=0.25,
             failure=failure,
         )
-        post(self._finished[command_id])
+        post(self._finished[ended])
 
     def advance(self, ms: int) -> None:
         """Let time pass and run what was put off until then."""

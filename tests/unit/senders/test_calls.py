@@ -13,7 +13,7 @@ from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Opened, Provider
 from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
 from pipeline.testing.clock import ManualClock
-from tests.unit.senders.doubles import PHONE, command, ycloud
+from tests.unit.senders.doubles import PHONE, command, key, ycloud
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -56,7 +56,7 @@ class World:
     def begin(self, n: int = 1) -> None:
         told = command(n)
         opened = Opened(recipient=PHONE, code="482913")
-        self.permits.take(0, told.command_id, Lane.INTERACTIVE)
+        self.permits.take(0, key(told.command_id), Lane.INTERACTIVE)
         self.calls.begin(
             Call(
                 partition=0,
@@ -81,8 +81,8 @@ async def test_a_full_answer_is_read_by_the_provider() -> None:
     world = World()
     world.begin()
     event = await world.finished()
-    assert (event.command_id, event.answer.result, event.answer.provider_message_id) == (
-        "v1.1",
+    assert (event.key, event.answer.result, event.answer.provider_message_id) == (
+        key("v1.1"),
         AttemptResult.ACCEPTED,
         "ve_1",
     )
@@ -133,7 +133,7 @@ async def test_a_call_always_ends_in_an_answer(failure: Exception, result: Attem
     world.begin()
     event = await world.finished()
     assert event.answer.result is result
-    assert (world.permits.calls, world.calls.knows("v1.1")) == (0, True)
+    assert (world.permits.calls, world.calls.knows(key("v1.1"))) == (0, True)
 
 
 async def test_a_bug_before_the_first_byte_is_not_sent() -> None:
@@ -160,7 +160,7 @@ async def test_an_adopted_call_reports_to_its_new_task_only() -> None:
     world.begin()
     await asyncio.sleep(0)
     heir: list[object] = []
-    world.calls.adopt("v1.1", heir.append)
+    world.calls.adopt(key("v1.1"), heir.append)
     world.wire.gate.set()
     await world.calls.idle(0)
     assert (len(world.events), len(heir)) == (0, 1)
@@ -171,11 +171,11 @@ async def test_a_result_is_told_again_until_it_is_forgotten() -> None:
     world.begin()
     event = await world.finished()
     heir: list[object] = []
-    world.calls.adopt("v1.1", heir.append)
+    world.calls.adopt(key("v1.1"), heir.append)
     assert heir == [event]
-    world.calls.forget("v1.1")
-    assert not world.calls.knows("v1.1")
-    world.calls.adopt("v1.1", heir.append)
+    world.calls.forget(key("v1.1"))
+    assert not world.calls.knows(key("v1.1"))
+    world.calls.adopt(key("v1.1"), heir.append)
     assert heir == [event]
 
 

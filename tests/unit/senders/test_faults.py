@@ -12,7 +12,7 @@ from pipeline.records.types import AttemptResult, ResultClass
 from pipeline.senders.calls import LATE, STALE
 from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
 from pipeline.testing.clock import ManualClock
-from tests.unit.senders.doubles import Lost, ManualCalls, Partition, Process, Task, command
+from tests.unit.senders.doubles import Lost, ManualCalls, Partition, Process, Task, command, key
 
 NOT_OUT = (AttemptResult.NOT_SENT, AttemptResult.EXPIRED)
 
@@ -118,4 +118,4 @@ def test_no_order_of_faults_sends_an_attempt_twice_or_loses_one(seed: int) -> No
             assert result.result is not AttemptResult.ACCEPTED
     assert {topic: len(records) for topic, records in world.log.records.items()} == world.log.committed
     assert world.process.permits.calls == 0
-    assert not any(world.process.calls.knows(f"v{n}.1") for n in range(1, total + 1))
+    assert not any(world.process.calls.knows(key(f"v{n}.1")) for n in range(1, total + 1))

@@ -15,13 +15,13 @@ from pipeline.senders.permits import LEASE_S
 from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
 from pipeline.senders.stage import INPUTS
 from pipeline.testing.clock import ManualClock
-from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command
+from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command, key
 
 ACCEPTED = Answer(result=AttemptResult.ACCEPTED, provider_message_id="ve_1")
 
 
 def state_of(task: Task, command_id: str) -> JournalState | None:
-    entry = task.state.get(command_id.encode())
+    entry = task.state.get(key(command_id).encode())
     return entry.state if entry else None
 
 
@@ -54,7 +54,7 @@ def test_started_is_in_the_journal_before_the_call_begins(task: Task, process: P
     effects = task.stage.handle(record, task.state, process.clock.now_ms())
     assert process.calls.begun == []
     assert effects.hold
-    entry = effects.state[b"v1.1"]
+    entry = effects.state[key("v1.1").encode()]
     assert entry is not None
     assert (entry.state, entry.process, entry.topic, entry.offset) == (JournalState.STARTED, "p1", record.topic, 0)
 
@@ -414,7 +414,7 @@ def test_a_result_whose_transaction_was_lost_is_not_lost_itself(process: Process
     Task(process, log).run()
     assert outcomes(log) == [("v1.1", AttemptResult.ACCEPTED, None)]
     assert process.calls.begun == ["v1.1"]
-    assert not process.calls.knows("v1.1")
+    assert not process.calls.knows(key("v1.1"))
 
 
 def test_a_result_whose_commit_was_not_heard_of_is_emitted_once(process: Process, log: Partition) -> None:
@@ -426,7 +426,7 @@ def test_a_result_whose_commit_was_not_heard_of_is_emitted_once(process: Process
         task.settle(lose="after")
     Task(process, log).run()
     assert outcomes(log) == [("v1.1", AttemptResult.ACCEPTED, None)]
-    assert not process.calls.knows("v1.1"), "nobody will ask for it any more"
+    assert not process.calls.knows(key("v1.1")), "nobody will ask for it any more"
 
 
 @pytest.mark.parametrize("lose", ["before", "after"])
@@ -566,6 +566,70 @@ def test_a_cancel_drops_what_was_not_started_and_nothing_else(log: Partition) ->
     assert process.calls.running == ["v1.1"]
 
 
+# Two decisions of one id ---------------------------------------------------------------------------------------------
+
+OTHER_DECISION = "99887766554433221100"
+
+
+def test_the_same_attempt_of_two_decisions_is_called_for_both(log: Partition) -> None:
+    """Which of the two is accepted only the tracker knows: neither may be swallowed by the other."""
+    process = Process()
+    task = Task(process, log)
+    log.write(command())
+    log.write(command(decision_id=OTHER_DECISION))
+    task.run()
+    assert process.calls.begun == ["v1.1", "v1.1"]
+    process.calls.end("v1.1", rejected(ResultClass.ROUTE, Reason.ROUTE_UNAVAILABLE))
+    process.calls.end("v1.1", ACCEPTED, decision_id=OTHER_DECISION)
+    task.settle()
+    assert [(result.attempt_id, result.decision_id, result.result) for _, result in log.results] == [
+        ("v1.1", command().decision_id, AttemptResult.REJECTED),
+        ("v1.1", OTHER_DECISION, AttemptResult.ACCEPTED),
+    ]
+
+
+def test_the_end_of_one_decision_does_not_swallow_the_other_that_is_read_later(log: Partition) -> None:
+    process = Process()
+    task = Task(process, log)
+    log.write(command())
+    task.run()
+    process.calls.end("v1.1", ACCEPTED)
+    task.settle()
+    log.write(command(decision_id=OTHER_DECISION))
+    task.run()
+    assert process.calls.running == ["v1.1"]
+
+
+def test_a_call_is_adopted_by_the_decision_that_began_it(log: Partition) -> None:
+    process = Process()
+    Task(process, log).run()
+    first = Task(process, log)
+    log.write(command())
+    log.write(command(decision_id=OTHER_DECISION))
+    first.run()
+    second = Task(process, log)
+    second.run()
+    process.calls.end("v1.1", ACCEPTED, decision_id=OTHER_DECISION)
+    second.settle()
+    assert [result.decision_id for _, result in log.results] == [OTHER_DECISION]
+
+
+def test_a_cancel_drops_only_the_send_of_its_own_decision(log: Partition) -> None:
+    process = Process(max_concurrency=1)
+    task = Task(process, log)
+    log.write(command(2))
+    log.write(command())
+    log.write(command(decision_id=OTHER_DECISION))
+    log.write(command(kind=CommandKind.CANCEL, decision_id=OTHER_DECISION))
+    task.run()
+    assert [(result.decision_id, result.reason) for _, result in log.results] == [
+        (OTHER_DECISION, Reason.CANCELED_BY_CALLER)
+    ]
+    process.calls.end("v2.1", ACCEPTED)
+    task.settle()
+    assert process.calls.running == ["v1.1"]
+
+
 # Forgetting ----------------------------------------------------------------------------------------------------------
 
 
@@ -603,7 +667,7 @@ def test_a_finished_entry_stays_while_its_record_would_be_read_again(log: Partit
 def test_only_finished_entries_have_a_deadline(task: Task, log: Partition) -> None:
     log.write(command())
     task.run()
-    assert task.stage.deadline(task.state[b"v1.1"]) is None
+    assert task.stage.deadline(task.state[key("v1.1").encode()]) is None
 
 
 # Trouble -------------------------------------------------------------------------------------------------------------

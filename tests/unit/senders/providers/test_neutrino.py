@@ -255,6 +255,19 @@ def test_an_answer_in_no_table_is_counted_and_in_doubt(status: int, body: bytes)
     assert "491711234567" not in str(answer.detail)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b"{}"])
+@pytest.mark.parametrize(("headers", "after_s"), [({}, 1.0), ({"Retry-After": "7"}, 7.0)])
+def test_a_429_without_an_error_of_the_api_is_throttled(body: bytes, headers: dict[str, str], after_s: float) -> None:
+    answer = PROVIDER.interpret(command(), OPENED, httpx.Response(429, headers=headers, content=body))
+    assert (answer.result, answer.reason, answer.throttled) == (AttemptResult.NOT_SENT, Reason.THROTTLED, True)
+    assert (answer.retry_after_s, answer.pauses_provider, answer.unmapped) == (after_s, True, True)
+
+
+def test_an_error_of_the_api_goes_before_the_status_429() -> None:
+    assert interpret(429, b'{"api-error":14}').reason is Reason.ROUTE_UNAVAILABLE
+    assert interpret(429, b'{"api-error":51}').result is AttemptResult.IN_DOUBT
+
+
 def test_an_error_in_a_200_answer_is_an_error() -> None:
     assert interpret(200, b'{"api-error":43,"number-valid":true,"sent":true}').result is AttemptResult.REJECTED
 

@@ -470,6 +470,15 @@ def test_any_of_several_secrets_may_sign_while_one_is_replaced() -> None:
     assert signed_by(secret, "whsec_new").verify_signature(headers, body, at_s, max_age_s=300)
 
 
+@pytest.mark.parametrize(
+    "header", ["t={t}, s={s}", "s={s},t={t}", " t={t} ,\ts={s} ", "v=2,t={t},nonce,s={s},s2=a=b", "t={t},s={s},"]
+)
+def test_the_fields_of_a_signature_come_in_any_order_and_among_others(header: str) -> None:
+    secret, at_s, body, digest = VECTOR_A
+    headers = {"YCloud-Signature": header.format(t=at_s, s=digest)}
+    assert signed_by(secret).verify_signature(headers, body, at_s, max_age_s=300)
+
+
 @pytest.mark.parametrize("max_age_s", [1, 300])
 @pytest.mark.parametrize(("beyond_s", "valid"), [(-1, True), (0, True), (1, False)])
 @pytest.mark.parametrize("direction", [1, -1])
@@ -491,8 +500,11 @@ def test_a_signature_lives_as_long_as_it_is_allowed_to(
         f"t=1700000000,s={VECTOR_A[3].upper()}",
         f"t=1700000000,s={VECTOR_A[3]}0",
         f"t=+1700000000,s={VECTOR_A[3]}",
-        f"t=1700000000, s={VECTOR_A[3]}",
+        f"t=1700000000;s={VECTOR_A[3]}",
+        f"T=1700000000,S={VECTOR_A[3]}",
         f"t=1700000000,s={VECTOR_A[3]},s={VECTOR_A[3]}",
+        f"t=1700000000,s={VECTOR_A[3]},t=1700000000",
+        f"t=1700000000,s={VECTOR_A[3]},s=",
         f"t=１７００００００００,s={VECTOR_A[3]}",
     ],
 )
