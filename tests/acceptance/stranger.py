@@ -6,56 +6,19 @@ single-object framing by hand: what any team in any language would do from the d
 
 from __future__ import annotations
 
-import io
-import json
 import threading
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
-from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
-MAGIC = b"\xc3\x01"
+from tests.acceptance.plain_avro import Fields, Schema
 
-Fields = Mapping[str, Any]
-
-
-class Schema:
-    """A writer schema of one's own, and the bytes it gives."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.parsed = parse_schema(json.loads(text))
-        # fastavro writes the fingerprint's bytes in the order in which the framing has them: little-endian.
-        self._crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(self.parsed), "CRC-64-AVRO"))
-
-    @classmethod
-    def of(cls, record: str) -> Schema:
-        """The published schema of one record."""
-        return cls((SCHEMAS / f"{record}.avsc").read_text(encoding="utf-8"))
-
-    @property
-    def frame(self) -> bytes:
-        """The ten bytes before each record."""
-        return MAGIC + self._crc
-
-    @property
-    def key(self) -> str:
-        """The key on ``verification.schemas``: 16 hex digits, most significant first."""
-        return self._crc[::-1].hex()
-
-    def write(self, fields: Fields) -> bytes:
-        """One framed record; what is left out gets the schema's default."""
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, self.parsed, fields)
-        return self.frame + out.getvalue()
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -88,7 +51,7 @@ class Seen:
             timestamp_ms=int(message.timestamp()[1]),
             key=message.key(),
             value=message.value(),
-            headers=tuple(message.headers() or ()),
+            headers=tuple((str(name), _bytes(value)) for name, value in list(message.headers() or [])),
         )
 
 
@@ -118,11 +81,8 @@ class Stranger:
         self._producer = Producer(
             {**self._config, "acks": "all", "linger.ms": 1, "message.max.bytes": 1_048_588, "log_level": 3}
         )
-        self._schemas: dict[bytes, Any] = {}
-        self._readers = {
-            name: parse_schema(json.loads((SCHEMAS / f"{name}.avsc").read_text()))
-            for name in ("VerificationOutcome", "Reply", "DeadLetter")
-        }
+        self._writers: dict[bytes, Schema] = {}
+        self._readers = {name: Schema.of(name) for name in ("VerificationOutcome", "Reply", "DeadLetter")}
         self.request_schema = Schema.of("VerificationRequest")
         self.check_schema = Schema.of("CodeCheck")
         self.published: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -135,7 +95,7 @@ class Stranger:
         for record in self.read("verification.schemas", committed=True):
             if record.value is not None:
                 schema = Schema(record.value.decode())
-                self._schemas[schema.frame] = schema.parsed
+                self._writers[schema.frame] = schema
         self._reader = threading.Thread(target=self._follow, name="stranger", daemon=True)
         self._reader.start()
 
@@ -144,6 +104,7 @@ class Stranger:
         self._stopping.set()
         self._reader.join(10)
         self._producer.flush(10)
+        self._producer.close()
         if self._failure is not None:
             raise self._failure
 
@@ -170,7 +131,7 @@ class Stranger:
             assert error is None, f"{topic}: {error}"
             sent.partition, sent.offset = int(message.partition() or 0), int(message.offset() or 0)
 
-        place = {} if partition is None else {"partition": partition}
+        place: dict[str, Any] = {} if partition is None else {"partition": partition}
         self._producer.produce(
             self._prefix + topic, value, key, headers=dict(headers or {}), on_delivery=delivered, **place
         )
@@ -316,7 +277,7 @@ class Stranger:
             consumer.close()
         return sorted(name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix))
 
-    def _wait(self, look: Callable[[], Any], within_s: float, missing: Callable[[], str]) -> Any:
+    def _wait(self, look: Callable[[], T | None], within_s: float, missing: Callable[[], str]) -> T:
         deadline = time.monotonic() + within_s
         while True:
             with self._changed:
@@ -365,10 +326,7 @@ class Stranger:
 
     def _decode(self, name: str, record: Seen) -> dict[str, Any]:
         assert record.value is not None
-        writer = self._schemas[record.value[:10]]
-        decoded = fastavro.schemaless_reader(io.BytesIO(record.value[10:]), writer, self._readers[name])
-        assert isinstance(decoded, dict)
-        return decoded
+        return self._writers[record.value[:10]].read(record.value, self._readers[name])
 
     def _consumer(self, committed: bool) -> Consumer:
         isolation = "read_committed" if committed else "read_uncommitted"
@@ -390,6 +348,10 @@ class Stranger:
             for topic in topics
             for number in sorted(known[self._prefix + topic].partitions)
         ]
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
 
 
 def new_id() -> str:

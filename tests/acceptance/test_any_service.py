@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.harness import Simulator
-from tests.acceptance.stranger import Schema, Stranger, assert_exact, new_id
+from tests.acceptance.plain_avro import Schema
+from tests.acceptance.stranger import Stranger, assert_exact, new_id
 
 pytestmark = pytest.mark.kafka
 
@@ -73,7 +74,7 @@ def test_any_key_and_any_schema_ends_in_one_final_outcome_and_the_code_verifies(
         channel = "voice" if number % 8 == 7 else "sms"
         steps = [{"channel": channel}] if number % 3 else []
         started[stranger.request(schema=request, key=key, steps=steps, **fields)] = person
-    checks = {}
+    checks: dict[str, str] = {}
     for verification_id, person in started.items():
         key = (None, b"anything", verification_id.encode())[len(checks) % 3]
         checks[verification_id] = stranger.check(verification_id, simulator.code(person), schema=check, key=key)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stranger import MAGIC, Schema, Sent, Stranger, assert_exact, new_id
+from tests.acceptance.plain_avro import MAGIC, Schema
+from tests.acceptance.stranger import Sent, Stranger, assert_exact, new_id
 
 pytestmark = pytest.mark.kafka
 

@@ -53,6 +53,8 @@ class Campaign:
     """Verification ids by check id."""
     disturbed: list[tuple[float, str, str]] = field(default_factory=list)
     exit_codes: list[tuple[str, int]] = field(default_factory=list)
+    interrupted: int = 0
+    """Calls that were running when their sender was killed."""
     final: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ def campaign(cluster: Deployment, client: Stranger, people: Iterator[str]) -> Ca
     done = Campaign()
     random_ = random.Random(SEED)
     # Slow enough that calls are running whenever a sender dies; some refuse, some answers are lost.
-    slow = {"delay_ms": {"kind": "uniform", "low_ms": 50, "high_ms": 300}}
+    slow = {"delay_ms": {"kind": "uniform", "low_ms": 200, "high_ms": 1_500}}
     lost = {**slow, "fault": "close_after_reading", "share": 0.05}
     cluster.simulator.behave(
         "ycloud", default=slow, rules=[lost, {**slow, "refusal": "route", "share": 0.1}], seed=SEED
@@ -147,8 +149,20 @@ def _disturb(cluster: Deployment, done: Campaign, random_: random.Random) -> Non
             child.ready()
             done.exit_codes.append((name, child.stop()))
         else:
+            done.interrupted += _running_calls(cluster, name)
             child.kill()
         child.start()
+
+
+def _running_calls(cluster: Deployment, provider: str) -> int:
+    """How many calls a provider has not answered yet; waits a little for one, as the worst moment is in a call."""
+    for _ in range(20):
+        calls = cluster.simulator.calls()
+        running = sum(1 for call in calls if call["provider"] == provider and not call["answered"])
+        if running or provider not in ("ycloud", "neutrino"):
+            return running
+        time.sleep(0.1)
+    return 0
 
 
 def test_every_request_ends_in_exactly_one_final_outcome(client: Stranger, campaign: Campaign) -> None:
@@ -163,14 +177,13 @@ def test_every_request_ends_in_exactly_one_final_outcome(client: Stranger, campa
 
 
 def test_no_attempt_is_sent_twice(campaign: Campaign) -> None:
-    """As the providers saw it: one call per reference, and per person no more calls than attempts."""
+    """As the providers saw it: one call per reference, and no provider is asked twice for one step of a person."""
+    assert campaign.interrupted, "nobody was killed in a call: the campaign shows nothing"
     references = Counter(call["reference"] for call in campaign.calls if call["provider"] == "ycloud")
     assert [reference for reference, calls in references.items() if calls > 1] == []
-    calls = Counter((call["provider"], call["recipient"]) for call in campaign.calls)
-    for verification_id, person in campaign.persons.items():
-        made = Counter(attempt["provider"] for attempt in campaign.final[verification_id]["attempts"])
-        for provider in ("ycloud", "neutrino"):
-            assert calls[provider, person] <= made[provider], shown([campaign.final[verification_id]])
+    # Neutrino takes no reference, but nothing that is asked for here leads to it twice by the same channel.
+    calls = Counter((call["provider"], call["channel"], call["recipient"]) for call in campaign.calls)
+    assert [asked for asked, count in calls.items() if count > 1] == []
 
 
 def test_what_was_accepted_was_called(campaign: Campaign) -> None:
@@ -208,7 +221,7 @@ def test_attempts_in_doubt_are_resolved_by_their_receipt_or_by_the_end(campaign:
         for attempt in outcome["attempts"]
         if attempt["result"] == "in_doubt"
     ]
-    assert doubtful, "no answer was lost and nobody was killed in a call: the campaign shows nothing"
+    assert doubtful, "no answer was lost: the campaign shows nothing"
     for outcome, attempt in doubtful:
         if attempt["reference"] in sent and outcome["state"] not in ("verified", "expired"):
             assert attempt["status"] == "delivered", shown([outcome])

@@ -74,8 +74,7 @@ def canaries(
     ask(another(), amount="12.50", payee=PAYEE)
     ask(another() + "x", code=codes[3])
     ask(another(), code=codes[3], metadata={"who": EMAIL})
-    # Two requests with one id at the same moment may be decided in either order; here the first one is to win.
-    stranger.outcome(own, lambda outcome: True)
+    stranger.outcome(own, lambda outcome: True)  # of two with one id, either may come first
     for _ in range(2):
         stranger.request(recipient=another(), verification_id=own, code=codes[4])
     content = stranger.request_schema.write({"verification_id": another(), "recipient": EMAIL, "code": codes[4]})
