@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -184,7 +184,7 @@ def request_key(request: VerificationRequest) -> bytes | None:
 async def follow(log: Log, codec: Codec, topic: str, record_type: type[R], *, from_start: bool) -> AsyncIterator[R]:
     """Every record of a public topic, from its first kept one or from now on, for ever; unreadable ones are skipped."""
     partitions = [TopicPartition(topic, number) for number in range(await log.partitions(topic))]
-    starts: dict[TopicPartition, Any] = await (log.start_offsets if from_start else log.end_offsets)(partitions)
+    starts = await (log.start_offsets if from_start else log.end_offsets)(partitions)
     reader = await log.reader(starts)
     try:
         while True:

@@ -6,7 +6,7 @@ away would otherwise call every waiting person and expire codes whose right answ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.runtime.api import Input, Lane
 
@@ -45,10 +45,6 @@ class Frontier:
     def complete_ms(self, lane: Lane | None) -> int:
         """Everything of this lane up to this time was handled."""
         return min((self._read_ms[topic] for topic in self._topics[lane]), default=NEVER)
-
-    def behind(self, at_ms: int) -> Iterable[str]:
-        """Topics not yet read up to ``at_ms``."""
-        return [topic for topic, read_ms in self._read_ms.items() if read_ms < at_ms]
 
     def asked_since(self, at_ms: int) -> bool:
         """Whether ends were asked for after ``at_ms``."""
