@@ -1,53 +1,8 @@
-"""``python -m tests.benchmarks [NAME ...]``: run benchmarks one after the other, each in a process of its own."""
+"""``python -m tests.benchmarks [NAME ...]``."""
 
-from __future__ import annotations
-
-import importlib
-import multiprocessing
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-from tests.benchmarks.figures import Figures, shown, write
-from tests.benchmarks.kafka import broker
-
-PURE = ("router", "tracker", "senders")
-ON_KAFKA = ("framework", "restore", "start_to_call")
-RESULT = Path("build/bench.json")
-
-
-def run(name: str, bootstrap: str | None) -> Figures:
-    """One benchmark, here and now."""
-    module = importlib.import_module(f"tests.benchmarks.{name}")
-    found: Figures = module.measure() if bootstrap is None else module.measure(bootstrap)
-    return found
-
-
-def fresh(name: str, bootstrap: str | None) -> Figures:
-    """One benchmark in a new interpreter, so that none inherits another's heap."""
-    print(f"{name} ... (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(run, name, bootstrap).result()
-
-
-def main(names: list[str]) -> None:
-    unknown = set(names) - {*PURE, *ON_KAFKA}
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join((*PURE, *ON_KAFKA))}")
-    figures: Figures = {}
-    for name in PURE:
-        if not names or name in names:
-            figures |= fresh(name, None)
-    if not names or set(names) & set(ON_KAFKA):
-        with broker() as bootstrap:
-            for name in ON_KAFKA:
-                if not names or name in names:
-                    figures |= fresh(name, bootstrap)
-    print(shown(figures))
-    write(figures, RESULT)
-    print(f"written to {RESULT}")
-
+from tests.benchmarks.suite import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])
