@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -21,6 +20,7 @@ from pipeline.gateway.publisher import Publisher
 from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
 from pipeline.model.reference import REFERENCE_HEADER
+from pipeline.model.trace import TRACEPARENT, carried
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.api import Emit, Headers
 from pipeline.senders.provider import BadWebhook, Report
@@ -28,7 +28,6 @@ from pipeline.senders.provider import BadWebhook, Report
 OTHER_PROVIDER: Final = "other"
 """Label of webhooks for a provider that is not configured."""
 _RETRY_AFTER_S: Final = "5"
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 _log = structlog.get_logger("gateway")
 
@@ -145,10 +144,8 @@ class WebhookReceiver:
         ``reference`` tells the tracker which message it was, as the record has no field for the decision.
         """
         status = msgspec.structs.replace(report.status, provider=name)
-        headers = (*self._encoder.headers(status), (REFERENCE_HEADER, report.reference.encode()))
-        traceparent = request.headers.get("traceparent", "")
-        if _TRACEPARENT.fullmatch(traceparent):
-            headers = (*headers, ("traceparent", traceparent.encode()))
+        trace = carried([(TRACEPARENT, request.headers.get(TRACEPARENT, "").encode())])
+        headers = (*self._encoder.headers(status), (REFERENCE_HEADER, report.reference.encode()), *trace)
         return Emit(
             topic=topics.STATUSES,
             key=status.verification_id.encode(),

@@ -9,7 +9,8 @@ class DeadHeader(AvroRecord, frozen=True, kw_only=True):
     """One header of the record."""
 
     name: str = ""
-    value: bytes = b""
+    value: bytes | None = None
+    """Kafka knows headers without a value."""
 
 
 class DeadRecord(AvroRecord, frozen=True, kw_only=True):

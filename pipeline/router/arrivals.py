@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline import topics
 from pipeline.model.keys import KeyRing
+from pipeline.model.trace import carried
 from pipeline.records.internal import RoutingEvent
 from pipeline.records.public import VerificationRequest
 from pipeline.records.types import RoutingKind
@@ -56,7 +57,7 @@ class Arrivals:
             recorded_at=record.timestamp_ms,
             ack_by_at=_ack_by(record),
             here=record.partition,
-            trace=trace_of(record),
+            trace=carried(record.headers),
         )
 
     def passed_on(self, event: RoutingEvent, record: Record) -> Arrival:
@@ -74,7 +75,7 @@ class Arrivals:
             recorded_at=event.recorded_at,
             ack_by_at=event.ack_by_at,
             here=record.partition,
-            trace=trace_of(record),
+            trace=carried(record.headers),
         )
 
     def to_pass_on(self, arrival: Arrival, now_ms: int) -> RoutingEvent:
@@ -97,11 +98,6 @@ class Arrivals:
             ack_by_at=arrival.ack_by_at,
             occurred_at=now_ms,
         )
-
-
-def trace_of(record: Record) -> Headers:
-    """The trace context a record carries, for those written because of it."""
-    return tuple(header for header in record.headers if header[0] == "traceparent") if record.headers else ()
 
 
 def _ack_by(record: Record) -> int | None:

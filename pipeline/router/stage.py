@@ -11,12 +11,13 @@ from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.keys import KeyRing
 from pipeline.model.language import normalise_language
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.trace import carried
 from pipeline.model.validate import Validator
 from pipeline.records.internal import Decision, RoutingEvent
 from pipeline.records.router_state import RouterState
 from pipeline.records.types import DecisionKind, RoutingKind
 from pipeline.router import messages
-from pipeline.router.arrivals import Arrival, Arrivals, trace_of
+from pipeline.router.arrivals import Arrival, Arrivals
 from pipeline.router.content import content_hash
 from pipeline.router.deciding import Decider, Verdict
 from pipeline.router.memory import Memory, id_key, is_empty, recipient_state_key
@@ -109,7 +110,7 @@ class RouterStage:
             self._decide(self._arrivals.passed_on(event, record), record, state, now_ms, effects)
         elif event.kind is RoutingKind.NEXT_STEP and event.plan is not None:
             verdict = self._decider.next_step(event, state, now_ms)
-            self._apply(verdict, event.plan.bulk, trace_of(record), effects)
+            self._apply(verdict, event.plan.bulk, carried(record.headers), effects)
         elif event.kind in (RoutingKind.VERIFIED, RoutingKind.CLOSED):
             self._close(event, state, now_ms, effects)
         else:
@@ -259,7 +260,7 @@ class RouterStage:
                 answer = messages.answer(
                     event, now_ms, kind=DecisionKind.UNROUTABLE, reason=Reason.ROUTE_UNAVAILABLE, detail=detail
                 )
-                self._apply(Verdict(decision=answer, entries={}), event.plan.bulk, trace_of(record), effects)
+                self._apply(Verdict(decision=answer, entries={}), event.plan.bulk, carried(record.headers), effects)
                 return effects
             if event.kind is not RoutingKind.MISPLACED:
                 return effects

@@ -21,7 +21,8 @@ class Lane(IntEnum):
     BULK = 1
 
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Kafka knows headers without a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Failures:
     def __init__(self) -> None:
         self._crashes: dict[Item, int] = {}
         self._reasons: dict[Item, str] = {}
+        self._condemned: dict[Item, int] = {}
         self.careful = 0
         """So many further items are to be committed one by one, to find the one that the broker refuses."""
 
@@ -37,6 +38,7 @@ class Failures:
         """No further try: the same input would fail for ever."""
         self._crashes[item_of(work)] = QUARANTINE_AFTER
         self._reasons[item_of(work)] = reason
+        self._condemned[item_of(work)] = self._condemned.get(item_of(work), 0) + 1
 
     def condemned(self, work: Record | bytes) -> str | None:
         """The dead-letter reason when the work is to be quarantined, else None."""
@@ -47,6 +49,10 @@ class Failures:
             return None
         return self._reasons.get(item, "handler_refused")
 
+    def condemnations(self, work: Record | bytes) -> int:
+        """How often it was condemned: more than once when what ended it was refused as well."""
+        return self._condemned.get(item_of(work), 0)
+
     def __bool__(self) -> bool:
         return bool(self._crashes)
 
@@ -54,6 +60,7 @@ class Failures:
         """The work is out of the way."""
         self._crashes.pop(item_of(work), None)
         self._reasons.pop(item_of(work), None)
+        self._condemned.pop(item_of(work), None)
 
 
 class PoisonLimit:

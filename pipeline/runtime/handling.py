@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Generic, TypeVar, cast
 
 import structlog
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 S = TypeVar("S")
 
 MAX_RECORD_BYTES = 900_000
-"""Largest output value; leaves room for key, headers and framing under the brokers' 1 MiB."""
+"""Largest output, with key and headers; leaves room for framing under the brokers' 1 MiB."""
 
 
 class Handling(Generic[S]):
@@ -141,19 +142,26 @@ class Handling(Generic[S]):
         return value is not None and self._stage.deadline(value) == deadline
 
     def _quarantine(self, batch: Batch, work: Record | bytes, reason: str, now_ms: int) -> None:
-        """Take work that can never succeed out of the way; what belongs to it ends in the same transaction."""
+        """Take work that can never succeed out of the way; what belongs to it ends in the same transaction.
+
+        When that was refused as well, less is tried each time: first without the stage's outputs, then without the
+        record in its dead letter. Some answer has to get through, or the partition would stand still for ever.
+        """
+        refused = self._failures.condemnations(work) - 1
         what = "record" if isinstance(work, Record) else "timer"
         detail = f"the {what} failed three times over" if reason == "handler_refused" else "its output is too large"
         log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
         try:
-            effects = self._stage.quarantine(work, self._store, now_ms)
+            effects = self._stage.quarantine(work, self._store, now_ms) if refused < 1 else Effects()
+            _check_sizes(effects)
         except Exception:
             log.exception("quarantine failed", action="quarantine_failed", stage=self._stage.name)
             effects = Effects()
         if isinstance(work, Record):
-            self._dead_letter(batch, work, Refusal(reason, detail), now_ms)
+            told = work if refused < 2 else replace(work, key=None, value=None, headers=())
+            self._dead_letter(batch, told, Refusal(reason, detail), now_ms)
         else:
-            value = self._store.get(work)
+            value = self._store.get(work) if refused < 2 else None
             encoded = None if value is None else self._stage.encode(value)
             timer = FailedTimer(changelog=self._stage.changelog, partition=self._partition, key=work, entry=encoded)
             batch.emits.append(self._c.dead_letters.for_timer(self._stage.name, timer, Refusal(reason, detail), now_ms))
@@ -161,7 +169,7 @@ class Handling(Generic[S]):
             # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
             effects.state.setdefault(work, None)
         self._absorb(batch, effects, work)
-        self._failures.forget(work)
+        batch.done.append(work)
 
     def _dead_letter(self, batch: Batch, record: Record, refusal: Refusal, now_ms: int) -> None:
         told = record if refusal.source is None else refusal.source
@@ -184,5 +192,6 @@ class Handling(Generic[S]):
 
 def _check_sizes(effects: Effects[S]) -> None:
     for emit in effects.emits:
-        if emit.value is not None and len(emit.value) > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"an output for {emit.topic} has {len(emit.value)} bytes")
+        size = len(emit.key or b"") + len(emit.value or b"") + sum(len(n) + len(v or b"") for n, v in emit.headers)
+        if size > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"an output for {emit.topic} has {size} bytes")

@@ -11,6 +11,7 @@ from pipeline.model.keys import KeyRing
 from pipeline.model.limits import REQUEST_ID_LENGTH
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.model.reference import REFERENCE_HEADER
+from pipeline.model.trace import carried
 from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
@@ -20,7 +21,7 @@ from pipeline.runtime.api import Deadline, Effects, Input, Lane, Record, StateVi
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import PolicySettings
 from pipeline.tracker import join, outcome, replies, steps, timers
-from pipeline.tracker.turn import Tools, Turn, is_final, trace_of
+from pipeline.tracker.turn import Tools, Turn, is_final
 
 _R = TypeVar("_R", bound=AvroRecord)
 
@@ -134,7 +135,7 @@ class TrackerStage:
         before = state.get(verification_id.encode())
         if before is None:
             before = TrackerState(verification_id=verification_id, first_seen_at=record.timestamp_ms)
-        return Turn(tools=self._tools, state=before, now_ms=now_ms, trace=trace_of(record))
+        return Turn(tools=self._tools, state=before, now_ms=now_ms, trace=carried(record.headers))
 
     def _decode(self, kind: type[_R], record: Record, *, public: bool = False) -> _R:
         return self._tools.codec.decode(kind, record.value, public=public)
@@ -174,7 +175,7 @@ class TrackerStage:
             tools=self._tools,
             state=TrackerState(verification_id=verification_id),
             now_ms=now_ms,
-            trace=trace_of(record),
+            trace=carried(record.headers),
         )
         turn.emit(
             topics.TRACKER_INBOX,

@@ -13,7 +13,7 @@ from pipeline.records.codec import Codec
 from pipeline.records.internal import Plan
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
 from pipeline.records.types import AvroRecord
-from pipeline.runtime.api import Effects, Emit, Headers, Record
+from pipeline.runtime.api import Effects, Emit, Headers
 from pipeline.settings import PolicySettings
 
 
@@ -82,9 +82,3 @@ class Turn:
 def is_final(state: TrackerState) -> bool:
     """Whether nothing shown can change any more."""
     return state.plan is not None and lifecycle.is_final(state.state, state.plan.mode)
-
-
-def trace_of(record: Record) -> Headers:
-    """The trace context to carry on."""
-    value = record.header("traceparent")
-    return () if value is None else (("traceparent", value),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -175,3 +177,10 @@ def test_a_timer_keeps_its_state_key_and_entry_sealed() -> None:
     assert (dead.key, dead.value, dead.is_timer) == (b"v-1", b"entry", True)
     with pytest.raises(ValueError, match="nothing to publish again"):
         replayed(dead)
+
+
+def test_headers_without_a_value_are_kept_and_come_back_in_a_replay() -> None:
+    letter = letter_of(make(replace(RECORD, headers=(("bare", None), ("full", b"v")))))
+    dead = open_dead_letter(CODEC, RING, letter)
+    assert dead is not None
+    assert replayed(dead).headers == (("bare", None), ("full", b"v"))

@@ -81,7 +81,7 @@ class MemoryCluster:
         """Write one record; its offset. Raises RecordTooLarge."""
         target = self.partition(partition)
         size = _RECORD_OVERHEAD_BYTES + len(emit.key or b"") + len(emit.value or b"")
-        size += sum(len(name) + len(value) for name, value in emit.headers)
+        size += sum(len(name) + len(value or b"") for name, value in emit.headers)
         if size > target.config.max_message_bytes:
             raise RecordTooLarge(
                 f"a record of {size} bytes for {partition.topic}/{partition.partition} is larger than the topic's "

@@ -32,6 +32,8 @@ from tests.unit.router.support import (
     request,
 )
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def test_a_request_becomes_a_decision_and_one_command() -> None:
     effects = Router().publish(request(external_id="o1"))
@@ -51,12 +53,12 @@ def test_a_request_becomes_a_decision_and_one_command() -> None:
 
 
 def test_outputs_are_keyed_by_id_and_carry_their_headers() -> None:
-    trace = (("traceparent", b"00-aa-bb-01"), ("foreign", b"x"))
+    trace = (("traceparent", TRACE), ("foreign", b"x"))
     effects = Router().publish(request(), headers=trace)
     to_tracker, to_sender = effects.emits
     assert (to_tracker.topic, to_tracker.key) == (topics.DECISIONS, b"v1")
     assert (to_sender.topic, to_sender.key) == ("verification.send.sms", b"v1")
-    assert to_tracker.headers == (("schema", b"Decision"), ("traceparent", b"00-aa-bb-01"))
+    assert to_tracker.headers == (("schema", b"Decision"), ("traceparent", TRACE))
     assert ("provider", b"ycloud") in to_sender.headers
     assert ("foreign", b"x") not in to_sender.headers
 

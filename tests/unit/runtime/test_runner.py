@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from pipeline.errors import Misconfigured, PipelineError, PoisonRun, UnknownSchema, UnknownWriter
-from pipeline.runtime.api import Deadline, Effects, Emit, Record, StateView
+from pipeline.runtime.api import Deadline, Effects, Emit, Record, Refusal, StateView
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.log import TopicPartition, scan
 from pipeline.runtime.partition import partition_for
@@ -32,6 +32,7 @@ class World:
         self.cluster = MemoryCluster(self.clock, partitions=topics)
         self.log = MemoryLog(self.cluster)
         self.partitions = partitions
+        self.dead_letters = PlainDeadLetters()
 
     @asynccontextmanager
     async def running(
@@ -52,7 +53,7 @@ class World:
             clock=self.clock,
             settings=settings or RuntimeSettings(),
             metrics=measured,
-            dead_letters=PlainDeadLetters(),
+            dead_letters=self.dead_letters,
             instance=instance,
             tables=tables,
         )
@@ -132,6 +133,43 @@ async def test_a_bug_is_quarantined_after_three_rebuilds_and_its_neighbours_live
         assert measured.total("task_rebuilds_total") == 3
     assert await world.seen() == [1, 2]
     assert [orjson.loads(value)[0] for value in await world.values("dead")] == ["handler_refused"]
+
+
+class EndsAtLength(CountingStage):
+    """Its answer to a record it fails on is larger than the topic takes."""
+
+    def quarantine(self, work: Record | bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        return Effects(emits=[Emit("small", b"k", b"x" * 2_000)])
+
+
+@world
+async def test_a_record_whose_quarantine_is_refused_as_well_is_taken_out_without_it(world: World) -> None:
+    world.cluster.create_topic("small", partitions=2, max_message_bytes=1_000)
+    await world.publish(b"v", b"bug", b"v")
+    async with world.running(EndsAtLength):
+        await asyncio.sleep(10)
+    assert await world.seen() == [1, 2]
+    assert [orjson.loads(value)[0] for value in await world.values("dead")] == ["too_large"]
+
+
+@world
+async def test_a_record_whose_dead_letter_is_refused_leaves_one_without_itself(world: World) -> None:
+    world.dead_letters = KeepsKey()
+    world.cluster.create_topic("small", partitions=2, max_message_bytes=1_000)
+    await world.publish(b"v")
+    await world.publish(b"bug", key=b"long" * 500)
+    await world.publish(b"v")
+    async with world.running():
+        await asyncio.sleep(20)
+    assert await world.seen() == [1, 2]
+    assert await world.values("small") == [b"None"]
+
+
+class KeepsKey(PlainDeadLetters):
+    """Dead letters as long as the key of their record."""
+
+    def for_record(self, stage: str, record: Record, refusal: Refusal, now_ms: int) -> Emit:
+        return Emit("small", b"k", repr(record.key).encode())
 
 
 @world

@@ -295,7 +295,7 @@ def test_bulk_travels_in_its_own_lane(world: World) -> None:
 
 
 def test_the_trace_goes_on(world: World) -> None:
-    trace = (("traceparent", b"00-abc-def-01"),)
+    trace = (("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)
     world.give(topics.DECISIONS, world.accepted(), headers=trace)
     assert trace[0] in world.emits[0].headers
 
