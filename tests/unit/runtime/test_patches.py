@@ -70,7 +70,7 @@ def test_the_pause_between_two_transactions_is_short() -> None:
 
 
 def test_another_release_of_the_library_is_refused_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "digest", lambda: "another")
+    monkeypatch.setattr(patches, "digest", lambda _: "another")
     with pytest.raises(Misconfigured, match="install the release pinned"):
         patches.apply()
 
