@@ -7,6 +7,7 @@ and logical types of a stranger's schema have no influence, and two schemas with
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ MAX_JSON_DEPTH: Final = 100
 MAX_TYPE_DEPTH: Final = 16
 """Types inside types, through references; ours need six."""
 
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+"""A name with its namespace, https://avro.apache.org/docs/1.12.0/specification/#names; fastavro takes any text."""
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
@@ -78,14 +81,16 @@ def parse(text: str) -> Schema:
         raise InvalidSchema("the schema is not of type record")
     try:
         canonical = fastavro.schema.to_parsing_canonical_form(fastavro.schema.parse_schema(raw))
+        linked = _Linker().link(json.loads(canonical), inside=())[0]
+        fingerprint = fingerprint_of(canonical)
+    except InvalidSchema:
+        raise
     except Exception as error:
-        # fastavro lets what it stumbles over escape (KeyError, TypeError, AttributeError) besides its own errors.
-        raise InvalidSchema(f"the schema is no Avro: {type(error).__name__}: {str(error)[:200]}") from None
-    tree = json.loads(canonical)
-    linked = _Linker().link(tree, inside=())[0]
-    return Schema(
-        name=linked["name"], fingerprint=fingerprint_of(canonical), canonical=canonical, text=text, linked=linked
-    )
+        # fastavro lets what it stumbles over escape (KeyError, TypeError, AttributeError) besides its own errors, and
+        # takes what makes no canonical form (names with quotes, sizes that are no numbers).
+        why = f"{type(error).__name__}: {str(error)[:200]}".encode("ascii", "backslashreplace").decode()
+        raise InvalidSchema(f"the schema is no Avro: {why}") from None
+    return Schema(name=linked["name"], fingerprint=fingerprint, canonical=canonical, text=text, linked=linked)
 
 
 def _bound_depth(raw: Any) -> None:
@@ -133,6 +138,8 @@ class _Linker:
 
     def _complex(self, node: dict[str, Any], inside: tuple[str, ...]) -> tuple[Linked, int]:
         kind = node["type"]
+        if "name" in node:
+            _check_name(node["name"])
         if kind == "enum":
             if not node["symbols"]:
                 raise InvalidSchema(f"enum {node['name']} has no symbol")
@@ -150,6 +157,7 @@ class _Linker:
     def _record(self, node: dict[str, Any], inside: tuple[str, ...]) -> tuple[Linked, int]:
         name, fields, deepest = node["name"], [], 0
         for field in node["fields"]:
+            _check_name(field["name"])
             linked, depth = self._sized(field["type"], (*inside, name), f"{name}.{field['name']}")
             fields.append({"name": field["name"], "type": linked})
             deepest = max(deepest, depth)
@@ -163,3 +171,8 @@ class _Linker:
         if node == "null":
             raise InvalidSchema(f"{where} is null outside a union, so it takes no byte")
         return self.link(node, inside=inside)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidSchema(f"{name[:40]!a} is no name")

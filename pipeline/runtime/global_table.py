@@ -25,7 +25,8 @@ RETRY_S = 1.0
 class GlobalTable:
     """Follows every partition of a compacted topic from its first record and hands each record to ``apply``.
 
-    ``apply`` must be quick and must not raise. It sees records of one key in order and may see the same one again.
+    ``apply`` must be quick; what it raises is logged, and the record passed over. It sees records of one key in order
+    and may see the same one again.
     """
 
     def __init__(self, *, log: Log, topic: str, apply: Callable[[Record], None], deadline_s: float = 30.0) -> None:
@@ -72,12 +73,21 @@ class GlobalTable:
                 log.warning("table interrupted", action="table_interrupted", topic=self.topic, cause=repr(error))
                 await asyncio.sleep(RETRY_S)
 
+    def _take(self, record: Record) -> None:
+        try:
+            self._apply(record)
+        except Exception:
+            # Raised on, it would be met again by every reader and at every start: one record would stop everything
+            # that needs the table, for good, as a compacted topic keeps it.
+            where = f"{record.partition}@{record.offset}"
+            log.exception("table record passed over", action="table_record_failed", topic=self.topic, where=where)
+
     async def _read(self) -> None:
         reader = await self._log.reader(self._positions)
         try:
             while True:
                 for record in await reader.fetch(timeout_ms=FETCH_MS, max_records=1_000):
-                    self._apply(record)
+                    self._take(record)
                 async with self._moved:
                     for where in self._partitions:
                         self._positions[where] = await reader.position(where)

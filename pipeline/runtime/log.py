@@ -67,7 +67,10 @@ class GroupReader(Protocol):
         """The group's committed position as the broker has it now."""
 
     async def position(self, partition: TopicPartition) -> int:
-        """The next offset to fetch; it moves past markers and aborted records. -1 for a partition not owned."""
+        """The next offset to hand out; it moves past markers and aborted records. -1 for a partition not owned.
+
+        It never passes a record before :meth:`fetch` has returned it.
+        """
 
     def stable_end(self, partition: TopicPartition) -> int | None:
         """The last stable offset as of the latest fetch, None when unknown; open transactions hide what follows."""

@@ -120,6 +120,7 @@ class KafkaGroupReader:
         self.gaps = 0
         self._joined = False
         self._forgotten_s: deque[float] = deque(maxlen=TWIN_TIMES)
+        self._under_way: dict[KafkaPartition, int] = {}
         self.consumer: AIOKafkaConsumer = None
 
     def has_twin(self) -> bool:
@@ -179,7 +180,7 @@ class KafkaGroupReader:
         """Next records; a position that retention has overrun moves to the first record kept and is counted."""
         # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout.
         # It is left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12).
-        getmany = asyncio.ensure_future(self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records))
+        getmany: asyncio.Future[Any] = asyncio.ensure_future(self._getmany(timeout_ms, max_records))
         await asyncio.wait({getmany, self._failure}, return_when=asyncio.FIRST_COMPLETED)
         if self._failure.done():
             getmany.add_done_callback(retrieve)
@@ -198,7 +199,16 @@ class KafkaGroupReader:
                 raise self._twin() from error
             raise
         record = self.names.record
+        self._under_way = {}
         return {self.names.ours(partition): list(map(record, found)) for partition, found in fetched.items()}
+
+    async def _getmany(self, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
+        fetched: dict[KafkaPartition, list[Any]]
+        fetched = await self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        # The consumer's positions have moved, but it takes two turns of the loop until our caller has the records. A
+        # due timer that looked in between would believe them handled, and fire before what stood before its deadline.
+        self._under_way = {partition: records[0].offset for partition, records in fetched.items()}
+        return fetched
 
     async def _skip_gap(self, positions: Mapping[KafkaPartition, int]) -> None:
         starts = await self.consumer.beginning_offsets(list(positions))
@@ -242,6 +252,9 @@ class KafkaGroupReader:
 
     async def position(self, partition: TopicPartition) -> int:
         """The next offset to fetch; -1 for a partition not owned any more."""
+        under_way = self._under_way.get(self.names.theirs(partition))
+        if under_way is not None:
+            return under_way
         state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
         return int(state.position) if state is not None and state.has_valid_position else -1
 

@@ -70,6 +70,35 @@ async def test_assigned_partitions_are_paused_until_their_owner_resumes_them(
     await reader.stop()
 
 
+async def test_the_position_never_passes_a_record_that_nobody_was_handed_yet(
+    log_factory: LogFactory, log: Log, member: MakeMember
+) -> None:
+    """Or a timer would believe that its input was read, while a record before its deadline is on its way."""
+    topic = await log_factory.topic()
+    partition = TopicPartition(topic, 0)
+    one = await member(topic)
+    await one.owns(1)
+    passed: list[tuple[int, int]] = []
+
+    async def watch() -> None:
+        while True:
+            position = await one.reader.position(partition)
+            handed = one.records[-1].offset + 1 if one.records else 0
+            if position > handed:
+                passed.append((position, handed))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    # A plain producer: behind transactions stand markers, which the position may pass by itself.
+    producer = await log.producer()
+    for turn in range(20):
+        await producer.send(emits(partition, b"%d" % turn)[0])
+        await one.read(turn + 1)
+    await producer.stop()
+    watching.cancel()
+    assert passed == []
+
+
 async def test_pausing_and_resuming_loses_and_repeats_nothing(
     log_factory: LogFactory, log: Log, member: MakeMember
 ) -> None:

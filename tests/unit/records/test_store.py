@@ -44,7 +44,17 @@ def doubling(levels: int) -> Any:
     return kind
 
 
+def check_with_name(name: str) -> str:
+    return check_with("int").replace('"extra"', f'"{name}"')
+
+
 HOSTILE: dict[str, tuple[str, str]] = {
+    "half a surrogate pair as a name": (check_with_name("\\ud800"), "is no name"),
+    "a name with a quote": (check_with_name('a\\"b'), "no Avro"),
+    "a name with a line end": (check_with_name("a\\nb"), "no Avro"),
+    "a name with a NUL": (check_with_name("a\\u0000b"), "no Avro"),
+    "a name with a space": (check_with_name("a b"), "is no name"),
+    "a size that is no number": (check_with({"type": "fixed", "name": "f", "size": True}), "no Avro"),
     "no JSON": ("{", "no JSON"),
     "JSON nested without end": ("[" * 100_000, "no JSON"),
     "JSON nested too deep for a parser in C": (check_with(nested(200)), "deeper than 100 levels"),

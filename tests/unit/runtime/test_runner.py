@@ -260,6 +260,25 @@ async def test_a_schema_published_a_moment_before_its_record_is_found(world: Wor
 
 
 @world
+async def test_a_record_that_a_table_fails_on_is_passed_over_and_stops_nobody(world: World) -> None:
+    seen: list[bytes] = []
+
+    def apply(record: Record) -> None:
+        if record.value == b"bad":
+            raise ValueError("as no record should make it do")
+        seen.append(record.value or b"")
+
+    world.cluster.create_topic("table", partitions=1)
+    await world.publish(b"one", b"bad", b"two", topic="table")
+    table = GlobalTable(log=world.log, topic="table", apply=apply, deadline_s=5.0)
+    await table.caught_up()
+    await world.publish(b"three", topic="table")
+    await table.caught_up()
+    await table.stop()
+    assert seen == [b"one", b"two", b"three"]
+
+
+@world
 async def test_an_overdue_timer_waits_until_what_was_written_before_it_is_handled(world: World) -> None:
     """Back from an hour away: the record that makes the timer needless lies unread before its deadline."""
     now_ms = world.clock.now_ms()
