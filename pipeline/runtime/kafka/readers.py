@@ -272,6 +272,7 @@ class KafkaReader:
 
     def __init__(self, *, settings: KafkaSettings, client_id: str) -> None:
         self._names = Names(settings.topic_prefix)
+        self._bootstrap_servers = settings.bootstrap_servers
         self._consumer = AIOKafkaConsumer(
             **connection_options(settings, client_id),
             enable_auto_commit=False,
@@ -284,8 +285,12 @@ class KafkaReader:
         )
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
-        """Connect and take the positions."""
-        await self._consumer.start()
+        """Connect and take the positions; raises LogUnavailable."""
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaConnectionError as error:
+            await self._consumer.stop()
+            raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
         theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
         self._consumer.assign(list(theirs))
         for partition, offset in theirs.items():
