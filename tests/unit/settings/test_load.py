@@ -234,6 +234,7 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
             "[kafka]\nsession_timeout_ms = 6000\n[runtime]\ntransaction_timeout_ms = 6000",
             "runtime.transaction_timeout_ms",
         ),
+        ("[protections.budget]\namount = '١٠٠'", "protections.budget.amount"),
         ("[runtime]\nqueue_low = 10\nqueue_high = 10", "queue_low must be below queue_high"),
         ("[tenants.a]\ncode_length = 4", "code_length must not be below min_code_length"),
         ("[templates.a]\ntexts = {en = 'hello'}", "{code} one to three times"),
