@@ -15,7 +15,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from pipeline.errors import LogUnavailable, Misconfigured
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Record
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.writer import retrieve, within
 from pipeline.runtime.log import Rebalance, TopicPartition
@@ -68,7 +68,6 @@ class Names:
             message.key,
             message.value,
             message.headers,
-            Lane.BULK if topic.endswith(".bulk") else Lane.INTERACTIVE,
         )
 
 

@@ -19,7 +19,7 @@ from pipeline.records.types import (
     VerificationMode,
     VerificationState,
 )
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Record
 from tests.unit.tracker.world import RING, T0, World
 
 State = VerificationState
@@ -392,5 +392,4 @@ def _record(value: bytes | None, partition: int) -> Record:
         timestamp_ms=T0 + 299_000_000,
         key=b"v1",
         value=value,
-        lane=Lane.INTERACTIVE,
     )
