@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -13,13 +14,13 @@ import structlog
 
 from pipeline import topics
 from pipeline.clock import Clock, SystemClock
-from pipeline.errors import DeadlinePassed, Poison, Refused, UsageError
+from pipeline.errors import DeadlinePassed, LogUnavailable, Poison, Refused, UsageError
 from pipeline.model import fields
 from pipeline.model.recipient import canonical
 from pipeline.model.steps import country_of
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
-from pipeline.records.types import AvroRecord
+from pipeline.records.types import AvroRecord, ReplyKind
 from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import Log, Producer, Reader, TopicPartition
 
@@ -28,12 +29,16 @@ R = TypeVar("R", bound=AvroRecord)
 
 KEEP_OUTCOMES = 100_000
 """Latest outcomes kept for callers that ask after the fact; the oldest go first."""
+RETRY_S = 1.0
+"""Pause before a reader that failed is replaced."""
 
 
 class VerificationClient:
     """An async context manager over one log connection that is already started.
 
     Outcomes and replies are read from the end of their topics at the moment of entering, so enter before publishing.
+    A broker that is away is waited for. When reading itself fails (a right was taken away, a damaged batch), whoever
+    waits is told the cause at once with LogUnavailable, and so is whoever asks before reading goes on where it was.
     """
 
     def __init__(
@@ -50,10 +55,15 @@ class VerificationClient:
         self._new_id = new_id
         self._producer: Producer | None = None
         self._reader: Reader | None = None
-        self._following: asyncio.Task[None] | None = None
         self._outcomes: dict[str, VerificationOutcome] = {}
-        self._replies: dict[str, asyncio.Future[Reply]] = {}
+        # A check id is the caller's: another verification's check, a command, and the same check asked twice may all
+        # have the same one.
+        self._checks: dict[tuple[str, str], list[asyncio.Future[Reply | Exception]]] = {}
         self._changed = asyncio.Condition()
+        self._positions: dict[TopicPartition, int] = {}
+        self._failure: Exception | None = None
+        """Why nothing can be read now."""
+        self._opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> VerificationClient:
         partitions = [
@@ -61,22 +71,20 @@ class VerificationClient:
             for topic in (topics.OUTCOMES, topics.REPLIES)
             for number in range(await self._log.partitions(topic))
         ]
-        self._reader = await self._log.reader(await self._log.end_offsets(partitions))
-        self._producer = await self._log.producer()
-        self._following = asyncio.create_task(self._follow(self._reader), name="outcomes")
+        async with contextlib.AsyncExitStack() as opened:
+            self._positions = await self._log.end_offsets(partitions)
+            self._reader = await self._log.reader(self._positions)
+            opened.push_async_callback(self._stop_reading)
+            opened.push_async_callback(_cancelled, asyncio.create_task(self._follow(), name="outcomes"))
+            self._producer = await self._log.producer()
+            opened.push_async_callback(self._producer.stop)
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
-        if self._producer is not None:
-            await self._producer.stop()
-        if self._reader is not None:
-            await self._reader.stop()
+        await self._opened.aclose()
 
     async def start(self, request: VerificationRequest, *, bulk: bool = False) -> str:
         """Publish a request; returns its verification id once all in-sync replicas have it.
@@ -92,8 +100,9 @@ class VerificationClient:
     ) -> Reply:
         """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
 
-        Raises DeadlinePassed when no reply came in time (ask again with the same id), LogUnavailable, and UsageError
-        for an id that no reply may repeat: its check would be a dead letter, and never answered.
+        Raises DeadlinePassed when no reply came in time and LogUnavailable when none can be read (ask again with the
+        same id), and UsageError for an id that no reply may repeat: its check would be a dead letter, and never
+        answered.
         """
         try:
             fields.check_id(verification_id)
@@ -106,15 +115,23 @@ class VerificationClient:
             code=code,
             checked_at=self._clock.now_ms(),
         )
-        reply = self._replies.setdefault(check.check_id, asyncio.get_running_loop().create_future())
+        self._expect_readable()
+        key = (verification_id, check.check_id)
+        answer: asyncio.Future[Reply | Exception] = asyncio.get_running_loop().create_future()
+        self._checks.setdefault(key, []).append(answer)
         try:
             await self._publish(Emit(topics.CHECKS, verification_id.encode(), self._codec.encode(check)), check)
             async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(reply)
+                found = await answer
         except TimeoutError as error:
             raise DeadlinePassed(f"no reply to check {check.check_id} within {timeout_s:g} s") from error
         finally:
-            self._replies.pop(check.check_id, None)
+            self._checks[key].remove(answer)
+            if not self._checks[key]:
+                del self._checks[key]
+        if isinstance(found, Exception):
+            raise _unreadable(found) from found
+        return found
 
     def outcome(self, verification_id: str) -> VerificationOutcome | None:
         """The latest outcome seen since entering."""
@@ -127,10 +144,14 @@ class VerificationClient:
         *,
         timeout_s: float = 30.0,
     ) -> VerificationOutcome:
-        """The first outcome for which ``until`` holds, by default the final one. Raises DeadlinePassed."""
+        """The first outcome for which ``until`` holds, by default the final one.
+
+        Raises DeadlinePassed, and LogUnavailable when outcomes cannot be read.
+        """
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 while (outcome := self._outcomes.get(verification_id)) is None or not until(outcome):
+                    self._expect_readable()
                     await self._changed.wait()
                 return outcome
         except TimeoutError as error:
@@ -140,23 +161,57 @@ class VerificationClient:
         assert self._producer is not None, "use `async with`"
         await self._producer.send(Emit(emit.topic, emit.key, emit.value, emit.partition, self._codec.headers(record)))
 
-    async def _follow(self, reader: Reader) -> None:
+    def _expect_readable(self) -> None:
+        if self._failure is not None:
+            raise _unreadable(self._failure) from self._failure
+
+    async def _follow(self) -> None:
+        """Read until cancelled; a reader that fails is replaced by one that goes on where it was."""
+        while True:
+            try:
+                if self._reader is None:
+                    self._reader = await self._log.reader(self._positions)
+                await self._read(self._reader)
+            except Exception as error:
+                await self._fail(error)
+                await self._stop_reading()
+                await asyncio.sleep(RETRY_S)
+
+    async def _read(self, reader: Reader) -> None:
         while True:
             records = await reader.fetch(timeout_ms=500, max_records=2_000)
+            self._failure = None
             if not records:
                 continue
             async with self._changed:
                 for record in records:
+                    # First, so that a record which cannot be taken is not met again and again.
+                    self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
                     self._take(record)
                 self._changed.notify_all()
+
+    async def _stop_reading(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            await reader.stop()
+
+    async def _fail(self, error: Exception) -> None:
+        log.warning("outcomes and replies interrupted", action="client_interrupted", cause=repr(error))
+        async with self._changed:
+            self._failure = error
+            for answer in itertools.chain.from_iterable(self._checks.values()):
+                if not answer.done():
+                    answer.set_result(error)
+            self._changed.notify_all()
 
     def _take(self, record: Record) -> None:
         try:
             if record.topic == topics.REPLIES:
                 reply = self._codec.decode(Reply, record.value, public=True)
-                waiting = self._replies.get(reply.request_id)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(reply)
+                if reply.kind is ReplyKind.CHECK:
+                    for answer in self._checks.get((reply.verification_id, reply.request_id), ()):
+                        if not answer.done():
+                            answer.set_result(reply)
                 return
             outcome = self._codec.decode(VerificationOutcome, record.value, public=True)
         except Poison as poison:
@@ -166,6 +221,16 @@ class VerificationClient:
         self._outcomes[outcome.verification_id] = outcome
         if len(self._outcomes) > KEEP_OUTCOMES:
             self._outcomes.pop(next(iter(self._outcomes)))
+
+
+def _unreadable(cause: Exception) -> LogUnavailable:
+    return LogUnavailable(f"outcomes and replies cannot be read: {cause!r}")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def request_key(request: VerificationRequest) -> bytes | None:

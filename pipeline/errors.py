@@ -11,7 +11,7 @@
     ├── Infrastructure         the outside is away or behind: wait and retry, lose nothing
     │   ├── UnknownWriter      an internal record of a schema or key id not seen yet (rolling upgrade)
     │   ├── TablesBehind       a global table may hold what is missing: read it to its end, then try again
-    │   ├── LogUnavailable     Kafka did not answer in time
+    │   ├── LogUnavailable     Kafka did not answer in time, or does not let us read
     │   └── DeadlinePassed     a bounded wait on the outside ran out
     ├── TaskLost               rebuild the task: fresh producer, re-read positions and state
     │   ├── Fenced             another owner has the task: let it go, never re-initialise in place
@@ -79,7 +79,7 @@ class TablesBehind(Infrastructure):
 
 
 class LogUnavailable(Infrastructure):
-    """Kafka did not answer within its deadline."""
+    """Kafka did not answer within its deadline, or does not let us read."""
 
 
 class DeadlinePassed(Infrastructure):

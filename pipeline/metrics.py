@@ -46,9 +46,9 @@ LATENESS_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
 LOOP_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 HTTP_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.IGNORECASE)
-_ROUTE = re.compile(r"/[a-z0-9_{}/.-]{0,95}|other", re.IGNORECASE)
-_NUMBER = re.compile(r"\d{1,6}")
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.IGNORECASE | re.ASCII)
+_ROUTE = re.compile(r"/[a-z0-9_{}/.-]{0,95}|other", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ACT: Final = {"counter": "inc", "gauge": "set", "histogram": "observe"}
 

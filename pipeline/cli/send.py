@@ -94,7 +94,7 @@ def check(
 
     Example: `pipeline check 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11 493817`
     """
-    from pipeline.cli.output import print_json, print_table
+    from pipeline.cli.output import print_json_line, print_table
     from pipeline.process import run_loop
 
     check_id_of(verification_id, "verification id")
@@ -103,7 +103,7 @@ def check(
         async with _client(settings(ctx)) as client:
             reply = await client.check(verification_id, code, check_id=check_id, timeout_s=timeout)
         if json:
-            print_json(plain(reply))
+            print_json_line(plain(reply))
         else:
             row = [
                 reply.verification_id,
@@ -217,10 +217,10 @@ def plain(record: object) -> object:
 
 
 def _print_outcome(outcome: VerificationOutcome, json: bool) -> None:
-    from pipeline.cli.output import print_json
+    from pipeline.cli.output import print_json_line
 
     if json:
-        print_json(plain(outcome))
+        print_json_line(plain(outcome))
         return
     parts = [
         f"{outcome.verification_id}",

@@ -117,6 +117,8 @@ async def _played(cases: Sequence[Case], place: Place, running: Running, clock: 
         VerificationClient(log=log, codec=codec, clock=clock) as client,
         Inbox(simulator) as inbox,
     ):
+        # Two messages a second, as Neutrino takes them, are too few for a demo.
+        (await simulator.put("/behaviour/neutrino", json={"limits": {}})).raise_for_status()
         producer = await log.producer()
         screen.begin(len(cases))
         try:

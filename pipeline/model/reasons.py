@@ -183,7 +183,7 @@ REPLY_SENTENCE: Final[dict[ReplyReason, str]] = {
     ReplyReason.VALID: "The code is right; the verification ends as verified.",
     ReplyReason.WRONG_CODE: "The code is wrong; `checks_left` says how many tries are left.",
     ReplyReason.EXPIRED: "The check was written after the code's end; it is not counted.",
-    ReplyReason.TOO_MANY_CHECKS: "The verification's checks are used up.",
+    ReplyReason.TOO_MANY_CHECKS: "The verification's checks are used up, or more of them wait than it allows.",
     ReplyReason.TOO_MANY_FAILURES: "The recipient failed too often before, over all verifications; no check is left.",
     ReplyReason.ALREADY_VERIFIED: "A right code was accepted before; a code is accepted once.",
     ReplyReason.UNKNOWN_VERIFICATION: "No such verification is known, or it is another tenant's.",

@@ -40,7 +40,6 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
-    lane: Lane = Lane.INTERACTIVE
 
     def header(self, name: str) -> bytes | None:
         """The first header of this name, or None."""

@@ -86,7 +86,11 @@ class Reader(Protocol):
     """A reader of fixed partitions without a group (global tables, replies, restore, people)."""
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
-        """Next committed records in partition order; an empty list when none came in time."""
+        """Next committed records in partition order; an empty list when none came in time.
+
+        A broker that is away is waited for. After any error only a new reader, from the positions one has handled,
+        is sure to miss nothing.
+        """
 
     async def position(self, partition: TopicPartition) -> int:
         """The next offset to fetch; it moves past markers and aborted records."""
@@ -121,7 +125,7 @@ class Log(Protocol):
         """A member of ``group`` reading ``topics``; ``instance`` is the static member name."""
 
     async def reader(self, starts: Mapping[TopicPartition, int]) -> Reader:
-        """A reader of exactly these partitions from exactly these offsets."""
+        """A reader of exactly these partitions from exactly these offsets. Raises LogUnavailable."""
 
     async def producer(self) -> Producer:
         """A started producer."""

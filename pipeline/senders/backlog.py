@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane
@@ -16,6 +17,9 @@ from pipeline.senders.provider import Opened
 
 Source = tuple[str, int]
 """Topic and offset of a held record."""
+
+_SLACK: Final = 100
+"""So many entries of finished commands are not worth a rebuild."""
 
 
 @dataclass(slots=True, kw_only=True, repr=False, eq=False)
@@ -46,6 +50,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}
+        # Whoever leaves stays in these three until it is met at the head, or until a rebuild.
         self._ready: dict[Lane, deque[str]] = {lane: deque() for lane in Lane}
         self._delayed: list[tuple[float, str]] = []
         self._deadlines: list[tuple[int, str]] = []
@@ -74,6 +79,7 @@ class Backlog:
         self._counts[work.lane] -= 1
         for topic, offset in work.sources:
             self._held[topic].discard(offset)
+        self._forget()
         return list(work.sources)
 
     def holds_before(self, topic: str, offset: int) -> bool:
@@ -92,6 +98,7 @@ class Backlog:
             work.queued = True
             queue = self._ready[work.lane]
             queue.appendleft(key) if first else queue.append(key)
+        self._forget()
 
     def head(self, lane: Lane) -> Work | None:
         """The next command that waits for a permit."""
@@ -125,15 +132,15 @@ class Backlog:
         """Commands not called that may not be called any more; the caller removes each."""
         late: list[Work] = []
         while self._deadlines and self._deadlines[0][0] < now_ms:
-            work = self.works.get(heapq.heappop(self._deadlines)[1])
-            if work is not None and not work.started and work not in late:
-                late.append(work)
+            entry = heapq.heappop(self._deadlines)
+            if self._waits(entry) and self.works[entry[1]] not in late:
+                late.append(self.works[entry[1]])
         return late
 
     def next_wake_s(self, *, now_s: float, now_ms: int) -> float | None:
         """Seconds until a command becomes ready or overdue by itself; None when none will."""
         waits = []
-        while self._deadlines and not self._waits(self._deadlines[0][1]):
+        while self._deadlines and not self._waits(self._deadlines[0]):
             heapq.heappop(self._deadlines)
         if self._deadlines:
             waits.append((self._deadlines[0][0] - now_ms + 1) / 1_000)
@@ -141,6 +148,22 @@ class Backlog:
             waits.append(self._delayed[0][0] - now_s)
         return max(0.0, min(waits)) if waits else None
 
-    def _waits(self, key: str) -> bool:
-        work = self.works.get(key)
-        return work is not None and not work.started
+    def _waits(self, entry: tuple[int, str]) -> bool:
+        work = self.works.get(entry[1])
+        return work is not None and not work.started and work.latest_at == entry[0]
+
+    def _forget(self) -> None:
+        """Rebuild what holds more of finished commands than of others, so that memory follows the works.
+
+        Each rebuild is paid for by the entries it drops: the cost of one entry stays that of a heap.
+        """
+        most = 2 * len(self.works) + _SLACK
+        if len(self._deadlines) > most:
+            # A sorted list is a heap, and a command that was queued again has one entry once more.
+            self._deadlines = sorted({entry for entry in self._deadlines if self._waits(entry)})
+        if len(self._delayed) > most:
+            self._delayed = sorted({entry for entry in self._delayed if entry[1] in self.works})
+        for lane, queue in self._ready.items():
+            if len(queue) > most:
+                waiting = (key for key in queue if key in self.works and self.works[key].queued)
+                self._ready[lane] = deque(dict.fromkeys(waiting))

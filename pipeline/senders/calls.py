@@ -23,6 +23,7 @@ from pipeline.senders.keys import send_key
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Opened, Provider, in_doubt, not_sent
 from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.settings.providers import DRAIN_S
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +34,6 @@ STALE: Final = "stale"
 """Cause: STARTED was too old for a call; the command may be started again."""
 LATE: Final = "late"
 """Cause: the deadline came before the first byte."""
-DRAIN_S: Final = 5.0
-"""Added to the call timeout when a task waits for its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -19,7 +19,7 @@ from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import DeliveryStatus
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
 
 USER_AGENT: Final = f"verification-pipeline/{__version__}"
 MAX_RETRY_AFTER_S: Final = 300.0
@@ -119,11 +119,6 @@ class Provider(Protocol):
 
         Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
         """
-
-
-def supports(provider: Provider, kind: CommandKind, channel: Channel) -> bool:
-    """Whether this sender can carry out such a command."""
-    return kind is CommandKind.SEND and channel in provider.capabilities.channels
 
 
 def in_doubt(detail: str, *, unmapped: bool = False) -> Answer:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 ChannelName = Literal["sms", "voice", "whatsapp", "viber", "email"]
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2, capitals."""
-DecimalText = Annotated[str, Field(pattern=r"^\d{1,12}(\.\d{1,6})?$")]
+DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
 """An amount of money; a string, so that no digit is lost."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 """What an operator calls a tenant, provider, template or key; it stands in topics, metrics and variables."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from pipeline.settings.providers import (
+    DRAIN_S,
     BirdSettings,
     NeutrinoSettings,
     ProviderSettings,
@@ -28,6 +31,9 @@ _NEEDED: dict[type[ProviderSettings], tuple[str, ...]] = {
     SmtpSettings: ("host", "from_address"),
 }
 
+_REJOIN_S: Final = 10.0
+"""What a member needs between letting go of its tasks and being back: the rest of an abandoned one, its producer."""
+
 
 def contradictions(settings: Settings) -> Iterator[str]:
     """One line for each setting that another one makes impossible."""
@@ -44,6 +50,28 @@ def contradictions(settings: Settings) -> Iterator[str]:
     # The broker must not take a member for dead while it waits for its own transaction to end.
     if settings.runtime.transaction_timeout_ms >= kafka.session_timeout_ms:
         yield "runtime.transaction_timeout_ms: must be below kafka.session_timeout_ms"
+    yield from _shutdown(settings)
+
+
+def _shutdown(settings: Settings) -> Iterator[str]:
+    shutdown_s = settings.runtime.shutdown_s
+    enabled = [(provider.timeout_s, name) for name, provider in settings.providers.items() if provider.enabled]
+    longest_s, name = max(enabled, default=(0.0, ""))
+    least_s = longest_s + DRAIN_S
+    if enabled and shutdown_s < least_s:
+        lower = f", or providers.{name}.timeout_s = {shutdown_s - DRAIN_S:g}" if shutdown_s > DRAIN_S else ""
+        yield (
+            f"runtime.shutdown_s: {shutdown_s:g} is less than a running call of providers.{name} may need "
+            f"(its timeout_s {longest_s:g}, and {DRAIN_S:g} to commit the result); "
+            f"set runtime.shutdown_s = {least_s:g}{lower}"
+        )
+    least_ms = math.ceil((shutdown_s + _REJOIN_S) * 1_000)
+    if settings.kafka.rebalance_timeout_ms < least_ms:
+        yield (
+            f"kafka.rebalance_timeout_ms: {settings.kafka.rebalance_timeout_ms} is too short for runtime.shutdown_s = "
+            f"{shutdown_s:g}: a member that lets go of its tasks for so long is thrown out of the group; set "
+            f"kafka.rebalance_timeout_ms = {least_ms}, or lower shutdown_s"
+        )
 
 
 def _providers(settings: Settings) -> Iterator[str]:

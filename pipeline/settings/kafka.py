@@ -40,7 +40,7 @@ class KafkaSettings(Section):
     session_timeout_ms: int = Field(30_000, ge=6_000, le=300_000)
     """A member not heard of for this long loses its partitions; a restart within it causes no rebalance."""
     rebalance_timeout_ms: int = Field(60_000, ge=10_000, le=300_000)
-    """How long members may take to join a rebalance."""
+    """How long members may take to join a rebalance; must be 10 s more than ``runtime.shutdown_s``."""
     connect_timeout_s: float = Field(20.0, gt=0, le=300)
     """How long to wait for the first answer of a broker at start."""
 
@@ -69,7 +69,8 @@ class RuntimeSettings(Section):
     stuck_after_s: float = Field(60.0, gt=0)
     """The watchdog ends the process when nothing moved for this long although there is lag."""
     shutdown_s: float = Field(25.0, gt=0)
-    """One deadline for revoke and shutdown."""
+    """One deadline for revoke and shutdown. Running calls are awaited, so it must be 5 s more than the longest
+    ``timeout_s`` of an enabled provider; a supervisor must wait longer before it kills."""
 
     @model_validator(mode="after")
     def _marks_in_order(self) -> RuntimeSettings:

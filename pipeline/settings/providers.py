@@ -12,6 +12,9 @@ from pipeline.settings.base import Section
 Secrets = list[SecretStr]
 """One secret, or several while it is being rotated: each of them is accepted."""
 
+DRAIN_S: Final = 5.0
+"""Added to a call's timeout wherever its end is awaited, so that its result is committed too."""
+
 
 class ProviderSettings(Section):
     """What every provider has; ``kind`` (default: the section's name) lets one provider be configured twice."""
@@ -29,7 +32,7 @@ class ProviderSettings(Section):
     rate_per_s: float = Field(100.0, gt=0)
     """Calls per second of this credential over all processes; until it is set, what is safe for the kind."""
     timeout_s: float = Field(10.0, gt=0, le=30)
-    """How long one call may take."""
+    """How long one call may take; ``runtime.shutdown_s`` must be 5 s more."""
     connect_timeout_s: float = Field(3.0, gt=0, le=30)
     """How long connecting may take."""
     requires_receipts: bool = True

@@ -214,8 +214,8 @@ class ProviderBehaviour(Part):
 
     default: Behaviour = Behaviour()
     rules: list[Rule] = Field([], max_length=200)
-    limits: Limits = Limits()
-    """For the operations that send."""
+    limits: Limits | None = None
+    """For the operations that send, all together; without it each has the limits its provider documents."""
     seed: int = 1
     """Seed of the delays and shares."""
 

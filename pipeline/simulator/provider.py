@@ -75,7 +75,7 @@ class Provider(ABC):
     retries: ClassVar[RetryPolicy | None] = None
     """None: this provider reports nothing."""
     operation_limits: ClassVar[Mapping[str, Limits]] = {}
-    """Documented limits of operations that do not send."""
+    """Documented limits; a behaviour may give those that send others."""
     max_body: ClassVar[int] = 1_048_576
 
     def __init__(self, world: World, accounts: Sequence[Account]) -> None:
@@ -184,8 +184,9 @@ class Provider(ABC):
 
     async def _answer(self, asked: Asked, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         sends = asked.operation in self.sending
-        limits = self.behaviours.current.limits if sends else self.operation_limits.get(asked.operation, _UNLIMITED)
-        throttling = self._throttling.setdefault("send" if sends else asked.operation, Throttling())
+        wished = self.behaviours.current.limits if sends else None
+        limits = self.operation_limits.get(asked.operation, _UNLIMITED) if wished is None else wished
+        throttling = self._throttling.setdefault(asked.operation if wished is None else "send", Throttling())
         wait_s = throttling.enter(limits)
         if wait_s is not None:
             answer = self.throttled(max(1, round(wait_s + 0.499)), asked)

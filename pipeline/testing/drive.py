@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from pipeline.errors import Poison
 from pipeline.records.codec import Codec
 from pipeline.records.types import AvroRecord
-from pipeline.runtime.api import Effects, Emit, Headers, Lane, Measure, Record, Refusal, Stage
+from pipeline.runtime.api import Effects, Emit, Headers, Measure, Record, Refusal, Stage
 
 S = TypeVar("S")
 R = TypeVar("R", bound=AvroRecord)
@@ -60,7 +60,6 @@ class Drive(Generic[S]):
                 key=key,
                 value=self.codec.encode(record),
                 headers=headers,
-                lane=Lane.BULK if topic.endswith(".bulk") else Lane.INTERACTIVE,
             )
         )
 

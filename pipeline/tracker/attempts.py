@@ -46,7 +46,7 @@ _NEGATIVE_STATUSES: Final = frozenset((AttemptStatus.EXPIRED, AttemptStatus.FAIL
 _DELIVERED: Final = frozenset((AttemptStatus.DELIVERED, AttemptStatus.READ))
 _CALLED: Final = frozenset((AttemptResult.ACCEPTED, AttemptResult.REJECTED, AttemptResult.IN_DOUBT))
 _RECIPIENT: Final = frozenset((Reason.RECIPIENT_REJECTED, Reason.RECIPIENT_BLOCKED))
-_DECIMAL: Final = re.compile(r"-?\d{1,18}(\.\d{1,12})?")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _REASONS: Final = frozenset(Reason)
 

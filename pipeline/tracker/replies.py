@@ -7,9 +7,10 @@ import msgspec
 from pipeline import topics
 from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_GRACE_MS, UNKNOWN_ID_WAIT_MS
 from pipeline.model.reasons import ReplyReason
+from pipeline.records.internal import Plan
 from pipeline.records.public import Reply
 from pipeline.records.tracker_state import TrackerState, WaitingRequest
-from pipeline.records.types import ReplyKind, VerificationState
+from pipeline.records.types import ReplyKind, VerificationMode, VerificationState
 from pipeline.tracker import checks, commands, outcome, steps
 from pipeline.tracker.turn import Turn
 
@@ -26,26 +27,33 @@ def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
         return
     if is_answerable(state, request):
         answer(turn, request, code)
-    elif len(state.waiting) >= EARLY_KEPT:
-        unknown(turn, request)
-    else:
+    elif len(state.waiting) < EARLY_KEPT:
         request = _sealed(turn, request, code)
         turn.put(waiting=sorted([*state.waiting, request], key=lambda waiting: waiting.recorded_at))
+    elif state.plan is None:
+        unknown(turn, request)
+    else:
+        # What waits on a call are checks, several times as many as any verification allows: one of those before it
+        # is right, or they use up the checks, or all of them are too late, and this one after them.
+        _tell(turn, request, checks.Verdict(ReplyReason.TOO_MANY_CHECKS))
 
 
 def is_answerable(state: TrackerState, request: WaitingRequest) -> bool:
     """Whether the answer can be told now.
 
     Without a decision it cannot. And when a check comes after the queue deadline while a call may be running, nobody
-    knows yet when the code's life began, so nobody knows whether the check is in time.
+    knows yet when the code's life began, so nobody knows whether the check is in time; unless that does not matter.
     """
-    if state.plan is None:
+    plan = state.plan
+    if plan is None:
         return False
     return (
         request.kind is not ReplyKind.CHECK
+        or _is_foreign(plan, request)
+        or plan.mode is VerificationMode.REACH
         or state.final_at is not None
         or state.sent_at is not None
-        or request.recorded_at <= state.plan.queue_deadline_at
+        or request.recorded_at <= plan.queue_deadline_at
         or not steps.in_flight(state)
     )
 
@@ -62,7 +70,7 @@ def answer_waiting(turn: Turn) -> None:
 
 def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
     """Answer with the decision known."""
-    if request.tenant is not None and request.tenant != turn.plan.tenant:
+    if _is_foreign(turn.plan, request):
         # Not remembered: another tenant must not be able to push this one's replies out.
         # Every repetition is answered alike anyway.
         turn.emit(topics.REPLIES, _unknown_reply(turn, request))
@@ -72,6 +80,10 @@ def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
         verdict = checks.judge(turn, request, code or "")
     else:
         verdict = commands.carry_out(turn, request)
+    _tell(turn, request, verdict)
+
+
+def _tell(turn: Turn, request: WaitingRequest, verdict: checks.Verdict) -> None:
     state = turn.state
     step = verdict.step_index if verdict.step_index is not None else outcome.active_step(state)
     _send(
@@ -91,6 +103,10 @@ def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
             replied_at=turn.now_ms,
         ),
     )
+
+
+def _is_foreign(plan: Plan, request: WaitingRequest) -> bool:
+    return request.tenant is not None and request.tenant != plan.tenant
 
 
 def unknown(turn: Turn, request: WaitingRequest) -> None:

@@ -117,6 +117,8 @@ def test_a_wrong_metric_or_label_set_is_refused(metrics: Metrics, name: str, lab
         ("in_doubt_total", {"provider": "jo@example.org"}),
         ("http_requests_total", {"route": "/v1/x?recipient=+4915112345678", "status": "200"}),
         ("lag_records", {"stage": "router", "topic": "verification.requests", "partition": "4915112345678"}),
+        ("lag_records", {"stage": "router", "topic": "verification.requests", "partition": "١"}),
+        ("in_doubt_total", {"provider": "\u212a"}),
     ],
 )
 def test_a_value_outside_its_closed_list_is_refused_and_not_told(

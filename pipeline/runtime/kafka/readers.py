@@ -15,7 +15,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from pipeline.errors import LogUnavailable, Misconfigured
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Record
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.writer import retrieve, within
 from pipeline.runtime.log import Rebalance, TopicPartition
@@ -68,7 +68,6 @@ class Names:
             message.key,
             message.value,
             message.headers,
-            Lane.BULK if topic.endswith(".bulk") else Lane.INTERACTIVE,
         )
 
 
@@ -285,6 +284,7 @@ class KafkaReader:
 
     def __init__(self, *, settings: KafkaSettings, client_id: str) -> None:
         self._names = Names(settings.topic_prefix)
+        self._bootstrap_servers = settings.bootstrap_servers
         self._consumer = AIOKafkaConsumer(
             **connection_options(settings, client_id),
             enable_auto_commit=False,
@@ -297,8 +297,12 @@ class KafkaReader:
         )
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
-        """Connect and take the positions."""
-        await self._consumer.start()
+        """Connect and take the positions; raises LogUnavailable."""
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaConnectionError as error:
+            await self._consumer.stop()
+            raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
         theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
         self._consumer.assign(list(theirs))
         for partition, offset in theirs.items():

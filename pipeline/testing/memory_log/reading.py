@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.clock import Clock
 from pipeline.errors import LogUnavailable
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Record
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing.memory_log.cluster import MemoryCluster
 
@@ -88,7 +88,6 @@ def take(
                     entry.key,
                     entry.value,
                     entry.headers,
-                    Lane.BULK if partition.topic.endswith(".bulk") else Lane.INTERACTIVE,
                 )
                 for entry in entries
             ]

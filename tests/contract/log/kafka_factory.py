@@ -63,9 +63,8 @@ class KafkaFactory:
         max_message_bytes: int = 1_000_000,
         compacted: bool = False,
         deployment: str = "",
-        suffix: str = "",
     ) -> str:
-        name = f"topic-{next(self._numbers)}{suffix}"
+        name = f"topic-{next(self._numbers)}"
         config = {
             "message.timestamp.type": "LogAppendTime" if append_time else "CreateTime",
             "max.message.bytes": str(max_message_bytes),

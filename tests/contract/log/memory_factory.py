@@ -45,9 +45,8 @@ class MemoryFactory:
         max_message_bytes: int = 1_000_000,
         compacted: bool = False,
         deployment: str = "",
-        suffix: str = "",
     ) -> str:
-        name = f"topic-{next(self._numbers)}{suffix}"
+        name = f"topic-{next(self._numbers)}"
         self.cluster.create_topic(
             deployment + name, partitions=partitions, append_time=append_time, max_message_bytes=max_message_bytes
         )

@@ -36,7 +36,6 @@ class LogFactory(Protocol):
         max_message_bytes: int = 1_000_000,
         compacted: bool = False,
         deployment: str = "",
-        suffix: str = "",
     ) -> str:
         """A new, empty topic."""
 

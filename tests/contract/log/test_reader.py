@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.runtime.api import Emit, Lane, Record
+from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import Log, Reader, TopicPartition
 from tests.contract.log.support import LogFactory, abort, commit, emits, scanned, values
 
@@ -53,7 +53,7 @@ async def test_a_record_comes_back_as_it_was_written(log_factory: LogFactory, lo
     assert found[1].headers == ()
     assert found[0].header("schema") == b"VerificationRequest"
     assert [record.offset for record in found] == [0, 1, 2, 3]
-    assert {(record.topic, record.partition, record.lane) for record in found} == {(topic, 0, Lane.INTERACTIVE)}
+    assert {(record.topic, record.partition) for record in found} == {(topic, 0)}
 
 
 async def test_each_partition_is_read_in_the_order_it_was_written(log_factory: LogFactory, log: Log) -> None:
@@ -252,9 +252,3 @@ async def test_partitions_counts_them_and_a_missing_topic_is_misconfigured(log_f
     assert await log.partitions(await log_factory.topic(3)) == 3
     with pytest.raises(Misconfigured, match="missing-topic"):
         await log.partitions("missing-topic")
-
-
-async def test_a_record_of_a_bulk_topic_travels_in_the_bulk_lane(log_factory: LogFactory, log: Log) -> None:
-    partition = TopicPartition(await log_factory.topic(suffix=".bulk"), 0)
-    await commit(log, "task", emits(partition, b"1"))
-    assert [record.lane for record in await scanned(log, partition)] == [Lane.BULK]

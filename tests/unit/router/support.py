@@ -19,7 +19,7 @@ from pipeline.records.public import VerificationRequest
 from pipeline.records.router_state import RouterState
 from pipeline.records.types import AvroRecord, Channel
 from pipeline.router.stage import RouterStage
-from pipeline.runtime.api import Effects, Emit, Headers, Lane, Record
+from pipeline.runtime.api import Effects, Emit, Headers, Record
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import Settings
 
@@ -124,7 +124,6 @@ class Router:
             key=None,
             value=value,
             headers=headers,
-            lane=Lane.BULK if topic.endswith(".bulk") else Lane.INTERACTIVE,
         )
 
     def feed(self, record: Record) -> Effects[RouterState]:

@@ -12,7 +12,7 @@ from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
 from pipeline.records.types import Channel, CommandKind
-from pipeline.runtime.api import Effects, Lane, Record
+from pipeline.runtime.api import Effects, Record
 from pipeline.senders.calls import Call, CallFinished
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider
@@ -200,7 +200,6 @@ class Partition:
             key=command.verification_id.encode(),
             value=CODEC.encode(command),
             headers=(("provider", (provider or command.provider).encode()),),
-            lane=Lane.BULK if command.bulk else Lane.INTERACTIVE,
         )
         log.append(record)
         return record

@@ -234,6 +234,7 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
             "[kafka]\nsession_timeout_ms = 6000\n[runtime]\ntransaction_timeout_ms = 6000",
             "runtime.transaction_timeout_ms",
         ),
+        ("[protections.budget]\namount = '١٠٠'", "protections.budget.amount"),
         ("[runtime]\nqueue_low = 10\nqueue_high = 10", "queue_low must be below queue_high"),
         ("[tenants.a]\ncode_length = 4", "code_length must not be below min_code_length"),
         ("[templates.a]\ntexts = {en = 'hello'}", "{code} one to three times"),
@@ -243,6 +244,38 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
 )
 def test_settings_that_contradict_each_other_are_refused(text: str, named: str) -> None:
     assert named in refusal(text)
+
+
+NEUTRINO = "[providers.neutrino]\nuser_id = 'u'\napi_key = 'k'\n"
+
+
+def test_a_call_that_may_outlive_the_shutdown_is_refused_with_what_to_set() -> None:
+    message = refusal(NEUTRINO + "enabled = true\ntimeout_s = 27")
+    assert message.startswith("1 problem in the settings:")
+    assert (
+        "runtime.shutdown_s: 25 is less than a running call of providers.neutrino may need (its timeout_s 27, and 5 to "
+        "commit the result); set runtime.shutdown_s = 32, or providers.neutrino.timeout_s = 20"
+    ) in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NEUTRINO + "enabled = false\ntimeout_s = 30",
+        NEUTRINO + "enabled = true\ntimeout_s = 20",
+        NEUTRINO + "enabled = true\ntimeout_s = 30\n[runtime]\nshutdown_s = 35",
+    ],
+)
+def test_a_shutdown_that_waits_for_every_call_is_taken(text: str) -> None:
+    assert load(toml(text), environ={})
+
+
+def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() -> None:
+    assert (
+        "kafka.rebalance_timeout_ms: 60000 is too short for runtime.shutdown_s = 55: a member that lets go of its "
+        "tasks for so long is thrown out of the group; set kafka.rebalance_timeout_ms = 65000, or lower shutdown_s"
+    ) in refusal("[runtime]\nshutdown_s = 55")
+    assert load(toml("[runtime]\nshutdown_s = 50"), environ={})
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,11 @@ async def ask(http: httpx.AsyncClient, operation: str, **fields: Any) -> httpx.R
     return await http.post(f"/neutrino/{operation}", data=form, headers=AUTH)
 
 
+async def unlimited(http: httpx.AsyncClient) -> None:
+    """Two messages a second would make some tests slow."""
+    (await http.put("/behaviour/neutrino", json={"limits": {}})).raise_for_status()
+
+
 def assert_error(answer: httpx.Response, code: int) -> None:
     status, text = ERRORS[str(code)]
     assert answer.status_code == status
@@ -124,7 +129,25 @@ async def test_a_number_that_cannot_exist_is_a_good_answer_with_bad_news(http: h
     assert (await http.get("/inbox")).json() == []
 
 
+@pytest.mark.parametrize("operation", ["sms-verify", "phone-verify"])
+async def test_a_third_message_within_a_second_is_error_6_and_not_sent(http: httpx.AsyncClient, operation: str) -> None:
+    for _ in range(2):
+        assert (await ask(http, operation)).status_code == 200
+    assert_error(await ask(http, operation), 6)
+    assert len((await http.get("/inbox")).json()) == 2
+
+
+async def test_limits_of_ones_own_stand_for_those_of_neutrino(http: httpx.AsyncClient) -> None:
+    await http.put("/behaviour/neutrino", json={"limits": {"per_s": 1}})
+    assert (await ask(http, "sms-verify")).status_code == 200
+    assert_error(await ask(http, "sms-verify"), 6)
+    await unlimited(http)
+    for _ in range(5):
+        assert (await ask(http, "sms-verify")).status_code == 200
+
+
 async def test_the_eleventh_sms_of_a_day_to_one_number_is_error_14(http: httpx.AsyncClient, clock: ManualClock) -> None:
+    await unlimited(http)
     for _ in range(10):
         assert (await ask(http, "sms-verify")).status_code == 200
     assert_error(await ask(http, "sms-verify"), 14)
@@ -136,6 +159,7 @@ async def test_the_eleventh_sms_of_a_day_to_one_number_is_error_14(http: httpx.A
 
 
 async def test_calls_are_limited_to_three_a_day(http: httpx.AsyncClient) -> None:
+    await unlimited(http)
     for _ in range(3):
         assert (await ask(http, "phone-verify")).status_code == 200
     assert_error(await ask(http, "phone-verify"), 14)

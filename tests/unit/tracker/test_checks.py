@@ -19,7 +19,7 @@ from pipeline.records.types import (
     VerificationMode,
     VerificationState,
 )
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Record
 from tests.unit.tracker.world import RING, T0, World
 
 State = VerificationState
@@ -262,6 +262,38 @@ def test_it_waits_no_longer_than_an_answer_can_take(world: World) -> None:
     assert world.last.reason == Reason.TOO_LATE
 
 
+def test_more_checks_than_can_wait_for_a_call_are_too_many_and_not_of_an_unknown_verification(world: World) -> None:
+    world.decide(world.accepted())
+    world.now_ms = T0 + 310_000
+    assert [world.check(world.wrong, f"c{i}") for i in range(32)] == [None] * 32
+    reply = world.check(world.code, "c32")
+    assert reply is not None
+    assert (reply.reason, reply.state, reply.checks_left) == (ReplyReason.TOO_MANY_CHECKS, State.PENDING, 3)
+    world.tell(called_at=T0 + 299_000)
+    reasons = [each.reason for each in world.replies[1:]]
+    assert reasons == [ReplyReason.WRONG_CODE] * 3 + [ReplyReason.TOO_MANY_CHECKS] * 29
+
+
+def test_another_tenants_checks_take_no_place_of_those_that_wait_for_a_call(world: World) -> None:
+    world.decide(world.accepted())
+    world.now_ms = T0 + 310_000
+    for i in range(32):
+        foreign = world.check(world.code, f"c{i}", tenant="other")
+        assert foreign is not None
+        assert foreign.reason == ReplyReason.UNKNOWN_VERIFICATION
+    assert world.check(world.code) is None
+    world.tell(called_at=T0 + 299_000)
+    assert world.replies[-1].ok
+
+
+def test_a_check_in_reach_mode_waits_for_no_call(world: World) -> None:
+    world.decide(world.accepted(plan=world.plan(mode=VerificationMode.REACH)))
+    world.now_ms = T0 + 310_000
+    reply = world.check(world.code)
+    assert reply is not None
+    assert reply.reason == ReplyReason.NOT_ACTIVE
+
+
 def test_the_code_held_by_the_provider_cannot_be_judged_here(world: World) -> None:
     world.decide(world.accepted(code_holder=CodeHolder.PROVIDER))
     world.tell(code_holder=CodeHolder.PROVIDER)
@@ -360,5 +392,4 @@ def _record(value: bytes | None, partition: int) -> Record:
         timestamp_ms=T0 + 299_000_000,
         key=b"v1",
         value=value,
-        lane=Lane.INTERACTIVE,
     )

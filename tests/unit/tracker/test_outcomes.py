@@ -276,6 +276,7 @@ def test_a_cost_that_is_no_decimal_is_ignored(sent: World) -> None:
     sent.report(cost="NaN", currency="EUR")
     sent.report(cost="1e9", currency="EUR")
     sent.report(cost="1", currency="free")
+    sent.report(cost="٠.٠٤", currency="EUR")
     assert sent.last.cost is None
 
 

@@ -50,7 +50,8 @@ class Neutrino(Provider):
         Refusal.ROUTE: "5",
         Refusal.INTERNAL: "51",
     }
-    operation_limits = {"verify-security-code": Limits(per_s=2, concurrency=10)}
+    # Published for the check and an older SMS operation; those that send are taken to have the same.
+    operation_limits = dict.fromkeys((*_DEFAULTS, "verify-security-code"), Limits(per_s=2, concurrency=10))
     max_body = 5_242_880
 
     def __init__(self, world: World, accounts: Sequence[Account]) -> None:
