@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from pipeline.errors import Poison, UnknownWriter
-from pipeline.model.limits import EARLY_KEPT
+from pipeline.model.limits import EARLY_KEPT, KEPT_TEXT
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
 from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
@@ -185,7 +185,7 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | 
 
     ``reference`` is that of the message reported on, when its writer told it.
     """
-    state = turn.state
+    state, told = turn.state, _bounded(told)
     number = attempt_number(told)
     if number is None or not _is_named_by(told, reference):
         _unmatched(turn, told)
@@ -202,6 +202,17 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | 
     elif all((kept.status, kept.reference) != (told, reference) for kept in state.early_statuses):
         early = EarlyStatus(status=told, recorded_at=recorded_at, reference=reference)
         turn.put(early_statuses=[*state.early_statuses, early])
+
+
+def _bounded(told: DeliveryStatus) -> DeliveryStatus:
+    """The report with nothing of any length in it: it may be kept. Its attempt id is held to its form anyway."""
+    return msgspec.structs.replace(
+        told,
+        provider=told.provider[:KEPT_TEXT],
+        reason=facts.known_reason(told.reason),
+        cost=None if told.cost is None or len(told.cost) > KEPT_TEXT else told.cost,
+        currency=None if told.currency is None or len(told.currency) > KEPT_TEXT else told.currency,
+    )
 
 
 def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:
