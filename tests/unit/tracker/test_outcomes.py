@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pipeline import topics
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.records.internal import Decision, Plan
@@ -19,6 +21,12 @@ from pipeline.records.types import (
 from tests.unit.tracker.world import T0, World, make_world
 
 State = VerificationState
+
+
+@pytest.mark.parametrize("told", [-62_135_596_800_000, 1, T0 - 2 * 86_400_000, T0 + 3_600_000, 2**62])
+def test_a_delivery_told_of_an_impossible_time_happened_when_it_was_told(sent: World, told: int) -> None:
+    sent.report(occurred_at=told, received_at=told)
+    assert (sent.last.delivered_at, sent.last.attempts[0].delivered_at) == (T0 + 1_000, T0 + 1_000)
 
 
 def test_a_decision_a_call_a_receipt_and_the_right_code_make_four_versions(world: World) -> None:
