@@ -87,6 +87,8 @@ class Plan(AvroRecord, frozen=True, kw_only=True):
     language: str | None = None
     brand: str | None = None
     signature: str | None = None
+    signature_by_tenant: bool = False
+    """The tenant's default, which only SMS to mainland China carry; a request's own is a wish every SMS must honour."""
     use_case: str | None = None
     end_user_ip_sealed: bytes | None = None
     prefer_channel: Channel | None = None
