@@ -142,6 +142,12 @@ class Decision(AvroRecord, frozen=True, kw_only=True):
     """For ``refused``: the final state."""
     reason: str | None = None
     detail: str | None = None
+    source_topic: str = ""
+    """For ``accepted`` and ``refused``: where the request stands as its producer wrote it; empty when unknown."""
+    source_partition: int = 0
+    source_offset: Long = 0
+    recorded_at: TimeMs = 0
+    """The timestamp of that record."""
     decided_at: TimeMs = 0
 
 

@@ -56,7 +56,7 @@ class TrackerStage:
         if record.topic in (topics.DECISIONS, topics.bulk(topics.DECISIONS)):
             decided = self._decode(Decision, record)
             turn = self._turn(decided.verification_id, record, state, now_ms)
-            join.decision(turn, decided)
+            join.decision(turn, decided, record)
         elif record.topic in (topics.RESULTS, topics.bulk(topics.RESULTS)):
             result = self._decode(SendResult, record)
             turn = self._turn(result.verification_id, record, state, now_ms)
