@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pipeline import topics
 from pipeline.model.fields import VERIFICATION_ID
+from pipeline.records.catalogue import INTERNAL, STATE
 from pipeline.records.codec import Codec
 from pipeline.records.dead_record import DeadHeader, DeadRecord
 from pipeline.records.public import DeadLetter
@@ -21,6 +22,15 @@ MAX_PAYLOAD_BYTES: Final = 900_000
 
 MAX_DETAIL: Final = 500
 """Characters of a detail."""
+
+
+_PUBLIC_TOPICS: Final = frozenset(
+    (
+        *(lane for topic in (topics.REQUESTS, topics.STATUSES) for lane in (topic, topics.bulk(topic))),
+        *(topics.CHECKS, topics.COMMANDS, topics.REPLIES, topics.OUTCOMES, topics.DEAD_LETTERS, topics.SCHEMAS),
+    )
+)
+_NOT_PUBLIC: Final = frozenset(kind.__name__.encode() for kind in INTERNAL + STATE)
 
 
 class Sealer(Protocol):
@@ -116,9 +126,19 @@ def open_dead_letter(codec: Codec, key_ring: Sealer, letter: DeadLetter) -> Dead
 
 
 def replayed(dead: DeadRecord) -> Emit:
-    """The record as it is to be published again, to its old topic. Raises ValueError for a timer's."""
+    """The record as it is to be published again, to its old topic.
+
+    Raises ValueError for a timer's, and where a record between our stages tells of a public one that was not at hand
+    (a conflict that only the tracker saw): the letter names the place, and the request can be read there.
+    """
     if dead.is_timer:
         raise ValueError(f"this is no record but a timer of {dead.topic}, so there is nothing to publish again")
+    told = {header.value for header in dead.headers if header.name == "schema"}
+    if dead.topic in _PUBLIC_TOPICS and not told.isdisjoint(_NOT_PUBLIC):
+        raise ValueError(
+            f"what this letter keeps is no record of {dead.topic} but a later stage's word on it; "
+            "read the record at its partition and offset, and publish that again"
+        )
     headers = tuple((header.name, header.value) for header in dead.headers)
     return Emit(topic=dead.topic, key=dead.key, value=dead.value, headers=headers)
 

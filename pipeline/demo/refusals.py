@@ -51,7 +51,7 @@ _INVALID: Final[tuple[tuple[str, Reason, dict[str, Any]], ...]] = (
     ),
     (
         "wish the pinned provider cannot honour",
-        Reason.UNSUPPORTED_BY_PROVIDER,
+        Reason.NO_ROUTE,
         {"steps": [Step(channel=_SMS, provider="neutrino", sender="Example")]},
     ),
     ("unknown tenant", Reason.UNKNOWN_TENANT, {"tenant": "nobody"}),

@@ -33,6 +33,11 @@ def normalise_typed(typed: str) -> str:
     return plain.upper() if plain.isascii() and plain.isalnum() else ""
 
 
+def bounded_typed(typed: str) -> str:
+    """The typed text as it may be kept: unchanged, or empty when it is too long to be any code; both equal the same."""
+    return typed if len(typed) <= _MAX_TYPED else ""
+
+
 def same_code(one: str, other: str) -> bool:
     """Whether two codes are the same to a person; takes the same time wherever they differ. Two empty codes are not."""
     first, second = normalise_typed(one).encode(), normalise_typed(other).encode()

@@ -30,5 +30,9 @@ EARLY_KEPT: Final = 32
 REQUEST_ID_LENGTH: Final = 128
 """Longest check or command id; they are kept in the state."""
 
+KEPT_TEXT: Final = 65
+"""Characters kept of a text that names something of ours (a tenant, a provider, an address): one more than the longest
+name can have, so that one cut short can match none."""
+
 RESEND_COOLDOWN_MS: Final = (30_000, 60_000, 120_000)
 """Least time between the last call and the first, second and third resend; there is no fourth."""

@@ -194,6 +194,7 @@ class Validator:
                 language=self._planner.language(steps[0], tenant_name) if steps else language,
                 brand=brand,
                 signature=signature,
+                signature_by_tenant=signature is not None and request.signature is None,
                 use_case=take(fields.check_use_case, None, request.use_case),
                 end_user_ip_sealed=None
                 if end_user_ip is None

@@ -87,6 +87,8 @@ class Plan(AvroRecord, frozen=True, kw_only=True):
     language: str | None = None
     brand: str | None = None
     signature: str | None = None
+    signature_by_tenant: bool = False
+    """The tenant's default, which only SMS to mainland China carry; a request's own is a wish every SMS must honour."""
     use_case: str | None = None
     end_user_ip_sealed: bytes | None = None
     prefer_channel: Channel | None = None
@@ -140,6 +142,12 @@ class Decision(AvroRecord, frozen=True, kw_only=True):
     """For ``refused``: the final state."""
     reason: str | None = None
     detail: str | None = None
+    source_topic: str = ""
+    """For ``accepted`` and ``refused``: where the request stands as its producer wrote it; empty when unknown."""
+    source_partition: int = 0
+    source_offset: Long = 0
+    recorded_at: TimeMs = 0
+    """The timestamp of that record."""
     decided_at: TimeMs = 0
 
 

@@ -205,7 +205,7 @@ class DeliveryStatus(AvroRecord, frozen=True, kw_only=True):
     status: AttemptStatus = AttemptStatus.UNKNOWN
     reason: str | None = None
     occurred_at: TimeMs = 0
-    """When it happened, as the provider says."""
+    """When it happened, as the provider says; not believed when over a day before or 5 min after its record's time."""
     received_at: TimeMs = 0
     cost: str | None = None
     currency: str | None = None

@@ -5,8 +5,8 @@ changes nothing. It has an entry of its own: a recipient may be asked for any nu
 record that grew with each would soon be larger than the broker takes.
 
 *A recipient* (state key ``to:<recipient key>``) has its routes within the repeat window and the guesses made and
-reserved. These lists stay short by themselves: one route per provider and channel, and at the limit of failures no
-further verification is accepted.
+reserved. These lists stay short: of the routes the newest few are kept, and at the limit of failures no further
+verification is accepted.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from pipeline import topics
 from pipeline.model.keys import KeyRing
 from pipeline.model.trace import carried
-from pipeline.records.internal import RoutingEvent
+from pipeline.records.internal import Decision, RoutingEvent
 from pipeline.records.public import VerificationRequest
 from pipeline.records.types import RoutingKind
 from pipeline.router import messages
@@ -35,6 +37,16 @@ class Arrival:
     def decision_id(self, recipient_hash: str) -> str:
         """The id of what is decided for it."""
         return messages.decision_id(self.verification_id, recipient_hash, self.topic, self.partition, self.offset)
+
+    def named_in(self, decision: Decision) -> Decision:
+        """What was decided for it with the place of its record, which a conflict found later has to name."""
+        return msgspec.structs.replace(
+            decision,
+            source_topic=self.topic,
+            source_partition=self.partition,
+            source_offset=self.offset,
+            recorded_at=self.recorded_at,
+        )
 
 
 class Arrivals:

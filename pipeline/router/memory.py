@@ -17,6 +17,10 @@ RESERVATION_SLACK_MS: Final = 3_600_000
 """How long past its last possible check a verification may stay open (late receipts, a stopped tracker)."""
 
 
+ROUTES_KEPT: Final = 32
+"""Routes remembered per recipient, the newest: senders are the caller's, so there may be one more with each request."""
+
+
 def id_key(verification_id: str) -> bytes:
     """State key of an id."""
     return b"id:" + verification_id.encode()
@@ -98,7 +102,7 @@ class Memory:
             if (route.channel, route.provider, route.sender) != (channel, provider, sender)
         ]
         used = RecentRoute(channel=channel, provider=provider, sender=sender, used_at=now_ms)
-        return self._kept(routes=[*others, used], failures=entry.failures, reserved=entry.reserved)
+        return self._kept(routes=[*others, used][-ROUTES_KEPT:], failures=entry.failures, reserved=entry.reserved)
 
     def _kept(
         self, *, routes: list[RecentRoute], failures: list[RecentFailures], reserved: list[ReservedChecks]

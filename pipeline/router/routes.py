@@ -95,7 +95,7 @@ class RouteChooser:
         skipped: list[tuple[str, str]] = []
         for name in names:
             capabilities = self.providers[name].channels.get(step.channel)
-            obstacle = f"channel {step.channel}" if capabilities is None else self._obstacle(capabilities, wanted)
+            obstacle = _channel_obstacle(step) if capabilities is None else self._obstacle(capabilities, wanted)
             if capabilities is None or obstacle is not None:
                 skipped.append((name, obstacle or ""))
                 continue
@@ -164,10 +164,7 @@ class RouteChooser:
                 return wish
         if not takes_options(able.options, step.options):
             return "options"
-        signature = _signature(plan, step)
-        if (signature is not None and not able.signature) or (
-            signature is None and step.country in able.needs_signature
-        ):
+        if not _signs(able, plan, step):
             return "signature"
         if plan.amount is not None and not able.amount and not _shows_payment(step):
             return "amount"
@@ -211,6 +208,7 @@ class RouteChooser:
                 ("end_user_ip", plan.end_user_ip_sealed is not None and not able.end_user_ip),
                 ("brand", plan.brand is not None and not able.brand and "{brand}" not in (step.text or "")),
                 ("prefer_channel", plan.prefer_channel not in (None, step.channel)),
+                ("signature", _wishes_signature(plan) and step.channel is not Channel.SMS),
             )
             if missed
         ]
@@ -232,7 +230,9 @@ class RouteChooser:
         if step.provider is not None and skipped:
             wish = skipped[0][1]
             detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; drop the wish or the pin"
-            return NoRoute(Reason.UNSUPPORTED_BY_PROVIDER, detail)
+            # Where the message goes is no wish: there the pin itself is what is wrong.
+            unsupported = wish in ("country", _channel_obstacle(step))
+            return NoRoute(Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE, detail)
         if step.provider is not None and not wanted.plan.test and step.provider not in self.providers:
             detail = f"{field_name}.provider: is not configured or not enabled"
             return NoRoute(Reason.UNKNOWN_PROVIDER, detail)
@@ -261,9 +261,26 @@ def _matches(rule: RouteRule, wanted: Wanted) -> bool:
     )
 
 
-def _signature(plan: Plan, step: PlannedStep) -> str | None:
-    """The signature as far as it means anything: mainland China's SMS carry one, nobody else's."""
-    return plan.signature if step.channel is Channel.SMS and step.country == CHINA else None
+def _channel_obstacle(step: PlannedStep) -> str:
+    return f"channel {step.channel}"
+
+
+def _wishes_signature(plan: Plan) -> bool:
+    return plan.signature is not None and not plan.signature_by_tenant
+
+
+def _signs(able: ChannelCapabilities, plan: Plan, step: PlannedStep) -> bool:
+    """Whether the message has the signature it needs, and goes where the one it was given means anything.
+
+    Only SMS to mainland China carry one. A tenant's is a default for those. A request's own is a wish that each SMS of
+    its plan must honour. Other channels beside an SMS to mainland China say in ``adjusted`` that they carry none.
+    """
+    if step.channel is Channel.SMS and step.country == CHINA:
+        return able.signature if plan.signature is not None else CHINA not in able.needs_signature
+    if not _wishes_signature(plan):
+        return step.country not in able.needs_signature
+    in_china = any(other.channel is Channel.SMS and other.country == CHINA for other in plan.steps)
+    return step.channel is not Channel.SMS and in_china
 
 
 def _shows_payment(step: PlannedStep) -> bool:

@@ -215,6 +215,7 @@ class RouterStage:
             now_ms=now_ms,
         )
         effects.state[id_key(vid)] = self._memory.seen(content, decision_id, now_ms)
+        verdict.decision = arrival.named_in(verdict.decision)
         self._apply(verdict, arrival.bulk, arrival.trace, effects)
         refused = verdict.decision.kind is DecisionKind.REFUSED
         self._count(arrival, verdict.decision.state.value if refused else "accepted", effects)
@@ -278,6 +279,7 @@ class RouterStage:
             detail=detail,
             decided_at=now_ms,
         )
+        refused = arrival.named_in(refused)
         self._apply(Verdict(decision=refused, entries={}), arrival.bulk, arrival.trace, effects)
         self._count(arrival, refused.state.value, effects)
         return effects

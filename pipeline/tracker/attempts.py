@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from pipeline.model.reasons import Reason
+from pipeline.model.told_time import plausible
 from pipeline.records.internal import AttemptPlan, Plan, SendResult
 from pipeline.records.public import Attempt, DeliveryStatus
 from pipeline.records.tracker_state import TrackedAttempt
@@ -148,9 +149,14 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
 
 
 def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: int) -> TrackedAttempt:
-    """Join a delivery report."""
+    """Join a delivery report.
+
+    It occurred when it says, else when it says it was received, else when its record was written: the first of them
+    that is plausible, as anybody may write to the topic.
+    """
     joined = _with_cost(attempt, status.cost, status.currency)
-    occurred_at = status.occurred_at or status.received_at or recorded_at
+    told = (plausible(at, received_at=recorded_at) for at in (status.occurred_at, status.received_at))
+    occurred_at = next((at for at in told if at is not None), recorded_at)
     return _with_status(joined, status.status, status.reason, occurred_at, recorded_at)
 
 

@@ -8,19 +8,20 @@ same id was used for two recipients whose routers know nothing of each other.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from pipeline.errors import Poison, UnknownWriter
-from pipeline.model.limits import EARLY_KEPT
+from pipeline.model.limits import EARLY_KEPT, KEPT_TEXT
 from pipeline.model.reasons import STATE, DeadLetterReason, Reason
 from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
 from pipeline.records.types import CommandKind, DecisionKind
-from pipeline.runtime.api import Refusal
+from pipeline.runtime.api import Record, Refusal
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import figures, outcome, steps
 from pipeline.tracker.turn import Turn
@@ -29,13 +30,13 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
 _ATTEMPT_RESULTS: Final = frozenset((CommandKind.SEND, CommandKind.LOOKUP))
 
 
-def decision(turn: Turn, decided: Decision) -> None:
-    """Join what the router made of a request or of a routing event."""
+def decision(turn: Turn, decided: Decision, record: Record) -> None:
+    """Join what the router made of a request or of a routing event; ``record`` is the one it stands in."""
     if decided.kind in (DecisionKind.ACCEPTED, DecisionKind.REFUSED):
         if not turn.state.decision_id:
             _begin(turn, decided)
         elif decided.decision_id != turn.state.decision_id:
-            _second(turn, decided)
+            _second(turn, decided, record)
     elif decided.kind in (DecisionKind.ROUTED, DecisionKind.UNROUTABLE):
         if turn.state.decision_id:
             _routed(turn, decided)
@@ -80,7 +81,7 @@ def _begin(turn: Turn, decided: Decision) -> None:
     place_early(turn)
 
 
-def _second(turn: Turn, decided: Decision) -> None:
+def _second(turn: Turn, decided: Decision, record: Record) -> None:
     """An id used twice: the same content changes nothing, other content is a conflict; the first one stands."""
     same = decided.plan is not None and _same_content(turn, turn.plan, decided.plan)
     bulk = decided.plan.bulk if decided.plan else turn.plan.bulk
@@ -99,8 +100,24 @@ def _second(turn: Turn, decided: Decision) -> None:
                 DeadLetterReason.ID_CONFLICT,
                 "verification_id: already used for another tenant, recipient or content; use a new id",
                 turn.state.verification_id,
+                _request_of(turn, decided, record),
             )
         )
+
+
+def _request_of(turn: Turn, decided: Decision, record: Record) -> Record | None:
+    """The place of the request that was decided; the request is not at hand, so the decision tells what is known."""
+    if not decided.source_topic:
+        return None
+    return replace(
+        record,
+        topic=decided.source_topic,
+        partition=decided.source_partition,
+        offset=decided.source_offset,
+        timestamp_ms=decided.recorded_at,
+        # Says that the value is no request, so that a replay refuses to publish it as one.
+        headers=turn.tools.codec.headers(decided),
+    )
 
 
 def _same_content(turn: Turn, one: Plan, other: Plan) -> bool:
@@ -185,7 +202,7 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | 
 
     ``reference`` is that of the message reported on, when its writer told it.
     """
-    state = turn.state
+    state, told = turn.state, _bounded(told)
     number = attempt_number(told)
     if number is None or not _is_named_by(told, reference):
         _unmatched(turn, told)
@@ -202,6 +219,17 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | 
     elif all((kept.status, kept.reference) != (told, reference) for kept in state.early_statuses):
         early = EarlyStatus(status=told, recorded_at=recorded_at, reference=reference)
         turn.put(early_statuses=[*state.early_statuses, early])
+
+
+def _bounded(told: DeliveryStatus) -> DeliveryStatus:
+    """The report with nothing of any length in it: it may be kept. Its attempt id is held to its form anyway."""
+    return msgspec.structs.replace(
+        told,
+        provider=told.provider[:KEPT_TEXT],
+        reason=facts.known_reason(told.reason),
+        cost=None if told.cost is None or len(told.cost) > KEPT_TEXT else told.cost,
+        currency=None if told.currency is None or len(told.currency) > KEPT_TEXT else told.currency,
+    )
 
 
 def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:

@@ -7,7 +7,6 @@ import msgspec
 from pipeline import topics
 from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_GRACE_MS, UNKNOWN_ID_WAIT_MS
 from pipeline.model.reasons import ReplyReason
-from pipeline.records.internal import Plan
 from pipeline.records.public import Reply
 from pipeline.records.tracker_state import TrackerState, WaitingRequest
 from pipeline.records.types import ReplyKind, VerificationMode, VerificationState
@@ -18,11 +17,11 @@ from pipeline.tracker.turn import Turn
 def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
     """Answer a request now, or keep it until it can be answered; ``code`` is the typed one of a check."""
     state = turn.state
-    for reply in state.replies:
-        if reply.request_id == request.request_id and reply.kind is request.kind:
-            # A gateway that retries, or a producer that wrote twice: the same answer, and nothing is counted.
-            turn.emit(topics.REPLIES, reply)
-            return
+    if _is_foreign(state, request):
+        answer(turn, request, code)
+        return
+    if _repeat(turn, request):
+        return
     if any(_same(waiting, request) for waiting in state.waiting):
         return
     if is_answerable(state, request):
@@ -49,7 +48,7 @@ def is_answerable(state: TrackerState, request: WaitingRequest) -> bool:
         return False
     return (
         request.kind is not ReplyKind.CHECK
-        or _is_foreign(plan, request)
+        or _is_foreign(state, request)
         or plan.mode is VerificationMode.REACH
         or state.final_at is not None
         or state.sent_at is not None
@@ -70,12 +69,14 @@ def answer_waiting(turn: Turn) -> None:
 
 def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
     """Answer with the decision known."""
-    if _is_foreign(turn.plan, request):
+    if _is_foreign(turn.state, request):
         # Not remembered: another tenant must not be able to push this one's replies out.
         # Every repetition is answered alike anyway.
         turn.emit(topics.REPLIES, _unknown_reply(turn, request))
         _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
         return
+    if _repeat(turn, request):
+        return  # two waited under this id, told apart by the tenant they named
     if request.kind is ReplyKind.CHECK:
         verdict = checks.judge(turn, request, code or "")
     else:
@@ -105,8 +106,21 @@ def _tell(turn: Turn, request: WaitingRequest, verdict: checks.Verdict) -> None:
     )
 
 
-def _is_foreign(plan: Plan, request: WaitingRequest) -> bool:
-    return request.tenant is not None and request.tenant != plan.tenant
+def _is_foreign(state: TrackerState, request: WaitingRequest) -> bool:
+    """Whether it names another tenant than the verification's, as far as that is known yet."""
+    return state.plan is not None and request.tenant not in (None, state.plan.tenant)
+
+
+def _repeat(turn: Turn, request: WaitingRequest) -> bool:
+    """Give the reply this id was given before, if it was.
+
+    A gateway that retries, or a producer that wrote twice: the same answer, and nothing is counted.
+    """
+    for reply in turn.state.replies:
+        if reply.request_id == request.request_id and reply.kind is request.kind:
+            turn.emit(topics.REPLIES, reply)
+            return True
+    return False
 
 
 def unknown(turn: Turn, request: WaitingRequest) -> None:
@@ -174,7 +188,7 @@ def _no_longer_waiting(turn: Turn, request: WaitingRequest) -> None:
 
 
 def _same(one: WaitingRequest, other: WaitingRequest) -> bool:
-    return one.request_id == other.request_id and one.kind is other.kind
+    return (one.request_id, one.kind, one.tenant) == (other.request_id, other.kind, other.tenant)
 
 
 def _sealed(turn: Turn, request: WaitingRequest, code: str | None) -> WaitingRequest:

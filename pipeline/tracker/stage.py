@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import msgspec
+
 from pipeline import topics
 from pipeline.errors import PipelineError, Poison, Refused
+from pipeline.model.codes import bounded_typed
 from pipeline.model.fields import VERIFICATION_ID, check_echo
 from pipeline.model.keys import KeyRing
-from pipeline.model.limits import REQUEST_ID_LENGTH
+from pipeline.model.limits import KEPT_TEXT, REQUEST_ID_LENGTH
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.model.trace import carried
@@ -53,7 +56,7 @@ class TrackerStage:
         if record.topic in (topics.DECISIONS, topics.bulk(topics.DECISIONS)):
             decided = self._decode(Decision, record)
             turn = self._turn(decided.verification_id, record, state, now_ms)
-            join.decision(turn, decided)
+            join.decision(turn, decided, record)
         elif record.topic in (topics.RESULTS, topics.bulk(topics.RESULTS)):
             result = self._decode(SendResult, record)
             turn = self._turn(result.verification_id, record, state, now_ms)
@@ -160,6 +163,7 @@ class TrackerStage:
             request = self._decode(Command, record, public=True)
         # Before it is passed on, so that a dead letter names the record its producer wrote.
         self._hold_to_rules(request)
+        request = self._bounded(request)
         proper = partition_for(request.verification_id.encode(), self._partitions)
         if record.partition == proper:
             return self._request(request, record, record.timestamp_ms, state, now_ms)
@@ -255,6 +259,22 @@ class TrackerStage:
             raise Poison(DeadLetterReason.UNDECODABLE, refused.detail, verification_id) from None
         if isinstance(request, CodeCheck):
             self._typed(request)
+
+    def _bounded(self, request: CodeCheck | Command) -> CodeCheck | Command:
+        """The request with nothing of any length in it: what waits, or is passed on, is kept."""
+        tenant = None if request.tenant is None else request.tenant[:KEPT_TEXT]
+        if isinstance(request, Command):
+            return msgspec.structs.replace(request, tenant=tenant)
+        ip, code, sealed = request.end_user_ip, request.code, request.code_sealed
+        typed = self._typed(request)
+        if bounded_typed(typed) != typed:
+            # No code is that long: as wrong as the empty one, and answered alike.
+            code, sealed = "", None
+        elif code is not None:
+            sealed = None  # never looked at
+        return msgspec.structs.replace(
+            request, tenant=tenant, code=code, code_sealed=sealed, end_user_ip=None if ip is None else ip[:KEPT_TEXT]
+        )
 
     def _typed(self, check: CodeCheck) -> str:
         """The typed code; raises Poison when it is sealed and does not open."""

@@ -88,9 +88,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a wish it cannot honour": (
         {"steps": [{**STEP, "provider": "neutrino", "sender": "ACME"}]},
-        "unsupported_by_provider",
+        "no_route",
         "steps[0].provider",
     ),
+    "a signature outside mainland China": ({"signature": "ACME"}, "no_route", "steps[0]"),
     "a wish nobody can honour": ({"steps": [{**STEP, "text": "{code}"}]}, "no_route", "steps[0]"),
     "a channel of nobody": ({"steps": [{"channel": "viber"}]}, "no_route", "steps[0]"),
     "nobody's tenant": ({"tenant": "nobody"}, "unknown_tenant", "tenant"),

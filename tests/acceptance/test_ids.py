@@ -92,7 +92,7 @@ def test_another_recipient_under_the_same_id_is_one_dead_letter_and_no_second_ve
         assert stranger.reply(stranger.check(verification_id, message["code"]))["reason"] == "wrong_code"
     assert stranger.reply(stranger.check(verification_id, simulator.code(person)))["reason"] == "valid"
     (letter,) = stranger.letters_of(verification_id)
-    assert letter.fields["reason"] == "id_conflict"
+    assert (letter.fields["reason"], letter.fields["topic"]) == ("id_conflict", "verification.requests")
     assert len(simulator.inbox(person)) == 1
     assert len(simulator.inbox(other)) <= (0 if same_partition else 1)
     assert_exact(stranger.history(verification_id))

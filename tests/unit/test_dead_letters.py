@@ -21,6 +21,7 @@ from pipeline.dead_letters import (
 from pipeline.errors import Poison
 from pipeline.model.reasons import DeadLetterReason
 from pipeline.records.codec import MAX_RECORD_BYTES, Codec
+from pipeline.records.internal import Decision
 from pipeline.records.public import CodeCheck, DeadLetter
 from pipeline.runtime.api import Emit, Record, Refusal
 from pipeline.runtime.context import FailedTimer
@@ -72,6 +73,16 @@ def letter_of(emit: Emit) -> DeadLetter:
 def make(record: Record = RECORD, verification_id: str | None = "v-1", detail: str = "why") -> Emit:
     refusal = Refusal(DeadLetterReason.UNDECODABLE, detail, verification_id)
     return LETTERS.for_record("tracker", record, refusal, 1_700_000_000_500)
+
+
+@pytest.mark.parametrize("topic", [topics.REQUESTS, topics.bulk(topics.REQUESTS), topics.CHECKS, topics.OUTCOMES])
+def test_a_decision_is_never_published_to_a_public_topic(topic: str) -> None:
+    told = Decision(verification_id="v-1")
+    record = replace(RECORD, topic=topic, value=CODEC.encode(told), headers=CODEC.headers(told))
+    dead = open_dead_letter(CODEC, RING, letter_of(make(record)))
+    assert dead is not None
+    with pytest.raises(ValueError, match="is no record of"):
+        replayed(dead)
 
 
 def test_a_dead_letter_says_what_stood_where_and_why() -> None:

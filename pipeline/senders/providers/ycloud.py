@@ -20,6 +20,7 @@ import orjson
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.reasons import Reason
 from pipeline.model.reference import parse_reference
+from pipeline.model.told_time import plausible
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
@@ -234,7 +235,10 @@ class YCloud:
         return _refused(response, body)
 
     def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
-        """One delivery event. The body is never logged: the voice event holds the code in clear."""
+        """One delivery event. The body is never logged: the voice event holds the code in clear.
+
+        It occurred at the most exact time in it that is plausible, else when we received it.
+        """
         event = json_object(body)
         if not isinstance(event.get("type"), str):
             raise BadWebhook("type: is missing or no text")
@@ -256,7 +260,8 @@ class YCloud:
         status = MESSAGE_STATUSES.get(told if isinstance(told, str) else "", AttemptStatus.UNKNOWN)
         failed = status in (AttemptStatus.UNDELIVERED, AttemptStatus.FAILED)
         times = (_OCCURRED.get(status, ""), "updateTime")
-        known_times = (*(_time_ms(message.get(name)) for name in times), _time_ms(event.get("createTime")))
+        told_times = (*(_time_ms(message.get(name)) for name in times), _time_ms(event.get("createTime")))
+        known_times = (plausible(at, received_at=received_at) for at in told_times)
         report = DeliveryStatus(
             verification_id=reference.verification_id,
             attempt_id=reference.attempt_id,

@@ -442,6 +442,9 @@ def test_times_default_to_the_records_and_the_lanes() -> None:
 
 
 def test_a_tenant_gives_defaults_that_a_request_overrides() -> None:
+    assert plan(tenant="slow").plan.signature_by_tenant
+    assert not plan(tenant="slow", signature="店").plan.signature_by_tenant
+    assert not plan().plan.signature_by_tenant
     assert (plan(tenant="slow").plan.brand, plan(tenant="slow").plan.signature) == ("Shop", "店")
     assert plan(tenant="slow", brand="Mine").plan.brand == "Mine"
     assert plan(tenant="short").plan.code_length == 4

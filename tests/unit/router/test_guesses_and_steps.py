@@ -253,3 +253,14 @@ def test_a_hot_recipients_entry_does_not_grow() -> None:
         router.event(ended(f"v{i}", failed=i % 4))
     (entry,) = (entry for key, entry in router.state.items() if key.startswith(b"to:"))
     assert len(msgspec.json.encode(entry)) < 3_000
+
+
+def test_a_recipients_entry_stays_small_however_many_senders_it_was_written_to_from() -> None:
+    router = Router()
+    for number in range(100):
+        step = Step(channel=Channel.SMS, sender=f"{number:0>4}" + "\U0001f600" * 250)
+        assert allowed(router.publish(request(verification_id=f"v{number}", steps=[step]))) > 0
+        router.event(ended(f"v{number}"))
+    entry = router.state[b"to:" + KEY.encode()]
+    assert len(router.stage.encode(entry)) < 40_000
+    assert [route.sender for route in entry.routes][-1] == step.sender

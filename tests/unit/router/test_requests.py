@@ -35,6 +35,21 @@ from tests.unit.router.support import (
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+def test_a_decision_names_the_record_of_its_request_also_when_it_was_passed_on() -> None:
+    router = Router()
+    direct = decision(router.publish(request()))
+    assert (direct.source_topic, direct.source_partition, direct.source_offset) == (topics.REQUESTS, place(PHONE), 1)
+    assert direct.recorded_at == NOW
+    elsewhere = (place(PHONE) + 1) % PARTITIONS
+    (passed,) = router.publish(request(verification_id="v2"), partition=elsewhere, bulk=True).emits
+    there = decision(router.deliver(passed))
+    assert (there.source_topic, there.source_partition, there.source_offset) == (
+        topics.bulk(topics.REQUESTS),
+        elsewhere,
+        2,
+    )
+
+
 def test_a_request_becomes_a_decision_and_one_command() -> None:
     effects = Router().publish(request(external_id="o1"))
     made, order = decision(effects), command(effects)

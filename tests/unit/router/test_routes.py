@@ -125,7 +125,8 @@ def test_a_hard_wish_skips_who_cannot_honour_it_and_the_decision_says_so(
     else:
         assert (none.reason, f"{wish} (a)" in none.detail) == ("no_route", True)
     pinned = no_route({"a": unable}, step=step | {"provider": "a"}, plan=plan)
-    assert (pinned.reason, wish in pinned.detail) == ("unsupported_by_provider", True)
+    reason = "unsupported_by_provider" if wish == "country" else "no_route"
+    assert (pinned.reason, f"cannot honour {wish};" in pinned.detail) == (reason, True)
 
 
 def test_a_provider_that_has_the_option_but_does_not_take_its_value_is_skipped() -> None:
@@ -212,7 +213,45 @@ def test_china_needs_a_signature_where_the_provider_says_so() -> None:
     able = {"a": provider(signature=True, needs_signature=frozenset({"CN"})), "b": provider()}
     assert route(able, step={"country": "CN"}).provider == "b"
     assert route(able, step={"country": "CN"}, plan={"signature": "店"}).provider == "a"
-    assert route(able, step={"country": "DE"}, plan={"signature": "店"}).provider == "a"
+    assert route(able, step={"country": "DE"}, plan={"signature": "店", "signature_by_tenant": True}).provider == "a"
+
+
+def test_pinned_to_one_that_needs_a_signature_china_without_one_has_no_route() -> None:
+    able = {"a": provider(signature=True, needs_signature=frozenset({"CN"})), "b": provider()}
+    found = no_route(able, step={"country": "CN", "provider": "a"})
+    assert (found.reason, "signature" in found.detail) == ("no_route", True)
+
+
+@pytest.mark.parametrize("pin", [{}, {"provider": "a"}])
+@pytest.mark.parametrize(
+    "step", [{"country": "DE"}, {"country": "HK"}, {"country": None}, {"country": "CN", "channel": Channel.VOICE}]
+)
+def test_a_signature_wished_where_none_can_be_is_no_route(step: dict[str, Any], pin: dict[str, Any]) -> None:
+    able = {"a": provider(step.get("channel", Channel.SMS), signature=True)}
+    found = no_route(able, step=step | pin, plan={"signature": "店"})
+    assert (found.reason, "signature" in found.detail) == ("no_route", True)
+    assert route(able, step=step | pin, plan={"signature": "店", "signature_by_tenant": True}).provider == "a"
+
+
+def test_a_call_beside_the_signed_sms_to_china_says_that_it_carries_no_signature() -> None:
+    steps = [
+        PlannedStep(channel=Channel.SMS, country="CN"),
+        PlannedStep(index=1, channel=Channel.VOICE, country="CN"),
+        PlannedStep(index=2, channel=Channel.SMS, country="HK"),
+    ]
+    able = {"a": provider(signature=True), "b": provider(Channel.VOICE)}
+    plan = {"signature": "店", "steps": steps}
+    found = [choose(able, plan=plan, step={"channel": each.channel, "country": each.country}) for each in steps]
+    assert [each.adjusted if isinstance(each, Route) else None for each in found] == [(), ("signature",), None]
+
+
+def test_a_call_is_no_way_around_a_signature_that_no_sms_of_the_plan_can_carry() -> None:
+    steps = [
+        PlannedStep(channel=channel, country="DE", index=i) for i, channel in enumerate((Channel.SMS, Channel.VOICE))
+    ]
+    plan = {"signature": "店", "steps": steps}
+    found = no_route({"a": provider(Channel.VOICE)}, plan=plan, step={"channel": Channel.VOICE, "index": 1})
+    assert (found.reason, "signature" in found.detail) == ("no_route", True)
 
 
 def test_a_provider_is_not_given_less_time_than_it_needs() -> None:

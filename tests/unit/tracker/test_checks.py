@@ -52,6 +52,26 @@ def test_the_same_check_id_gets_the_same_reply_and_counts_once(sent: World) -> N
     assert sent.counted("checks_total") == 1
 
 
+def test_a_reply_that_was_given_is_not_repeated_to_another_tenant(sent: World) -> None:
+    first = sent.check(sent.code, "c1", tenant="default")
+    for strange in (sent.check(sent.code, "c1", tenant="shop"), sent.check(sent.code, "c9", tenant="shop")):
+        assert strange is not None
+        assert (strange.ok, strange.reason) == (False, ReplyReason.UNKNOWN_VERIFICATION)
+        assert (strange.state, strange.checks_left, strange.expires_at) == (State.UNKNOWN, 0, None)
+    assert sent.check(sent.code, "c1") == first
+
+
+def test_of_checks_that_wait_under_one_id_another_tenants_does_not_hide_the_right_one(world: World) -> None:
+    world.check(world.wrong, "c1", tenant="shop")
+    world.check(world.wrong, "c1", tenant="default")
+    world.check(world.wrong, "c1")
+    world.decide(world.accepted())
+    reasons = [reply.reason for reply in world.replies]
+    assert reasons.count(ReplyReason.UNKNOWN_VERIFICATION) == 1
+    assert set(reasons) == {ReplyReason.UNKNOWN_VERIFICATION, ReplyReason.WRONG_CODE}
+    assert world.state[b"v1"].failed_checks == 1
+
+
 def test_a_check_and_a_command_of_one_id_are_two_requests(sent: World) -> None:
     sent.check(sent.wrong, "x")
     reply = sent.command(CommandAction.CANCEL, "x")

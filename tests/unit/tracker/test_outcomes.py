@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pipeline import topics
+from pipeline.dead_letters import SealedDeadLetters, open_dead_letter, replayed
 from pipeline.model.reasons import DeadLetterReason, Reason
 from pipeline.records.internal import Decision, Plan
-from pipeline.records.public import VerificationOutcome
+from pipeline.records.public import DeadLetter, VerificationOutcome
 from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
@@ -16,9 +19,41 @@ from pipeline.records.types import (
     VerificationMode,
     VerificationState,
 )
-from tests.unit.tracker.world import T0, World, make_world
+from tests.unit.tracker.world import CODEC, RING, T0, World, make_world
 
 State = VerificationState
+
+
+def test_the_dead_letter_of_a_conflict_names_the_request_and_cannot_be_replayed_as_one(world: World) -> None:
+    world.decide(world.accepted())
+    other = Decision(
+        verification_id="v1",
+        kind=DecisionKind.ACCEPTED,
+        decision_id="bb" * 16,
+        plan=world.plan(recipient_hash="x" * 32),
+        attempt=world.attempt(1, 0, "ycloud"),
+        source_topic=topics.REQUESTS,
+        source_partition=0,
+        source_offset=6,
+        recorded_at=T0 - 300,
+    )
+    world.decide(other)
+    (refusal,) = world.refusals
+    assert refusal.source is not None
+    letters = SealedDeadLetters(codec=CODEC, key_ring=RING)
+    letter = CODEC.decode(DeadLetter, letters.for_record("tracker", refusal.source, refusal, T0).value, public=True)
+    assert (letter.reason, letter.topic, letter.partition, letter.offset) == ("id_conflict", topics.REQUESTS, 0, 6)
+    dead = open_dead_letter(CODEC, RING, letter)
+    assert dead is not None
+    assert CODEC.decode(Decision, dead.value, public=False) == other
+    with pytest.raises(ValueError, match="is no record of"):
+        replayed(dead)
+
+
+@pytest.mark.parametrize("told", [-62_135_596_800_000, 1, T0 - 2 * 86_400_000, T0 + 3_600_000, 2**62])
+def test_a_delivery_told_of_an_impossible_time_happened_when_it_was_told(sent: World, told: int) -> None:
+    sent.report(occurred_at=told, received_at=told)
+    assert (sent.last.delivered_at, sent.last.attempts[0].delivered_at) == (T0 + 1_000, T0 + 1_000)
 
 
 def test_a_decision_a_call_a_receipt_and_the_right_code_make_four_versions(world: World) -> None:

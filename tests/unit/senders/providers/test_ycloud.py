@@ -302,8 +302,8 @@ def test_details_hold_nothing_the_provider_wrote_freely() -> None:
 
 # Webhooks ------------------------------------------------------------------------------------------------------------
 
-RECEIVED_AT = 1_764_000_000_000
 AT = 1_735_787_045_000
+RECEIVED_AT = AT + 3_600_000
 
 
 def event(kind: str, **message: Any) -> bytes:
@@ -401,6 +401,26 @@ def test_each_event_becomes_this_status(body: bytes, expected: DeliveryStatus) -
     ((status, reference),) = PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
     assert status == expected
     assert reference == "my_id-1_2_abcdef"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2025-01-01T03:04:00Z",
+        "2025-01-02T04:10:00Z",
+        "9999-12-31T23:59:59Z",
+    ],
+)
+def test_a_time_that_cannot_be_is_not_believed(told: str) -> None:
+    body = event("whatsapp.message.updated", status="delivered", deliverTime=told)
+    ((status, _),) = PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
+    assert status.occurred_at == AT
+    nothing_else = json.loads(body) | {"createTime": told}
+    nothing_else["whatsappMessage"]["updateTime"] = told
+    ((status, _),) = PROVIDER.statuses(json.dumps(nothing_else).encode(), {}, received_at=RECEIVED_AT)
+    assert status.occurred_at == RECEIVED_AT
 
 
 def test_all_events_and_message_statuses_are_in_the_tables() -> None:
