@@ -66,9 +66,15 @@ class Service(Protocol):
 
 
 @asynccontextmanager
-async def connected(settings: Settings, *, client_id: str) -> AsyncIterator[tuple[KafkaLog, Codec]]:
-    """Only the log and the schemas: what a client needs. Raises LogUnavailable, Misconfigured (no topics)."""
-    kafka = KafkaLog(settings.kafka, client_id=client_id)
+async def connected(
+    settings: Settings, *, client_id: str, wait_for_broker: bool = True
+) -> AsyncIterator[tuple[KafkaLog, Codec]]:
+    """Only the log and the schemas: what a client needs.
+
+    ``wait_for_broker`` gives a Kafka that is starting ``kafka.connect_timeout_s``; without it a refused connection is
+    told at once. Raises LogUnavailable, Misconfigured (no topics).
+    """
+    kafka = KafkaLog(settings.kafka, client_id=client_id, wait_for_broker=wait_for_broker)
     await kafka.start()
     try:
         async with _schemas(settings, kafka) as (codec, _):

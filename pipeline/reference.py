@@ -57,7 +57,8 @@ def settings_page() -> str:
         _SETTINGS_INTRO,
     ]
     top = {name: field for name, field in Settings.model_fields.items() if not list(sections_in(field.annotation))}
-    lines += ["## Top level", "", *_table(top), ""]
+    force = Settings()
+    lines += ["## Top level", "", *_table(top, force), ""]
     for name, field in Settings.model_fields.items():
         if name == "providers":
             for kind, provider in KINDS.items():
@@ -65,7 +66,8 @@ def settings_page() -> str:
         elif name not in top:
             for section, stars in sections_in(field.annotation):
                 listed = get_origin(field.annotation) is list
-                lines += _section(name + (".*Name*" if stars and not listed else ""), section, listed=listed)
+                path = name + (".*Name*" if stars and not listed else "")
+                lines += _section(path, section, None if stars else getattr(force, name), listed=listed)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -114,32 +116,38 @@ def _values(values: frozenset[str]) -> str:
     return " ".join(f"`{value}`" for value in sorted(map(str, values)))
 
 
-def _section(path: str, section: type[BaseModel], *, listed: bool = False) -> Iterator[str]:
+def _section(
+    path: str, section: type[BaseModel], force: BaseModel | None = None, *, listed: bool = False
+) -> Iterator[str]:
+    """``force`` is the section that is in force when nothing is set; those named by the operator have none."""
     yield from [f"## `[[{path}]]`" if listed else f"## `[{path}]`", "", _meaning(section.__doc__), ""]
-    yield from [*_table(section.model_fields), ""]
+    yield from [*_table(section.model_fields, force), ""]
     for name, field in section.model_fields.items():
         for inner, stars in sections_in(field.annotation):
             inner_listed = bool(stars) and get_origin(field.annotation) is list
             yield from _section(
-                f"{path}.{name}" + (".*Name*" if stars and not inner_listed else ""), inner, listed=inner_listed
+                f"{path}.{name}" + (".*Name*" if stars and not inner_listed else ""),
+                inner,
+                None if stars or force is None else getattr(force, name),
+                listed=inner_listed,
             )
 
 
-def _table(fields: dict[str, FieldInfo]) -> Iterator[str]:
+def _table(fields: dict[str, FieldInfo], force: BaseModel | None) -> Iterator[str]:
     plain = {name: field for name, field in fields.items() if not list(sections_in(field.annotation))}
     if plain:
         yield from ["| name | type | default | meaning |", "|---|---|---|---|"]
     for name, field in plain.items():
         kind = (_kind(field.annotation) + _bounds(field.metadata)).replace("|", "\\|")
-        yield f"| `{field.alias or name}` | {kind} | {_default(field)} | {_meaning(field.description)} |"
+        default = field.default if force is None else getattr(force, name)
+        yield f"| `{field.alias or name}` | {kind} | {_shown(default)} | {_meaning(field.description)} |"
 
 
 def _meaning(text: str | None) -> str:
     return " ".join((text or "").replace("``", "`").split())
 
 
-def _default(field: FieldInfo) -> str:
-    value = field.default
+def _shown(value: Any) -> str:
     if value is PydanticUndefined:
         return "required"
     if isinstance(value, SecretStr):

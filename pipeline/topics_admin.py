@@ -14,6 +14,7 @@ from aiokafka.helpers import create_ssl_context
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import DeadlinePassed, LogUnavailable, Misconfigured, UsageError
+from pipeline.runtime.kafka.connection import reasons_kept
 from pipeline.settings import KafkaSettings
 from pipeline.topics_file import WantedTopic
 from pipeline.topics_plan import CurrentTopic, Plan, adopt_partitions, plan
@@ -46,15 +47,17 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
         sasl_plain_username=kafka.sasl_username or None,
         sasl_plain_password=kafka.sasl_password.get_secret_value() or None,
     )
-    try:
-        async with asyncio.timeout(kafka.connect_timeout_s):
-            await client.start()
-    except (KafkaError, OSError) as error:  # TimeoutError is an OSError
-        await client.close()
-        raise LogUnavailable(
-            f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}): start one with "
-            "`pipeline dev broker`, or set kafka.bootstrap_servers"
-        ) from error
+    with reasons_kept() as reasons:
+        try:
+            async with asyncio.timeout(kafka.connect_timeout_s):
+                await client.start()
+        except (KafkaError, OSError) as error:  # TimeoutError is an OSError
+            await client.close()
+            why = reasons[-1] if reasons else type(error).__name__
+            raise LogUnavailable(
+                f"Kafka at {kafka.bootstrap_servers} does not answer ({why}): start one with `pipeline dev broker`, or "
+                "set kafka.bootstrap_servers"
+            ) from error
     try:
         yield client
     except KafkaError as error:

@@ -220,7 +220,8 @@ def _below_horizon(entry: TopicEntry, id_horizon_s: int | None) -> None:
     if entry.retention == FOREVER or longest_s >= id_horizon_s:
         raise UsageError(
             f"policy.id_horizon_s: {id_horizon_s} is not longer than the {longest_s} s that {entry.name} may keep a "
-            "request (retention + segment): a request read again after its id was forgotten would be sent twice"
+            "request (retention + segment): a request read again after its id was forgotten would be sent twice; "
+            f"set at least {longest_s + 1}"
         )
 
 

@@ -1,7 +1,7 @@
 """A real Kafka for tests: ``kafka`` (one broker per test session), ``topic_prefix`` and ``apply_topics``.
 
-A test that uses them is marked ``kafka``. ``PIPELINE_TEST_KAFKA_VERSION`` picks the Kafka release, and
-``PIPELINE_TEST_KAFKA`` (``host:port``) names a running broker to use instead of starting one.
+A test that uses them is marked ``kafka``. ``TEST_KAFKA_VERSION`` picks the Kafka release, and
+``TEST_KAFKA`` (``host:port``) names a running broker to use instead of starting one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from pipeline.topics_admin import apply
 from pipeline.topics_file import load, wanted_topics
 
 # Read at import: fixtures that clean the environment for a test may run before the first use of the broker.
-VERSION: Final = os.environ.get("PIPELINE_TEST_KAFKA_VERSION") or jars.DEFAULT_VERSION
-RUNNING: Final = os.environ.get("PIPELINE_TEST_KAFKA", "")
+# Their former names are read too, but the program refuses to run with one exported: it takes it for a mistyped setting.
+VERSION: Final = (
+    os.environ.get("TEST_KAFKA_VERSION") or os.environ.get("PIPELINE_TEST_KAFKA_VERSION") or jars.DEFAULT_VERSION
+)
+RUNNING: Final = os.environ.get("TEST_KAFKA") or os.environ.get("PIPELINE_TEST_KAFKA") or ""
 IN_CI: Final = os.environ.get("CI", "").lower() in ("true", "1")
 
 

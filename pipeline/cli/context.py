@@ -28,6 +28,7 @@ def options(ctx: typer.Context) -> Options:
 
 def settings(ctx: typer.Context) -> Settings:
     """The settings in force. Raises SettingsError with every problem."""
-    from pipeline.settings import load  # not at the top: it takes longer than all of `pipeline --help`
+    from pipeline.fitness import unfit  # not at the top: it takes longer than all of `pipeline --help`
+    from pipeline.settings import load
 
-    return load(options(ctx).config)
+    return load(options(ctx).config, further=[unfit])

@@ -23,6 +23,7 @@ Instance = Annotated[
     typer.Option(
         "--instance",
         min=0,
+        max=9_999,
         help="Ordinal of this process within its stage; else PIPELINE_INSTANCE, else the number at the end of the "
         "host name. Two processes of a stage must not share one.",
     ),

@@ -32,7 +32,9 @@ def send(
         list[str] | None, typer.Option("--channel", help="A step with this channel; repeat for more; else automatic.")
     ] = None,
     country: Annotated[str | None, typer.Option(help="Read the number as national of this country (ISO-2).")] = None,
-    code: Annotated[str | None, typer.Option(help="Your own code, 4-12 letters or digits.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Your own code, letters or digits; 6-12 unless the tenant wants others.")
+    ] = None,
     language: Annotated[str | None, typer.Option(help="BCP-47, such as de or pt-BR.")] = None,
     tenant: Annotated[str, typer.Option(help="Tenant.")] = "default",
     verification_id: Annotated[str | None, typer.Option("--id", help="Verification id; else a new UUID.")] = None,
@@ -197,7 +199,7 @@ async def _connected(loaded: Settings) -> AsyncIterator[tuple[KafkaLog, Codec]]:
     from pipeline.process import connected
 
     configure(loaded.logging.model_copy(update={"level": "error"}))
-    async with connected(loaded, client_id="cli") as (log, codec):
+    async with connected(loaded, client_id="cli", wait_for_broker=False) as (log, codec):
         yield log, codec
 
 

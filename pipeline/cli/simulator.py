@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from pipeline.cli.context import settings as load_settings
+from pipeline.errors import UsageError
 from pipeline.settings import Settings, SimulatorSettings
 from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
 from pipeline.simulator.server import Simulator, accounts_of
@@ -33,9 +35,21 @@ def simulator(
     """
     settings = load_settings(ctx)
     changed = {"host": host, "port": port, "webhook_url": webhook_url, "time_factor": time_factor}
-    chosen = settings.simulator.model_copy(update={name: value for name, value in changed.items() if value is not None})
+    chosen = _chosen(settings.simulator, {name: value for name, value in changed.items() if value is not None})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(chosen, settings))
+
+
+def _chosen(simulator: SimulatorSettings, changed: Mapping[str, object]) -> SimulatorSettings:
+    """The settings with what the options say. Raises UsageError naming each option that the setting refuses."""
+    told = []
+    try:
+        return SimulatorSettings.model_validate({**simulator.model_dump(), **changed})
+    except ValidationError as error:
+        for each in error.errors():
+            option = str(each["loc"][0]).replace("_", "-")
+            told.append(f"--{option}: {each['msg'].removeprefix('Value error, ')}")
+    raise UsageError("\n".join(told))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

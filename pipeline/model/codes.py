@@ -51,12 +51,11 @@ def own_code(code: str, *, code_length: int | None, min_code_length: int, field:
     """
     # Only full-width and the like are folded: the person is sent exactly the letters the caller chose.
     plain = code if code.isascii() else unicodedata.normalize("NFKC", code)
+    span = f"{max(SHORTEST, min_code_length)}-{LONGEST}"
     if not _OWN.fullmatch(plain):
-        raise Refused(Reason.INVALID_CODE, f"{field}: use ASCII letters and digits only, 4-12 of them", field)
+        raise Refused(Reason.INVALID_CODE, f"{field}: use ASCII letters and digits only, {span} of them", field)
     if not SHORTEST <= len(plain) <= LONGEST:
-        raise Refused(
-            Reason.INVALID_CODE_LENGTH, f"{field}: has too few or too many characters; use {SHORTEST}-{LONGEST}", field
-        )
+        raise Refused(Reason.INVALID_CODE_LENGTH, f"{field}: has too few or too many characters; use {span}", field)
     if code_length is not None and len(plain) != code_length:
         raise Refused(
             Reason.INVALID_CODE_LENGTH,
@@ -66,7 +65,7 @@ def own_code(code: str, *, code_length: int | None, min_code_length: int, field:
     if len(plain) < min_code_length:
         raise Refused(
             Reason.INVALID_CODE_LENGTH,
-            f"{field}: is shorter than the tenant's min_code_length; use {min_code_length}-{LONGEST} characters",
+            f"{field}: is shorter than the tenant's min_code_length; use {span} characters",
             field,
         )
     return plain
@@ -77,7 +76,9 @@ def wished_length(code_length: int | None, *, default: int, min_code_length: int
     length = default if code_length is None else code_length
     if not SHORTEST <= length <= LONGEST:
         raise Refused(
-            Reason.INVALID_CODE_LENGTH, f"code_length: is out of range; use {SHORTEST}-{LONGEST}", "code_length"
+            Reason.INVALID_CODE_LENGTH,
+            f"code_length: is out of range; use {max(SHORTEST, min_code_length)}-{LONGEST}",
+            "code_length",
         )
     if length < min_code_length:
         raise Refused(

@@ -20,8 +20,9 @@ class Recipients:
     """Reads recipients as typed. Test numbers need not exist in any numbering plan."""
 
     def __init__(self, test_numbers: Collection[str] = ()) -> None:
-        """Raises SettingsError for a test number that is neither an e-mail address nor a number with ``+``."""
-        self._tests = {recipient.canonical: recipient for recipient in map(_test_recipient, test_numbers)}
+        """Raises SettingsError as :func:`read_test_number` does."""
+        read = [read_test_number(typed, f"test_numbers[{place}]") for place, typed in enumerate(test_numbers)]
+        self._tests = {recipient.canonical: recipient for recipient in read}
 
     def read(self, typed: str, country: str | None, *, field: str = "recipient") -> Recipient:
         """A recipient in its one spelling; raises Refused as :func:`pipeline.model.recipient.canonical` does."""
@@ -36,7 +37,8 @@ class Recipients:
         return recipient.canonical in self._tests
 
 
-def _test_recipient(typed: str) -> Recipient:
+def read_test_number(typed: str, setting: str) -> Recipient:
+    """A test number as a recipient; raises SettingsError naming ``setting`` for what is no e-mail address or number."""
     try:
         return canonical(typed)
     except Refused:
@@ -46,7 +48,10 @@ def _test_recipient(typed: str) -> Recipient:
     except phonenumbers.NumberParseException:
         number = None
     if number is None:
-        raise SettingsError("test_numbers: each must be an e-mail address or a number with + and country code")
+        raise SettingsError(
+            f"{setting}: is neither an e-mail address nor a number; write + and country code before it, such as "
+            "+4915112345678"
+        )
     region = phonenumbers.region_code_for_country_code(number.country_code or 0)
     return Recipient(
         kind="phone",

@@ -141,11 +141,11 @@ class SchemaStore:
 
     def _add_folder(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise SettingsError(f"[records] schemas_dir: {folder} is no folder; create it or remove the setting")
+            raise SettingsError(f"records.schemas_dir: {folder} is no folder; create it or remove the setting")
         for path in sorted(folder.glob("*.avsc")):
             try:
                 self.add(path.read_text(encoding="utf-8"))
-            except (SchemaRefused, UnicodeDecodeError) as error:
+            except (SchemaRefused, UnicodeDecodeError, OSError) as error:
                 raise SettingsError(
-                    f"[records] schemas_dir: {path.name} cannot be read with: {error}; mend or remove the file"
+                    f"records.schemas_dir: {path.name} cannot be read with: {error}; mend or remove the file"
                 ) from None

@@ -15,6 +15,7 @@ from pipeline.settings.edges import (
     SimulatorSettings,
     TracingSettings,
 )
+from pipeline.settings.finding import Finding
 from pipeline.settings.kafka import KafkaSettings, KeysSettings, RecordsSettings, RegistrySettings, RuntimeSettings
 from pipeline.settings.load import instance_ordinal, load
 from pipeline.settings.masked import masked
@@ -61,6 +62,7 @@ __all__ = [
     "CountriesProtection",
     "CountryCode",
     "DeniedProtection",
+    "Finding",
     "GatewaySettings",
     "KafkaSettings",
     "KeysSettings",

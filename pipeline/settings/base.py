@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import ipaddress
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ChannelName = Literal["sms", "voice", "whatsapp", "viber", "email"]
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -13,6 +16,62 @@ DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
 """An amount of money; a string, so that no digit is lost."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 """What an operator calls a tenant, provider, template or key; it stands in topics, metrics and variables."""
+
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# The last label is no number: what looks like an IP address and is none (127.0.0.256) is no host name either.
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]+\.?\Z){_LABEL}\.?")
+
+
+def is_host(text: str) -> bool:
+    """Whether this is an IP address (IPv6 without brackets) or can be a host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None
+    return True
+
+
+def _host(text: str) -> str:
+    if not is_host(text):
+        raise ValueError("is neither an IP address nor a host name; write 127.0.0.1, or 0.0.0.0 for every interface")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text:
+        return text
+    # A value is not repeated: it may hold a password.
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or re.search(r"\s", text):
+        raise ValueError("is no address; write http:// or https://, a host, perhaps :port and a path")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password; remove what stands before the @")
+    if "?" in text or "#" in text:
+        raise ValueError("must end with a path, as more is put behind it; remove what begins with ? or #")
+    return text
+
+
+def _servers(text: str) -> str:
+    for server in text.split(","):
+        host, _, port = server.strip().rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not is_host(bare) or (":" in bare and bare == host):
+            raise ValueError("each broker must be host:port, with commas between several, such as 10.0.0.1:9092")
+        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+            raise ValueError("each broker needs a port from 1 to 65535, such as 10.0.0.1:9092")
+    return text
+
+
+Host = Annotated[str, AfterValidator(_host)]
+"""An address to listen on."""
+Url = Annotated[str, AfterValidator(_url)]
+"""Base address of an HTTP service, or empty."""
+Servers = Annotated[str, AfterValidator(_servers)]
+"""``host:port`` with commas between them."""
 
 
 class Section(BaseModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
-from pipeline.settings.base import CountryCode, Section
+from pipeline.settings.base import CountryCode, Host, Section, Url
 
 
 class ApiKeySettings(Section):
@@ -21,17 +21,11 @@ class ApiKeySettings(Section):
     scopes: list[Literal["start", "check", "read", "manage"]] = ["start", "check", "read"]
     """What it may do."""
 
-    @model_validator(mode="after")
-    def _one_key(self) -> ApiKeySettings:
-        if (self.key is None) == (self.key_sha256 is None):
-            raise ValueError("give exactly one of key_sha256 and key")
-        return self
-
 
 class GatewaySettings(Section):
     """The HTTP edge."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8080, ge=0, le=65_535)
     """Port; 0 picks a free one."""
@@ -57,10 +51,10 @@ class ReadModelSettings(Section):
 class MetricsSettings(Section):
     """Where ``/metrics``, ``/healthz`` and ``/readyz`` of a stage process are served; port 0 picks a free one."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(9400, ge=0, le=65_535)
-    """Port; each process of one machine needs its own."""
+    """Port; each process of one machine needs its own, also beside ``gateway.port`` and ``simulator.port``."""
     countries: list[CountryCode] = []
     """Countries with a label value of their own; empty means the most used ones; others are ``other``."""
 
@@ -68,13 +62,13 @@ class MetricsSettings(Section):
 class SimulatorSettings(Section):
     """The provider simulator."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8090, ge=0, le=65_535)
     """Port of all providers' APIs and the inbox."""
     smtp_port: int = Field(8025, ge=0, le=65_535)
     """Port that takes mail; not in this version, which refuses others."""
-    webhook_url: str = ""
+    webhook_url: Url = ""
     """Gateway to which receipts are sent, such as ``http://127.0.0.1:8080/v1/webhooks``."""
     time_factor: float = Field(1.0, gt=0, le=100_000)
     """Divides the providers' retry schedules for receipts (60: a minute becomes a second)."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
-from pipeline.settings.base import Section
+from pipeline.settings.base import Section, Servers
 
 
 class KafkaSettings(Section):
     """Where the log is."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Servers = "127.0.0.1:9092"
     """Brokers to ask first, ``host:port`` with commas between them."""
     client_id: str = "pipeline"
     """How the broker's logs and quotas name us."""
@@ -42,7 +42,8 @@ class KafkaSettings(Section):
     rebalance_timeout_ms: int = Field(60_000, ge=10_000, le=300_000)
     """How long members may take to join a rebalance; must be 10 s more than ``runtime.shutdown_s``."""
     connect_timeout_s: float = Field(20.0, gt=0, le=300)
-    """How long to wait for the first answer of a broker at start."""
+    """How long to wait for the first answer of a broker at start, also while it refuses connections because it starts
+    itself; ``pipeline topics``, ``send``, ``check``, ``show`` and ``watch`` tell a refused one at once."""
 
 
 class RuntimeSettings(Section):
@@ -71,12 +72,6 @@ class RuntimeSettings(Section):
     shutdown_s: float = Field(25.0, gt=0)
     """One deadline for revoke and shutdown. Running calls are awaited, so it must be 5 s more than the longest
     ``timeout_s`` of an enabled provider; a supervisor must wait longer before it kills."""
-
-    @model_validator(mode="after")
-    def _marks_in_order(self) -> RuntimeSettings:
-        if self.queue_low >= self.queue_high:
-            raise ValueError("queue_low must be below queue_high")
-        return self
 
 
 class RecordsSettings(Section):

@@ -4,40 +4,61 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.errors import SettingsError
 from pipeline.settings.consistency import contradictions
+from pipeline.settings.finding import Check
+from pipeline.settings.partial import partial
 from pipeline.settings.problems import explain, unknown_variables
 from pipeline.settings.root import Settings
-from pipeline.settings.sources import merge, read
+from pipeline.settings.sources import Source, merge, read
 
 
-def load(config: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    config: Path | None = None, *, environ: Mapping[str, str] | None = None, further: Sequence[Check] = ()
+) -> Settings:
     """The settings from environment, secret files and TOML file, the earlier ones winning.
 
     Without ``config`` the file is ``PIPELINE_CONFIG``, else ``pipeline.toml`` if there is one. ``environ`` replaces
-    the process's environment. Raises SettingsError with a line for every problem: path, problem, fix; it never holds
-    a value that could be a secret.
+    the process's environment. ``further`` checks judge what this package cannot (:mod:`pipeline.fitness`).
+
+    Raises SettingsError with a line for every problem: path, problem, fix; it never holds a value that could be a
+    secret. What rests on a value that is wrong itself is told when that is mended, and nothing of what a file holds
+    that cannot be read.
     """
-    sources = read(config, os.environ if environ is None else environ)
-    data = merge(sources)
-    problems = unknown_variables(sources)
+    sources, problems = read(config, os.environ if environ is None else environ)
+    complete = not problems
+    problems += unknown_variables(sources)
     settings: Settings | None = None
-    try:
-        settings = Settings.model_validate(data)
-    except ValidationError as error:
-        problems += explain(error, data, sources)
-    if settings is not None:
-        problems += contradictions(settings)
-    # Raised outside of the except block: pydantic's error would travel along as context, with all input in it.
+    if complete:
+        settings, told = _validated(sources, further)
+        problems += told
+    # Raised outside of any except block: pydantic's error would travel along as context, with all input in it.
     if settings is None or problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SettingsError("\n".join([f"{count} in the settings:", *(f"  {line}" for line in problems)]))
     return settings
+
+
+def _validated(sources: list[Source], further: Sequence[Check]) -> tuple[Settings, list[str]]:
+    """The settings as far as they are valid, and every problem with them."""
+    data = merge(sources)
+    problems: list[str] = []
+    wrong: list[str] = []
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        problems += explain(error, data, sources)
+        settings, wrong = partial(data, error)
+    for check in (contradictions, *further):
+        for finding in check(settings):
+            if not any(finding.rests_on(path) for path in wrong):
+                problems.append(finding.message)
+    return settings, problems
 
 
 def instance_ordinal(settings: Settings, hostname: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section
 
@@ -32,18 +32,12 @@ class TenantSettings(Section):
     domain: str | None = None
     """Web origin for the autofill line of texts; not in this version, which refuses it."""
 
-    @model_validator(mode="after")
-    def _default_length_allowed(self) -> TenantSettings:
-        if self.code_length < self.min_code_length:
-            raise ValueError("code_length must not be below min_code_length")
-        return self
-
 
 class PolicySettings(Section):
     """Rules that hold for every verification."""
 
     id_horizon_s: int = Field(172_800, ge=3_600)
-    """How long a verification id is remembered; must exceed the retention of the request topics."""
+    """How long a verification id is remembered; must exceed what ``deploy/topics.yaml`` keeps of requests, 42 hours."""
     wait_s: int = Field(30, ge=5, le=900)
     """Wait of a step that names none."""
     no_receipt_wait_s: int = Field(90, ge=5, le=900)
@@ -62,7 +56,7 @@ class PolicySettings(Section):
     """Whether a provider may make the code itself where it cannot carry ours."""
     final_state_s: int = Field(86_400, ge=60)
     """How long a final state stays for late receipts."""
-    automatic: list[ChannelName] = Field(["sms", "voice"], min_length=1)
+    automatic: list[Literal["sms", "voice", "whatsapp", "viber"]] = Field(["sms", "voice"], min_length=1)
     """Channels of an automatic plan for phone numbers, in order; e-mail addresses always use email."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,13 +16,25 @@ from pipeline.settings.sources import PREFIX, Source
 
 Path = tuple[str | int, ...]
 
+_SECTION_EXPECTED: Final = frozenset({"model_type", "model_attributes_type", "union_tag_not_found", "dict_type"})
+_EXPECTED: Final = {
+    "string_type": 'must be text, such as "this"',
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "int_": "must be a whole number",
+    "float_": "must be a number",
+    "bool_": "must be true or false",
+    "path_type": 'must be a path, such as "/etc/pipeline/ca.pem"',
+}
+"""What to say instead of pydantic's own words, by how its kinds of error begin."""
+
 
 def explain(error: ValidationError, data: Mapping[str, Any], sources: list[Source]) -> list[str]:
     """One line for each thing pydantic found."""
     lines = []
     for found in error.errors(include_url=False, include_context=True):
-        path = _path(found["loc"])
-        lines.append(f"{_where(path, sources)}: {_problem(found, path, data)}")
+        path = path_of(found["loc"])
+        lines.append(f"{shown(path)}{_origin(path, sources)}: {_problem(found, path, data)}")
     return list(dict.fromkeys(lines))
 
 
@@ -31,11 +43,16 @@ def unknown_variables(sources: list[Source]) -> list[str]:
     lines = []
     for source in sources:
         for name, written in source.names.items():
-            if name.split("__")[0] not in Settings.model_fields:
+            if name.split("__")[0] in Settings.model_fields:
+                continue
+            if source.files:
+                known = ["__".join(map(str, path)) for path in known_paths()]
+                hint, form = _nearest(name, known), "name it <section>__<name>, two underscores between"
+            else:
                 known = [PREFIX + "__".join(str(part).upper() for part in path) for path in known_paths()]
                 hint = _nearest((PREFIX + name).upper(), known)
-                fix = f"did you mean {hint}?" if hint else f"write {PREFIX}<SECTION>__<NAME>, two underscores between"
-                lines.append(f"{written} (from {source.label}): no such setting; {fix}")
+                form = f"write {PREFIX}<SECTION>__<NAME>, two underscores between"
+            lines.append(f"{written}: no such setting; {f'did you mean {hint}?' if hint else form}")
     return lines
 
 
@@ -81,19 +98,23 @@ def is_secret(path: Path, data: Mapping[str, Any]) -> bool:
     return True
 
 
-def _path(location: tuple[int | str, ...]) -> Path:
+def path_of(location: tuple[int | str, ...]) -> Path:
+    """Where an error of pydantic is in the settings."""
     # The discriminator of the provider union stands in the location, but not in the file.
     path = location[:2] + location[3:] if location[:1] == ("providers",) and len(location) > 2 else location
     return tuple(part for part in path if part != "[key]")
 
 
-def _where(path: Path, sources: list[Source]) -> str:
-    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "settings"
+def shown(path: Path) -> str:
+    """A path as messages show it: ``routes.rules[0].country``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "settings"
+
+
+def _origin(path: Path, sources: list[Source]) -> str:
     for source in sources:
         if source.holds(path):
-            variable = source.names.get("__".join(str(part).lower() for part in path))
-            return f"{shown} (from {variable or source.label})"
-    return shown
+            return f" (from {source.names.get('__'.join(str(part).lower() for part in path)) or source.label})"
+    return ""
 
 
 def _problem(found: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
@@ -113,6 +134,11 @@ def _problem(found: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
         return str(context.get("error", "is invalid"))
     if found["loc"][-1:] == ("[key]",):
         return f"this name is not allowed; it must match {context.get('pattern', 'the pattern of names')}"
+    if kind in _SECTION_EXPECTED or kind == "list_type":
+        return _shape(kind, path, data)
+    for beginning, clear in _EXPECTED.items():
+        if kind.startswith(beginning):
+            return clear
     told = found["msg"]
     for clumsy, clear in (("Input should be", "must be"), ("String should", "must"), ("List should", "must")):
         told = told.replace(clumsy, clear)
@@ -120,6 +146,25 @@ def _problem(found: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
     if isinstance(value, int | float) and kind.startswith(("greater", "less")) and not is_secret(path, data):
         return f"{value} is out of range; it {told}"
     return told
+
+
+def _shape(kind: str, path: Path, data: Mapping[str, Any]) -> str:
+    """What to write where a section, a table or a list belongs and something else stands."""
+    holder = model_at(path, data)
+    fields = {field.alias or name: field for name, field in holder.model_fields.items()} if holder else {}
+    field = fields.get(str(path[-1]))
+    stars = [stars for _, stars in sections_in(field.annotation)] if field else [()]
+    name = ".".join(str(part) for part in path if isinstance(part, str))
+    if kind == "list_type":
+        if any(stars):
+            return f"is a list of sections; write each as [[{name}]], with two brackets"
+        return 'must be a list, such as ["one", "two"]'
+    if not stars:
+        return 'must be a table, such as { en = "text" }'
+    if isinstance(path[-1], int):
+        return f"each is a section; write it as [[{name}]], with two brackets"
+    header = f"[{name}.<name>]" if any(stars) else f"[{name}]"
+    return f"is a section, not a value; write {header} and its settings below it"
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, SecretStr, Tag, field_validator
 
-from pipeline.settings.base import Section
+from pipeline.settings.base import Section, Url
 
 Secrets = list[SecretStr]
 """One secret, or several while it is being rotated: each of them is accepted."""
@@ -23,7 +23,7 @@ class ProviderSettings(Section):
     """Whether routes may use it."""
     kind: str = ""
     """Which provider it is."""
-    base_url: str = ""
+    base_url: Url = ""
     """Another address of its API, such as the simulator's; empty means the provider's own."""
     channels: Sequence[str] | Mapping[Any, Any] = ()
     """Channels to use; empty means all that the provider offers."""

@@ -57,7 +57,9 @@ class Source:
     """How a person finds it: a file, or ``environment``."""
     data: Mapping[str, Any]
     names: Mapping[str, str]
-    """For variables and secret files: name without prefix, lower case → the name as found."""
+    """For variables and secret files: name without prefix, lower case → how a person finds it."""
+    files: bool = False
+    """Whether these are secret files."""
 
     def holds(self, path: tuple[str | int, ...]) -> bool:
         """Whether the value at ``path`` comes from here."""
@@ -70,15 +72,19 @@ class Source:
         return True
 
 
-def read(config: Path | None, environ: Mapping[str, str]) -> list[Source]:
-    """All sources, strongest first. Raises SettingsError when a file that was named cannot be read."""
-    variables = {name: value for name, value in environ.items() if _is_ours(name)}
-    sources = [_from_variables("environment", variables)]
+def read(config: Path | None, environ: Mapping[str, str]) -> tuple[list[Source], list[str]]:
+    """All sources, strongest first, and a line for each file that was named and cannot be read."""
+    sources = [_variables(environ)]
+    unreadable: list[str] = []
     if directory := environ.get(SECRETS_DIR):
-        sources.append(_from_variables(f"secret files in {directory}", _secret_files(Path(directory))))
+        secrets, unreadable = _secret_files(Path(directory))
+        sources.append(secrets)
     if path := _config_file(config, environ):
-        sources.append(Source(str(path), _toml(path), {}))
-    return sources
+        try:
+            sources.append(Source(str(path), _toml(path), {}))
+        except SettingsError as error:
+            unreadable.append(str(error))
+    return sources, unreadable
 
 
 def merge(sources: list[Source]) -> dict[str, Any]:
@@ -106,27 +112,36 @@ def _is_ours(name: str) -> bool:
     return "__" in upper or not ("_SERVICE_" in upper or upper.endswith("_PORT") or "_PORT_" in upper)
 
 
-def _from_variables(label: str, variables: Mapping[str, str]) -> Source:
-    names = {name.lower().removeprefix(PREFIX.lower()): name for name in variables}
-    return Source(label, _Variables(variables)(), names)
+def _variables(environ: Mapping[str, str]) -> Source:
+    ours = {name: value for name, value in environ.items() if _is_ours(name)}
+    return Source("environment", _Variables(ours)(), {_plain(name): name for name in ours})
 
 
-def _secret_files(directory: Path) -> dict[str, str]:
-    if not directory.is_dir():
-        raise SettingsError(f"{SECRETS_DIR}: {directory} is no directory; create it or unset the variable")
+def _secret_files(directory: Path) -> tuple[Source, list[str]]:
     found: dict[str, str] = {}
-    for path in sorted(directory.iterdir()):
+    names: dict[str, str] = {}
+    unreadable: list[str] = []
+    if not directory.is_dir():
+        unreadable.append(f"{SECRETS_DIR}: {directory} is no directory; create it or unset the variable")
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
         # A Kubernetes volume holds `..data` and dated folders beside the links to the files themselves.
         if path.name.startswith(".") or not path.is_file():
             continue
-        name = path.name if path.name.upper().startswith(PREFIX) else PREFIX + path.name
         try:
             if path.stat().st_size > _MAX_SECRET_BYTES:
-                raise SettingsError(f"secret file {path} is larger than {_MAX_SECRET_BYTES} bytes; it holds one value")
-            found[name] = path.read_text(encoding="utf-8").strip()
+                problem = f"is larger than {_MAX_SECRET_BYTES} bytes; it holds one value"
+                unreadable.append(f"secret file {path} {problem}")
+                continue
+            found[PREFIX + _plain(path.name)] = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"secret file {path} cannot be read: {_why(error)}; mend or remove it") from None
-    return found
+            unreadable.append(f"secret file {path} cannot be read: {_why(error)}; mend or remove it")
+        names[_plain(path.name)] = f"secret file {path}"
+    return Source(f"secret files in {directory}", _Variables(found)(), names, files=True), unreadable
+
+
+def _plain(name: str) -> str:
+    """A variable's or file's name as the settings are called."""
+    return name.lower().removeprefix(PREFIX.lower())
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -138,7 +153,9 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if path.is_dir():
+        raise SettingsError(f"settings file {path} is a folder; name a file in it with --config or {CONFIG}")
+    if not path.exists():
         raise SettingsError(f"settings file {path} does not exist; name another with --config or {CONFIG}")
     try:
         return TomlConfigSettingsSource(_Fields, toml_file=path)()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pipeline.settings.finding import Finding
 from pipeline.settings.policy import Protection
 from pipeline.settings.providers import KINDS
 from pipeline.settings.root import Settings
@@ -17,55 +18,59 @@ SENDABLE: Final = frozenset({"ycloud", "neutrino"})
 """Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
 
 
-def without_effect(settings: Settings) -> Iterator[str]:
-    """One line for each setting that would do nothing: its path, what is missing, and what to write instead."""
+def without_effect(settings: Settings) -> Iterator[Finding]:
+    """One finding for each setting that would do nothing: its path, what is missing, and what to write instead."""
     yield from _protections(settings)
     yield from _providers(settings)
     yield from _catalogues(settings)
     yield from _edges(settings)
 
 
-def _protections(settings: Settings) -> Iterator[str]:
+def _protections(settings: Settings) -> Iterator[Finding]:
     for name in type(settings.protections).model_fields:
         protection: Protection = getattr(settings.protections, name)
         if protection.mode != "off":
-            yield f'protections.{name}.mode: this version does not apply it yet; set it to "off"'
+            yield Finding(f'protections.{name}.mode: this version does not apply it yet; set it to "off"')
 
 
-def _providers(settings: Settings) -> Iterator[str]:
+def _providers(settings: Settings) -> Iterator[Finding]:
     missing = sorted(set(KINDS) - SENDABLE)
     for name, provider in settings.providers.items():
         if provider.enabled and provider.kind in missing:
             known = " or ".join(sorted(SENDABLE))
-            yield (
+            yield Finding(
                 f"providers.{name}.enabled: this version has no sender for {provider.kind} yet; set it to false and "
                 f"use {known}"
             )
 
 
-def _catalogues(settings: Settings) -> Iterator[str]:
+def _catalogues(settings: Settings) -> Iterator[Finding]:
     for name in settings.templates:
-        yield f"templates.{name}: no provider of this version takes our texts yet; remove the section"
+        yield Finding(f"templates.{name}: no provider of this version takes our texts yet; remove the section")
     for name, tenant in settings.tenants.items():
         if tenant.domain is not None:
-            yield f"tenants.{name}.domain: this version writes no texts of its own yet; remove it"
+            yield Finding(f"tenants.{name}.domain: this version writes no texts of its own yet; remove it")
     if settings.prices.rules:
-        yield "prices.rules: this version counts no prices yet and keeps to no budget; remove them"
+        yield Finding("prices.rules: this version counts no prices yet and keeps to no budget; remove them")
 
 
-def _edges(settings: Settings) -> Iterator[str]:
+def _edges(settings: Settings) -> Iterator[Finding]:
     if settings.registry != type(settings.registry)():
-        yield "registry: this version cannot use one yet; remove the section, records are framed as Avro single objects"
+        yield Finding(
+            "registry: this version cannot use one yet; remove the section, records are framed as Avro single objects"
+        )
     for name in settings.gateway.api_keys:
-        yield f"gateway.api_keys.{name}: the gateway of this version takes webhooks only, no API; remove the section"
+        yield Finding(
+            f"gateway.api_keys.{name}: the gateway of this version takes webhooks only, no API; remove the section"
+        )
     if settings.gateway.public_url:
-        yield (
+        yield Finding(
             "gateway.public_url: this version tells providers no address of its own; remove it, and set the address "
             "of the webhooks at the provider"
         )
     if settings.readmodel != type(settings.readmodel)():
-        yield "readmodel.url: this version keeps no database of verifications yet; remove it"
+        yield Finding("readmodel.url: this version keeps no database of verifications yet; remove it")
     if settings.simulator.smtp_port != type(settings.simulator).model_fields["smtp_port"].default:
-        yield "simulator.smtp_port: the simulator of this version takes no mail yet; remove it"
+        yield Finding("simulator.smtp_port: the simulator of this version takes no mail yet; remove it")
     if settings.tracing.enabled:
-        yield "tracing.enabled: this version cannot export spans yet; set it to false"
+        yield Finding("tracing.enabled: this version cannot export spans yet; set it to false")

@@ -18,7 +18,7 @@ from tests.kafka_fixtures import RUNNING, scratch
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """``host:port`` of the broker named by ``PIPELINE_TEST_KAFKA``, else of one started for this run."""
+    """``host:port`` of the broker named by ``TEST_KAFKA``, else of one started for this run."""
     if RUNNING:
         yield RUNNING
         return

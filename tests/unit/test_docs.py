@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.metrics import Metrics
 from pipeline.reference_commands import commands
-from pipeline.settings.problems import known_paths
+from pipeline.settings.problems import known_paths, unknown_variables
+from pipeline.settings.sources import read
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -115,6 +116,13 @@ def test_every_variable_and_metric_exists(page: Path) -> None:
     metrics = {spec.full_name for spec in Metrics.catalogue().values()}
     told = {word for span in spans(page) for word in re.findall(r"\bverification_[a-z0-9_]+", span)}
     assert told - metrics - {"verification_id"} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_variable_it_tells_to_export_is_refused_by_the_program(page: Path) -> None:
+    names = re.findall(r"\bPIPELINE_[A-Z][A-Z0-9_]*\b(?!<)", text_of(page))
+    sources, _ = read(None, dict.fromkeys(names, "1"))
+    assert unknown_variables(sources) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

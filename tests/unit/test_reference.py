@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.metrics import Metrics
 from pipeline.reference import pages, write
+from pipeline.settings import Settings, masked
 from pipeline.settings.problems import known_paths
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -29,3 +32,30 @@ def test_every_setting_and_metric_has_a_line_with_a_meaning() -> None:
         assert f"| `{spec.full_name}` | {spec.kind} |" in metrics
     rows = [line for line in settings.splitlines() if line.startswith("| `")]
     assert [row for row in rows if not row.rstrip(" |").endswith(".")] == []
+
+
+def _in_force(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from _in_force(inner, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", inner
+
+
+def test_the_defaults_it_tells_are_those_in_force() -> None:
+    told: dict[str, str] = {}
+    section = ""
+    for line in pages()["settings.md"].splitlines():
+        if line.startswith("## "):
+            section = "" if line == "## Top level" else line.strip("# `[]") + "."
+        elif line.startswith("| `"):
+            name, _, default, _ = (cell.strip() for cell in line.replace("\\|", "/").strip("|").split(" | ", 3))
+            told[section + name.strip("`")] = default
+    wrong = {}
+    for path, value in _in_force(masked(Settings(tenants={}))):
+        values = value if isinstance(value, list) else [value]
+        shown = " ".join(f"`{str(each).lower() if isinstance(each, bool) else each}`" for each in values)
+        if path in told and told[path] != ("none" if value in ("", None, []) else shown):
+            wrong[path] = (told[path], value)
+    assert wrong == {}
+    assert told["protections.tenant.limit"] == "`10000`"

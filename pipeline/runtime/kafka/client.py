@@ -8,18 +8,23 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.errors
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from pipeline.errors import LogUnavailable, Misconfigured, RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
-from pipeline.runtime.kafka.connection import compression, connection_options
+from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
 from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names
 from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import KafkaSettings
 
+log = structlog.get_logger(__name__)
+
+REFUSED_WAIT_S = 0.5
+"""Pause before a broker that refused is asked again."""
 METADATA_WAITS_S = (0.0, 0.0, 0.1, 0.4)
 """Pauses before each time that a topic is asked for; after the last it does not exist."""
 
@@ -28,7 +33,8 @@ class KafkaLog:
     """See :class:`pipeline.runtime.log.Log`.
 
     ``transaction_timeout_ms`` and ``commit_deadline_s`` apply to the writers: the broker aborts an open
-    transaction after the first, a task gives a commit up after the second.
+    transaction after the first, a task gives a commit up after the second. ``wait_for_broker`` goes on trying for
+    ``connect_timeout_s`` while connections are refused, as they are while Kafka starts.
     """
 
     def __init__(
@@ -38,8 +44,10 @@ class KafkaLog:
         client_id: str = "pipeline",
         transaction_timeout_ms: int = 5_000,
         commit_deadline_s: float = 20.0,
+        wait_for_broker: bool = True,
     ) -> None:
         self._settings = settings
+        self._wait_for_broker = wait_for_broker
         self._client_id = client_id
         self._transaction_timeout_ms = transaction_timeout_ms
         self._commit_deadline_s = commit_deadline_s
@@ -47,8 +55,39 @@ class KafkaLog:
         self._ends: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect; raises LogUnavailable naming the address."""
+        """Connect, waiting for a broker that is not there yet; raises LogUnavailable naming address and reason."""
         patches.apply()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._settings.connect_timeout_s
+        told = False
+        with reasons_kept() as reasons:
+            while True:
+                try:
+                    await self._connect(until_s - loop.time())
+                    return
+                except BaseException as error:
+                    await self.stop()
+                    if not isinstance(error, Exception):
+                        raise
+                    refused = isinstance(error, aiokafka.errors.KafkaConnectionError)
+                    if not (refused and self._wait_for_broker and loop.time() + REFUSED_WAIT_S < until_s):
+                        raise LogUnavailable(
+                            f"no Kafka broker answers at {self._settings.bootstrap_servers} "
+                            f"({reasons[-1] if reasons else error}); start one (pipeline dev broker) or set "
+                            "kafka.bootstrap_servers"
+                        ) from error
+                if not told:
+                    told = True
+                    log.info(
+                        "waiting for Kafka",
+                        action="kafka_awaited",
+                        servers=self._settings.bootstrap_servers,
+                        at_most_s=self._settings.connect_timeout_s,
+                        cause=reasons[-1] if reasons else "",
+                    )
+                await asyncio.sleep(REFUSED_WAIT_S)
+
+    async def _connect(self, deadline_s: float) -> None:
         # A consumer of its own that reads uncommitted: ListOffsets of a read_committed one answers the last
         # stable offset, and an open transaction of somebody else would hide committed records from a restore.
         self._ends = AIOKafkaConsumer(
@@ -57,14 +96,7 @@ class KafkaLog:
             isolation_level="read_uncommitted",
             request_timeout_ms=self._settings.request_timeout_ms,
         )
-        try:
-            await within(self._ends.start(), self._settings.connect_timeout_s, "connection to Kafka")
-        except Exception as error:
-            await self.stop()
-            raise LogUnavailable(
-                f"no Kafka broker answers at {self._settings.bootstrap_servers}; "
-                "start one (pipeline dev broker) or set kafka.bootstrap_servers"
-            ) from error
+        await within(self._ends.start(), deadline_s, "connection to Kafka")
 
     async def stop(self) -> None:
         """Release connections."""

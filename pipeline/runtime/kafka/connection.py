@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.settings import KafkaSettings
@@ -30,3 +33,23 @@ def connection_options(settings: KafkaSettings, client_id: str) -> dict[str, Any
 def compression(settings: KafkaSettings) -> str | None:
     """The producer's compression, None for none."""
     return None if settings.compression == "none" else settings.compression
+
+
+@contextlib.contextmanager
+def reasons_kept() -> Iterator[list[str]]:
+    """Collects why brokers cannot be reached: aiokafka only writes it to its log, and its error does not say it."""
+    reasons: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if not (str(record.msg).startswith("Unable ") and isinstance(record.args, tuple) and record.args):
+            return True
+        error = record.args[-1]
+        reasons.append(str(error) or type(error).__name__)
+        return False
+
+    logger = logging.getLogger("aiokafka")
+    logger.addFilter(keep)
+    try:
+        yield reasons
+    finally:
+        logger.removeFilter(keep)

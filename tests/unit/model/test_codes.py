@@ -74,6 +74,12 @@ def test_a_bad_own_code_is_refused_without_repeating_it(code: str, code_length: 
     assert not code or code not in str(caught.value)
 
 
+@pytest.mark.parametrize("code", ["12", "12345", "1234567890123", "48-39"])
+def test_a_bad_own_code_is_told_the_range_that_its_tenant_may_use(code: str) -> None:
+    with pytest.raises(Refused, match=r"use .*6-12"):
+        own_code(code, code_length=None, min_code_length=6)
+
+
 def test_a_good_own_code_stays_as_the_caller_wrote_it() -> None:
     assert own_code("AbC123", code_length=6, min_code_length=6) == "AbC123"
     assert own_code("0123", code_length=None, min_code_length=4) == "0123"

@@ -217,7 +217,7 @@ def test_no_detail_and_no_plan_shows_a_recipient_or_code(fields: dict[str, Any],
 
 
 OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
-    ({"code_length": 482913}, "4-12"),
+    ({"code_length": 482913}, "6-12"),
     ({"code_length": 5, "code": "482913"}, "code_length"),
     ({"code_length": 4}, "6-12"),
     ({"max_checks": 482913}, "1-10"),

@@ -235,8 +235,8 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
             "runtime.transaction_timeout_ms",
         ),
         ("[protections.budget]\namount = '١٠٠'", "protections.budget.amount"),
-        ("[runtime]\nqueue_low = 10\nqueue_high = 10", "queue_low must be below queue_high"),
-        ("[tenants.a]\ncode_length = 4", "code_length must not be below min_code_length"),
+        ("[runtime]\nqueue_low = 10\nqueue_high = 10", "runtime.queue_low: must be below runtime.queue_high"),
+        ("[tenants.a]\ncode_length = 4", "tenants.a.code_length: must not be below tenants.a.min_code_length"),
         ("[templates.a]\ntexts = {en = 'hello'}", "{code} one to three times"),
         ("[templates.a]\ntexts = {en = '{code} {surname}'}", "surname"),
         ("[gateway.api_keys.a]\ntenant = 'default'", "exactly one of key_sha256 and key"),
@@ -321,7 +321,7 @@ def test_a_protection_that_would_do_nothing_cannot_be_switched_on(mode: str) -> 
         (lambda path: None, "does not exist"),
         (lambda path: path.write_text("[kafka\n"), "is no TOML"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "no UTF-8"),
-        (lambda path: path.mkdir(), "does not exist"),
+        (lambda path: path.mkdir(), "is a folder"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, prepare: object, told: str) -> None:
