@@ -46,7 +46,9 @@ class Task(Generic[S]):
         self.wants_ends = False
         """Due timers wait to know where the inputs end."""
         self.moved = 0
-        """Counts everything handled, for the watchdog."""
+        """Counts everything handled and committed, for the watchdog."""
+        self.restored = 0
+        """Counts changelog records read back, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
         self._stage = stage
@@ -89,7 +91,9 @@ class Task(Generic[S]):
         """Become the owner. The order is everything: fence, then positions, then state, then read."""
         begun_s = self._c.clock.monotonic_s()
         await self._writer.start()
-        restored = await read_changelog(self._c.log, self._stage.changelog, self.partition, self._partitions)
+        restored = await read_changelog(
+            self._c.log, self._stage.changelog, self.partition, self._partitions, self._read_back
+        )
         positions = await find_positions(
             self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
         )
@@ -111,6 +115,9 @@ class Task(Generic[S]):
             entries=len(self._store),
             took_ms=round(took_s * 1000),
         )
+
+    def _read_back(self, records: int) -> None:
+        self.restored += records
 
     async def _load(self, entries: Mapping[bytes, bytes]) -> None:
         state: dict[bytes, S] = {}
@@ -241,8 +248,8 @@ class Task(Generic[S]):
                 await asyncio.sleep(0)
                 if (self._c.clock.monotonic_s() - begun_s) * 1000 >= settings.commit_interval_ms:
                     break
-        self.moved += batch.items
         await self._commit(batch)
+        self.moved += batch.items
         for lane in tuple(self._paused):
             if len(self._queues[lane]) <= settings.queue_low:
                 self._paused.discard(lane)

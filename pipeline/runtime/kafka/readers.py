@@ -180,9 +180,9 @@ class KafkaGroupReader:
         # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout.
         # It is left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12).
         getmany = asyncio.ensure_future(self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records))
+        getmany.add_done_callback(retrieve)
         await asyncio.wait({getmany, self._failure}, return_when=asyncio.FIRST_COMPLETED)
         if self._failure.done():
-            getmany.add_done_callback(retrieve)
             self._failure.result()
         try:
             fetched = await getmany
