@@ -41,8 +41,8 @@ class StageRunner(Generic[S]):
     """Runs a stage until :meth:`stop`; :meth:`run` raises what only a restart or a person can mend.
 
     ``make_stage(partition, partitions)`` builds the stage of one task. ``instance`` is the ordinal of this process
-    within the stage. ``tables`` are read to their ends before any task runs. ``rebalance_timeout_s`` is what the group
-    allows a rebalance.
+    within the stage. ``tables`` are read to their ends each time before a task runs. ``rebalance_timeout_s`` is what
+    the group allows a rebalance.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ class Task(Generic[S]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Become the owner. The order is everything: fence, then positions, then state, then read."""
+        """Become the owner. The order is everything: fence, changelog, positions, tables, state, then read."""
         begun_s = self._c.clock.monotonic_s()
         await self._writer.start()
         restored = await read_changelog(
@@ -97,6 +97,8 @@ class Task(Generic[S]):
         positions = await find_positions(
             self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
         )
+        # Before the state is decoded: what the former owner wrote may need a schema published a moment ago.
+        await self._c.refresh()
         await self._load(restored.entries)
         self._marks.start(positions)
         for topic, offset in positions.items():
