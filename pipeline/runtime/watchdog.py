@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -61,6 +62,7 @@ class Watchdog(Generic[S]):
         self._answering_s: float | None = None
         self._seen: dict[Owner[S], _Seen] = {}
         self._measured: set[TopicPartition] = set()
+        self._gaps: Counter[str] = Counter()
 
     # --- what the runner tells ---------------------------------------------------------------------------------------
 
@@ -209,4 +211,8 @@ class Watchdog(Generic[S]):
                 ages[topic] = max(ages[topic], (self._c.clock.now_ms() - oldest_ms) / 1000)
         measures += [("oldest_unprocessed_seconds", age, {"stage": stage, "topic": t}) for t, age in ages.items()]
         measures.append(("state_entries", float(sum(task.entries for task in tasks)), {"stage": stage}))
+        gaps = Counter(self._c.reader.gaps)
+        for topic, new in (gaps - self._gaps).items():
+            measures.append(("offset_gaps_total", float(new), {"stage": stage, "topic": topic}))
+        self._gaps = gaps
         self._c.metrics.apply(measures)
