@@ -25,6 +25,7 @@ class Failures:
     def __init__(self) -> None:
         self._crashes: dict[Item, int] = {}
         self._reasons: dict[Item, str] = {}
+        self._held: dict[str, Item] = {}
         self.careful = 0
         """So many further items are to be committed one by one, to find the one that the broker refuses."""
 
@@ -46,6 +47,13 @@ class Failures:
         if self._crashes.get(item, 0) < QUARANTINE_AFTER:
             return None
         return self._reasons.get(item, "handler_refused")
+
+    def first_hold(self, topic: str, item: Item) -> bool:
+        """Whether this record has to wait for the first time; of each topic one waits at a time."""
+        if self._held.get(topic) == item:
+            return False
+        self._held[topic] = item
+        return True
 
     def __bool__(self) -> bool:
         return bool(self._crashes)

@@ -47,7 +47,7 @@ class GroupReader(Protocol):
 
     @property
     def gaps(self) -> Mapping[str, int]:
-        """Per topic how often a position was out of range and went to the first record kept; what lay between is lost."""
+        """Per topic how often a position was out of range and went to the first record kept: records were lost."""
 
     async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
         """Join; callbacks run inside the rebalance: ``on_assigned`` must return at once, ``on_revoked`` may await."""

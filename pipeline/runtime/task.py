@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnknownWriter
+from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
@@ -124,7 +124,11 @@ class Task(Generic[S]):
     async def _load(self, entries: Mapping[bytes, bytes]) -> None:
         state: dict[bytes, S] = {}
         for number, (key, encoded) in enumerate(entries.items()):
-            value = state[key] = self._stage.decode(encoded)
+            try:
+                value = state[key] = self._stage.decode(encoded)
+            except UnpublishedSchema as error:
+                self._handling.held(error, self._stage.changelog, key)
+                raise
             self._set_timer(key, value)
             # A million entries take seconds, in which other tasks of the process have transactions to finish.
             if number % LOAD_SLICE == 0:
@@ -293,9 +297,6 @@ class Task(Generic[S]):
             log.warning(
                 "waiting", action="task_waits", stage=self._stage.name, partition=self.partition, cause=str(error)
             )
-            if isinstance(error, UnknownWriter):
-                topic = next((queue[0].topic for queue in self._queues.values() if queue), self._stage.changelog)
-                self._c.metrics.apply([("schema_unknown_total", 1.0, {"topic": topic})])
         self.waiting_for = str(error)
         await asyncio.sleep(BACK_OFF_S)
 
