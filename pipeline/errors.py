@@ -10,6 +10,7 @@
     ├── Refused                this request breaks a rule: a `rejected` or `blocked` outcome, go on
     ├── Infrastructure         the outside is away or behind: wait and retry, lose nothing
     │   ├── UnknownWriter      an internal record of a schema or key id not seen yet (rolling upgrade)
+    │   │   └── UnpublishedSchema  ... of a schema: counted, once per record
     │   ├── TablesBehind       a global table may hold what is missing: read it to its end, then try again
     │   ├── LogUnavailable     Kafka did not answer in time, or does not let us read
     │   └── DeadlinePassed     a bounded wait on the outside ran out
@@ -72,6 +73,10 @@ class Infrastructure(PipelineError):
 
 class UnknownWriter(Infrastructure):
     """An internal record uses a schema or key id this process does not know yet."""
+
+
+class UnpublishedSchema(UnknownWriter):
+    """An internal record was written with a schema that nobody has published yet."""
 
 
 class TablesBehind(Infrastructure):

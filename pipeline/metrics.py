@@ -218,8 +218,13 @@ class Metrics:
     receipts_unmatched_total = _counter("Delivery reports that belong to no attempt we know of.", "provider")
     last_receipt_timestamp_seconds = _gauge("Time of the newest delivery report, epoch seconds.", "provider")
     dead_letters_total = _counter("Records that could never be handled.", "stage", "reason", reason=DeadLetterReason)
-    schema_unknown_total = _counter("Records whose writer schema is not known.", "topic")
+    schema_unknown_total = _counter("Records refused or held because nobody published their writer schema.", "topic")
     records_total = _counter("Input records handled.", "stage", "topic")
+    offset_gaps_total = _counter(
+        "Positions out of range, mostly as retention deleted unread records, that went to the first record kept.",
+        "stage",
+        "topic",
+    )
     lag_records = _gauge("Records between the group's position and the end.", "stage", "topic", "partition")
     stable_offset_lag_records = _gauge(
         "Records behind an open transaction: high watermark less last stable offset.", "topic", "partition"

@@ -106,4 +106,5 @@ def _arguments(parts: Parts) -> dict[str, Any]:
         "dead_letters": parts.dead_letters,
         "instance": parts.instance,
         "tables": [parts.schemas],
+        "rebalance_timeout_s": parts.settings.kafka.rebalance_timeout_ms / 1000,
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from pipeline.errors import Poison, UnknownSchema, UnknownWriter
+from pipeline.errors import Poison, UnknownSchema, UnpublishedSchema
 from pipeline.model.reasons import DeadLetterReason
 from pipeline.records import framing
 from pipeline.records.binary_numbers import Malformed
@@ -70,9 +70,9 @@ class Codec:
         """Read a record of type ``kind``.
 
         Raises Poison: ``unknown_framing``, ``unknown_schema`` (only for ``public`` topics), ``undecodable``,
-        ``too_large``. Raises UnknownWriter for an unknown schema on an internal topic (a rolling upgrade is under way:
-        wait), and whatever Infrastructure the registry raises. Hostile bytes cost time and memory in proportion to
-        their length, and end in Poison whatever they are; its detail quotes none of them.
+        ``too_large``. Raises UnpublishedSchema for an unknown schema on an internal topic (a rolling upgrade is under
+        way: wait), and whatever Infrastructure the registry raises. Hostile bytes cost time and memory in proportion
+        to their length, and end in Poison whatever they are; its detail quotes none of them.
         """
         if data is None:
             raise Poison(DeadLetterReason.UNDECODABLE, f"the value is null where a {kind.__name__} belongs")
@@ -174,5 +174,5 @@ class Codec:
         return readable
 
 
-def _unknown(detail: str, public: bool) -> UnknownSchema | UnknownWriter:
-    return UnknownSchema(DeadLetterReason.UNKNOWN_SCHEMA, detail) if public else UnknownWriter(detail)
+def _unknown(detail: str, public: bool) -> UnknownSchema | UnpublishedSchema:
+    return UnknownSchema(DeadLetterReason.UNKNOWN_SCHEMA, detail) if public else UnpublishedSchema(detail)

@@ -26,6 +26,7 @@ class Failures:
         self._crashes: dict[Item, int] = {}
         self._reasons: dict[Item, str] = {}
         self._condemned: dict[Item, int] = {}
+        self._held: dict[str, Item] = {}
         self.careful = 0
         """So many further items are to be committed one by one, to find the one that the broker refuses."""
 
@@ -52,6 +53,13 @@ class Failures:
     def condemnations(self, work: Record | bytes) -> int:
         """How often it was condemned: more than once when what ended it was refused as well."""
         return self._condemned.get(item_of(work), 0)
+
+    def first_hold(self, topic: str, item: Item) -> bool:
+        """Whether this record has to wait for the first time; of each topic one waits at a time."""
+        if self._held.get(topic) == item:
+            return False
+        self._held[topic] = item
+        return True
 
     def __bool__(self) -> bool:
         return bool(self._crashes)

@@ -44,18 +44,22 @@ class GlobalTable:
 
         Raises DeadlinePassed when the topic cannot be read so far in time, Misconfigured when it does not exist.
         """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._catch_up()
+        except TimeoutError as error:
+            raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s") from error
+
+    async def _catch_up(self) -> None:
         if self._task is None:
             count = await self._log.partitions(self.topic)
             self._partitions = [TopicPartition(self.topic, number) for number in range(count)]
             self._positions = await self._log.start_offsets(self._partitions)
             self._task = asyncio.create_task(self._follow(), name=f"table {self.topic}")
         ends = await self._log.end_offsets(self._partitions)
-        try:
-            async with asyncio.timeout(self._deadline_s), self._moved:
-                while any(self._positions[where] < end for where, end in ends.items()):
-                    await self._moved.wait()
-        except TimeoutError as error:
-            raise DeadlinePassed(f"{self.topic} could not be read to its end within {self._deadline_s:g} s") from error
+        async with self._moved:
+            while any(self._positions[where] < end for where, end in ends.items()):
+                await self._moved.wait()
 
     async def stop(self) -> None:
         """Stop following."""

@@ -16,6 +16,7 @@ from pipeline.errors import (
     TablesBehind,
     TaskLost,
     UnknownSchema,
+    UnpublishedSchema,
 )
 from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
 from pipeline.runtime.context import Batch, Context, FailedTimer
@@ -73,13 +74,16 @@ class Handling(Generic[S]):
                 if isinstance(poison, UnknownSchema) and record.offset > self.covered.get(record.topic, -1):
                     # Its writer may have published the schema just before; reading the table to its end decides.
                     raise TablesBehind(poison.detail) from None
+                if isinstance(poison, UnknownSchema):
+                    batch.counts.append(("schema_unknown_total", 1.0, {"topic": record.topic}))
                 batch.poison.append(poison.reason)
                 refusal = Refusal(poison.reason, poison.detail, poison.verification_id)
                 self._dead_letter(batch, record, refusal, now_ms)
                 self._absorb(batch, Effects(), record)
             except RecordTooLarge:
                 self._quarantine(batch, record, "too_large", now_ms)
-            except (Infrastructure, PoisonRun, TaskLost):
+            except (Infrastructure, PoisonRun, TaskLost) as error:
+                self.held(error, record.topic, record.offset)
                 raise
             except Exception as error:
                 self._failures.crashed(record)
@@ -98,6 +102,11 @@ class Handling(Generic[S]):
         batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
         if batch.first_ms is None:
             batch.first_ms = record.timestamp_ms
+
+    def held(self, error: Exception, topic: str, item: int | bytes) -> None:
+        """Count a record that waits because nobody published its schema; at once, as nothing of it is committed."""
+        if isinstance(error, UnpublishedSchema) and self._failures.first_hold(topic, item):
+            self._c.metrics.apply([("schema_unknown_total", 1.0, {"topic": topic})])
 
     def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
         """Fire one deadline, unless the entry has changed it meanwhile."""

@@ -45,6 +45,10 @@ class Writer(Protocol):
 class GroupReader(Protocol):
     """A member of a consumer group (read_committed, range assignment, static membership)."""
 
+    @property
+    def gaps(self) -> Mapping[str, int]:
+        """Per topic how often a position was out of range and went to the first record kept: records were lost."""
+
     async def start(self, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
         """Join; callbacks run inside the rebalance: ``on_assigned`` must return at once, ``on_revoked`` may await."""
 

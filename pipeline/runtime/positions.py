@@ -33,14 +33,6 @@ class Marks:
         """A held record is finished."""
         self._released[topic].add(offset)
 
-    def holds(self) -> int:
-        """How many records are held."""
-        return sum(len(held) - len(self._released[topic]) for topic, held in self._held.items())
-
-    def position(self, topic: str) -> int:
-        """The next offset to handle."""
-        return self._handled[topic]
-
     def mark(self, topic: str) -> int:
         """The offset that may be committed: everything before it is finished."""
         held, released = self._held[topic], self._released[topic]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -33,8 +33,10 @@ def encode_position(marks: dict[str, int], partitions: int) -> bytes:
     return orjson.dumps({"partitions": partitions, "marks": marks})
 
 
-async def read_changelog(log: Log, changelog: str, partition: int, partitions: int) -> Restored:
-    """Read one changelog partition to its high watermark.
+async def read_changelog(
+    log: Log, changelog: str, partition: int, partitions: int, read: Callable[[int], None]
+) -> Restored:
+    """Read one changelog partition to its high watermark; ``read`` is told how many records have come.
 
     Raises Misconfigured when the state was written under another partition count: every key would be looked for in
     the wrong place.
@@ -44,6 +46,7 @@ async def read_changelog(log: Log, changelog: str, partition: int, partitions: i
     end = (await log.end_offsets([where]))[where]
     entries: dict[bytes, bytes] = {}
     async for records in scan(log, {where: start}):
+        read(len(records))
         for record in records:
             assert record.key is not None
             if record.value is None:

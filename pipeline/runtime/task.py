@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnknownWriter
+from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
@@ -46,7 +46,9 @@ class Task(Generic[S]):
         self.wants_ends = False
         """Due timers wait to know where the inputs end."""
         self.moved = 0
-        """Counts everything handled, for the watchdog."""
+        """Counts everything handled and committed, for the watchdog."""
+        self.restored = 0
+        """Counts changelog records read back, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
         self._stage = stage
@@ -86,13 +88,17 @@ class Task(Generic[S]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Become the owner. The order is everything: fence, then positions, then state, then read."""
+        """Become the owner. The order is everything: fence, changelog, positions, tables, state, then read."""
         begun_s = self._c.clock.monotonic_s()
         await self._writer.start()
-        restored = await read_changelog(self._c.log, self._stage.changelog, self.partition, self._partitions)
+        restored = await read_changelog(
+            self._c.log, self._stage.changelog, self.partition, self._partitions, self._read_back
+        )
         positions = await find_positions(
             self._c.log, self._c.reader, list(self._inputs), self.partition, restored, self._c.clock.now_ms()
         )
+        # Before the state is decoded: what the former owner wrote may need a schema published a moment ago.
+        await self._c.refresh()
         await self._load(restored.entries)
         self._marks.start(positions)
         for topic, offset in positions.items():
@@ -112,10 +118,17 @@ class Task(Generic[S]):
             took_ms=round(took_s * 1000),
         )
 
+    def _read_back(self, records: int) -> None:
+        self.restored += records
+
     async def _load(self, entries: Mapping[bytes, bytes]) -> None:
         state: dict[bytes, S] = {}
         for number, (key, encoded) in enumerate(entries.items()):
-            value = state[key] = self._stage.decode(encoded)
+            try:
+                value = state[key] = self._stage.decode(encoded)
+            except UnpublishedSchema as error:
+                self._handling.held(error, self._stage.changelog, key)
+                raise
             self._set_timer(key, value)
             # A million entries take seconds, in which other tasks of the process have transactions to finish.
             if number % LOAD_SLICE == 0:
@@ -241,8 +254,8 @@ class Task(Generic[S]):
                 await asyncio.sleep(0)
                 if (self._c.clock.monotonic_s() - begun_s) * 1000 >= settings.commit_interval_ms:
                     break
-        self.moved += batch.items
         await self._commit(batch)
+        self.moved += batch.items
         for lane in tuple(self._paused):
             if len(self._queues[lane]) <= settings.queue_low:
                 self._paused.discard(lane)
@@ -284,9 +297,6 @@ class Task(Generic[S]):
             log.warning(
                 "waiting", action="task_waits", stage=self._stage.name, partition=self.partition, cause=str(error)
             )
-            if isinstance(error, UnknownWriter):
-                topic = next((queue[0].topic for queue in self._queues.values() if queue), self._stage.changelog)
-                self._c.metrics.apply([("schema_unknown_total", 1.0, {"topic": topic})])
         self.waiting_for = str(error)
         await asyncio.sleep(BACK_OFF_S)
 

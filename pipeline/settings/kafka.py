@@ -68,7 +68,7 @@ class RuntimeSettings(Section):
     max_poison_share: float = Field(0.5, gt=0, le=1)
     """... as does this share of the last thousand records."""
     stuck_after_s: float = Field(60.0, gt=0)
-    """The watchdog ends the process when nothing moved for this long although there is lag."""
+    """The watchdog ends the process when nothing moved for this long although there is lag and the brokers answer."""
     shutdown_s: float = Field(25.0, gt=0)
     """One deadline for revoke and shutdown. Running calls are awaited, so it must be 5 s more than the longest
     ``timeout_s`` of an enabled provider; a supervisor must wait longer before it kills."""

@@ -58,7 +58,12 @@ def foreign_result(turn: Turn, result: SendResult) -> None:
 
 
 def matured(turn: Turn, attempt: TrackedAttempt, horizon: int) -> None:
-    """Count an attempt at one of its ages, by when its report was written: a stopped tracker counts alike."""
+    """Count an attempt at one of its ages, by when its report was written: a stopped tracker counts alike.
+
+    Exact is which attempts are counted, and as what: ``TrackedAttempt.matured`` moves on in the same transaction, so
+    none is counted twice or forgotten over restarts. The increment itself follows the commit, like every other: a
+    process that dies between the two takes the increments of that one transaction with it.
+    """
     shown = attempt.shown
     until = (shown.sent_at or 0) + HORIZONS_MS[horizon]
     if is_delivered(attempt) and attempt.delivery_known_at is not None and attempt.delivery_known_at <= until:

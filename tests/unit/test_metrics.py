@@ -28,8 +28,8 @@ http_requests_total{route,status} http_request_seconds{route} reply_timeouts_tot
 """
 """CONTRACTS 8 as data."""
 
-BEYOND_THE_CONTRACT = {"key_ring_info": ("kid",)}
-"""DESIGN 5 names it: rotation promotes a key when every process reports it."""
+BEYOND_THE_CONTRACT = {"key_ring_info": ("kid",), "offset_gaps_total": ("stage", "topic")}
+"""DESIGN 5: rotation promotes a key when every process reports it. DESIGN 6: a position out of range is counted."""
 
 
 @pytest.fixture

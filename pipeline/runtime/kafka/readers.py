@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -116,7 +116,7 @@ class KafkaGroupReader:
         self._client_id = client_id
         self.names = Names(settings.topic_prefix)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.gaps = 0
+        self.gaps: Counter[str] = Counter()
         self._joined = False
         self._forgotten_s: deque[float] = deque(maxlen=TWIN_TIMES)
         self._under_way: dict[KafkaPartition, int] = {}
@@ -180,9 +180,9 @@ class KafkaGroupReader:
         # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout.
         # It is left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12).
         getmany: asyncio.Future[Any] = asyncio.ensure_future(self._getmany(timeout_ms, max_records))
+        getmany.add_done_callback(retrieve)
         await asyncio.wait({getmany, self._failure}, return_when=asyncio.FIRST_COMPLETED)
         if self._failure.done():
-            getmany.add_done_callback(retrieve)
             self._failure.result()
         try:
             fetched = await getmany
@@ -212,11 +212,12 @@ class KafkaGroupReader:
     async def _skip_gap(self, positions: Mapping[KafkaPartition, int]) -> None:
         starts = await self.consumer.beginning_offsets(list(positions))
         for partition, position in positions.items():
-            self.gaps += 1
+            topic = self.names.ours(partition).topic
+            self.gaps[topic] += 1
             log.error(
                 "position behind retention",
                 action="offset_gap",
-                topic=self.names.ours(partition).topic,
+                topic=topic,
                 partition=partition.partition,
                 position=position,
                 first_kept=starts[partition],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pipeline.errors import LogUnavailable, Misconfigured
@@ -25,6 +26,7 @@ class MemoryGroupReader:
     def __init__(self, process: Process, *, group: str, topics: Sequence[str], instance: str) -> None:
         self.instance = process.prefix + instance
         self.topics: Sequence[str] = [process.prefix + topic for topic in topics]
+        self.gaps: Counter[str] = Counter()
         self._process = process
         self._group_name = process.prefix + group
         self._group = process.cluster.group(self._group_name)
@@ -184,7 +186,10 @@ class MemoryGroupReader:
 
     def _take(self, max_records: int) -> dict[TopicPartition, list[Record]]:
         ready = [partition for partition in self._turns if partition not in self._paused]
+        resets = self._process.cluster.resets
+        known = len(resets)
         found = take(self._process, self._positions, ready, max_records)
+        self.gaps.update(where.topic.removeprefix(self._process.prefix) for where, _ in resets[known:])
         if self._turns:
             # Next time another partition comes first, or a busy one would use up max_records for ever.
             self._turns.append(self._turns.pop(0))

@@ -176,7 +176,7 @@ async def test_a_members_position_moves_past_markers_and_aborted_records(
     assert [record.value for record in reader.records] == [b"kept"]
 
 
-async def test_a_position_that_retention_has_overrun_moves_to_the_first_record_kept(
+async def test_a_position_that_retention_has_overrun_moves_to_the_first_record_kept_and_is_counted(
     log_factory: LogFactory, log: Log, member: MakeMember
 ) -> None:
     topic = await log_factory.topic()
@@ -185,8 +185,10 @@ async def test_a_position_that_retention_has_overrun_moves_to_the_first_record_k
     reader = await member(topic)
     await reader.read(3)
     await log_factory.delete_before(partition, 2)
+    assert reader.reader.gaps == {}
     reader.reader.seek(partition, 0)
     assert await reader.read(4) == [b"0", b"1", b"2", b"2"]
+    assert reader.reader.gaps == {topic: 1}
 
 
 async def test_a_member_reads_on_where_the_group_committed(

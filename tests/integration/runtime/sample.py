@@ -87,6 +87,10 @@ class Measured:
     def total(self, metric: str) -> float:
         return sum(value for name, value, _ in self.seen if name == metric)
 
+    def last(self, metric: str, **labels: str) -> float:
+        """What a gauge shows."""
+        return [value for name, value, of in self.seen if name == metric and labels.items() <= of.items()][-1]
+
 
 async def create_topics(bootstrap: str, prefix: str, partitions: int = 4) -> None:
     """The sample's topics."""

@@ -1,0 +1,101 @@
+"""Who may own a task, what it does without being asked to, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pipeline.errors import Misconfigured, UnknownWriter
+from pipeline.runtime.api import Effects, Lane, Record, StateView
+from pipeline.runtime.log import TopicPartition
+from pipeline.settings import RuntimeSettings
+from pipeline.testing.memory_log import Faults, MemoryLog
+from tests.integration.runtime.sample import Count, CountingStage
+from tests.unit.runtime.counting import World, world
+
+
+@world
+async def test_a_task_of_which_only_some_inputs_are_assigned_is_neither_owned_nor_fenced(world: World) -> None:
+    """During a rolling change of the inputs a member may hold a part, and another one the rest."""
+    fenced: list[str] = []
+
+    class Noting(Faults):
+        async def before_start(self, writer: str) -> None:
+            fenced.append(writer)
+
+    async def ignore(_: frozenset[TopicPartition]) -> None:
+        return None
+
+    other = MemoryLog(world.cluster).group_reader("count", ["in"], "count-1")
+    await other.start(ignore, ignore)
+    await asyncio.sleep(1)
+    world.cluster.faults = Noting()
+    await world.publish(b"v", topic="in.bulk", partition=1)
+    async with world.running() as (runner, _, _):
+        await asyncio.sleep(5)
+        assert runner.missing() == ["count/1: unequal inputs assigned"]
+        assert fenced == ["count.0"]
+    await other.stop()
+    assert await world.seen() == []
+
+
+class Skipping(CountingStage):
+    """Leaves alone what is not for it."""
+
+    def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        return Effects() if record.value == b"foreign" else super().handle(record, state, now_ms)
+
+
+@world
+async def test_records_that_change_nothing_open_no_transaction_and_their_position_follows_later(world: World) -> None:
+    settings = RuntimeSettings(skipped_commit_s=5)
+    async with world.running(Skipping, settings=settings) as (_, measured, _):
+        for _ in range(40):
+            await world.publish(b"foreign")
+            await asyncio.sleep(0.1)
+        assert measured.total("records_total") == 40
+        assert measured.total("transactions_total") == 0
+        await asyncio.sleep(10)
+        assert measured.total("transactions_total") == 1
+        assert world.cluster.group("count").offsets[TopicPartition("in", 0)] == 40
+
+
+@world
+async def test_a_queue_grows_to_its_high_mark_and_no_further_and_goes_on_below_the_low_one(world: World) -> None:
+    known = False
+
+    class Waiting(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            if not known:
+                raise UnknownWriter("not here yet")
+            return super().handle(record, state, now_ms)
+
+    await world.publish(*[b"v"] * 500)
+    async with world.running(Waiting, settings=RuntimeSettings(queue_high=50, queue_low=10)) as (runner, _, _):
+        await asyncio.sleep(30)
+        [queued] = {len(task._queues[Lane.INTERACTIVE]) for task in runner._running() if task.partition == 0}
+        # One fetch may be under way when the mark is reached.
+        assert 50 <= queued <= 100
+        known = True
+        await asyncio.sleep(10)
+    assert len(await world.seen()) == 500
+
+
+@pytest.mark.parametrize(("times", "ends"), [(4, False), (5, True)])
+def test_a_process_whose_tasks_are_taken_over_again_and_again_ends_and_says_why(times: int, ends: bool) -> None:
+    @world
+    async def story(world: World) -> None:
+        async with world.running() as (_, measured, work):
+            for number in range(times):
+                await asyncio.sleep(5)
+                await MemoryLog(world.cluster).writer("count.0").start()
+                await world.publish(b"v")
+                await asyncio.sleep(2)
+                assert measured.total("task_rebuilds_total") == number + 1
+            assert work.done() is ends
+        if ends:
+            with pytest.raises(Misconfigured, match="instance ordinal"):
+                work.result()
+
+    story()

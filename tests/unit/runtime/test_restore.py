@@ -1,0 +1,79 @@
+"""Where a task begins: what it finds in the log, and what it makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pipeline.errors import Misconfigured
+from pipeline.runtime.api import Emit
+from pipeline.runtime.log import TopicPartition
+from pipeline.runtime.restore import POSITION_KEY, encode_position
+from pipeline.testing.memory_log import MemoryLog
+from tests.unit.runtime.counting import World, world
+
+IN = TopicPartition("in", 0)
+HOUR_S = 3_600
+
+
+@world
+async def test_a_position_that_retention_has_overrun_goes_to_the_first_record_kept_and_is_counted(world: World) -> None:
+    await world.publish(b"v")
+    async with world.running():
+        await asyncio.sleep(2)
+    await world.publish(*[b"v"] * 5)
+    world.cluster.delete_before(IN, 4)
+    async with world.running() as (_, measured, _):
+        await asyncio.sleep(10)
+        gaps = [(value, dict(of)) for name, value, of in measured.seen if name == "offset_gaps_total"]
+    assert gaps == [(1, {"stage": "count", "topic": "in"})]
+    assert await world.seen() == [1, 2, 3]
+
+
+def forget_positions(world: World) -> None:
+    """Let the group's positions expire, and the changelog hold none."""
+    world.cluster.group("count").offsets.clear()
+    [partition] = [world.cluster.partition(TopicPartition("count-state", 0))]
+    partition.delete_before(partition.end)
+
+
+@world
+async def test_a_stage_that_ran_and_lost_its_positions_starts_an_hour_back(world: World) -> None:
+    """Reading everything kept again would send codes again."""
+    await world.publish(b"old")
+    async with world.running():
+        await asyncio.sleep(2)
+    forget_positions(world)
+    await asyncio.sleep(2 * HOUR_S)
+    await world.publish(b"recent")
+    await asyncio.sleep(HOUR_S / 2)
+    await world.publish(b"new")
+    async with world.running():
+        await asyncio.sleep(5)
+    # Its state is lost as well, so it counts anew: two records, and not three.
+    assert await world.seen() == [1, 1, 2]
+
+
+@world
+async def test_a_stage_that_never_ran_starts_with_the_first_record_kept(world: World) -> None:
+    await world.publish(b"old")
+    await asyncio.sleep(2 * HOUR_S)
+    await world.publish(b"new")
+    async with world.running():
+        await asyncio.sleep(5)
+    assert await world.seen() == [1, 2]
+
+
+@world
+async def test_state_written_under_another_partition_count_is_refused(world: World) -> None:
+    writer = MemoryLog(world.cluster).writer("count.0")
+    await writer.start()
+    await writer.commit([Emit("count-state", POSITION_KEY, encode_position({"in": 0}, 3), 0)], {}, "count")
+    await world.publish(b"v")
+    async with world.running() as (_, _, work):
+        await asyncio.wait({work}, timeout=10)
+        assert work.done()
+    with pytest.raises(Misconfigured, match="written with 3 partitions, the topics now have 2"):
+        work.result()
+    assert await world.values() == []

@@ -1,0 +1,327 @@
+"""The watchdog: what hangs although the brokers answer ends the process, and a broker that is away does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from pipeline.errors import LogUnavailable, PipelineError, TaskLost, UnknownWriter
+from pipeline.runtime.api import Record
+from pipeline.runtime.log import TopicPartition
+from pipeline.settings import RuntimeSettings
+from pipeline.testing.memory_log import Faults, MemoryLog
+from pipeline.testing.memory_log.log import MemoryReader
+from tests.integration.runtime.sample import Count, CountingStage
+from tests.unit.runtime.counting import World, world
+
+SETTINGS = RuntimeSettings(stuck_after_s=60, shutdown_s=25)
+GROUP_READER = "count/count-0"
+
+
+class Hanging(Faults):
+    """Each kind of call hangs while it is in ``hang``."""
+
+    def __init__(self, *hang: str) -> None:
+        self.hang = set(hang)
+
+    async def before_fetch(self, reader: str) -> None:
+        while ("fetch" if reader == GROUP_READER else "scan") in self.hang:  # noqa: ASYNC110 - as a dead client would
+            await asyncio.sleep(0.5)
+
+    async def before_join(self, group: str, instance: str) -> None:
+        while "join" in self.hang:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+
+    async def before_start(self, writer: str) -> None:
+        while "writer" in self.hang:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+
+
+class Away(MemoryLog):
+    """A log whose brokers can be away: nobody tells an end."""
+
+    away = False
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.away:
+            raise LogUnavailable("no broker answers")
+        return await super().end_offsets(partitions)
+
+
+def hang(world: World, *what: str) -> Hanging:
+    faults = world.cluster.faults = Hanging(*what)
+    return faults
+
+
+async def ended(work: asyncio.Task[None], *, within_s: float) -> str:
+    """What ended the run."""
+    await asyncio.wait({work}, timeout=within_s)
+    assert work.done(), "it still runs"
+    with pytest.raises(PipelineError) as error:
+        work.result()
+    return str(error.value)
+
+
+@world
+async def test_a_fetch_that_never_returns_ends_the_process(world: World) -> None:
+    faults = hang(world)
+    async with world.running(settings=SETTINGS) as (_, _, work):
+        await asyncio.sleep(5)
+        faults.hang.add("fetch")
+        await world.publish(b"v")
+        await asyncio.sleep(50)
+        assert not work.done()
+        assert "asked for records" in await ended(work, within_s=30)
+
+
+@world
+async def test_a_fetch_that_hangs_from_the_first_is_noticed_as_well(world: World) -> None:
+    hang(world, "fetch")
+    await world.publish(b"v")
+    async with world.running(settings=SETTINGS) as (_, _, work):
+        assert "asked for records" in await ended(work, within_s=90)
+
+
+@world
+async def test_a_rebalance_may_take_its_time_but_one_that_never_ends_ends_the_process(world: World) -> None:
+    hang(world, "join")
+    await world.publish(b"v")
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(115)
+        assert not work.done()
+        assert runner.missing()
+        assert "rebalance" in await ended(work, within_s=20)
+
+
+@world
+async def test_a_rebalance_that_hangs_in_the_middle_of_work_ends_the_process(world: World) -> None:
+    faults = hang(world)
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(5)
+        faults.hang.add("join")
+        runner.reader.rejoin()
+        await world.publish(b"v")
+        assert "rebalance" in await ended(work, within_s=150)
+
+
+@pytest.mark.parametrize("what", ["scan", "writer"])
+def test_a_restore_that_never_ends_ends_the_process(what: str) -> None:
+    @world
+    async def story(world: World) -> None:
+        await world.publish(b"v")
+        async with world.running():
+            await asyncio.sleep(2)
+        hang(world, what)
+        await world.publish(b"v")
+        async with world.running(settings=SETTINGS) as (_, _, work):
+            assert "restore" in await ended(work, within_s=90)
+
+    story()
+
+
+@world
+async def test_a_restore_that_hangs_ends_the_process_although_other_tasks_move(world: World) -> None:
+    for partition in (0, 1):
+        await world.publish(b"v", partition=partition)
+    async with world.running():
+        await asyncio.sleep(2)
+
+    class OneHangs(MemoryLog):
+        async def reader(self, starts: Mapping[TopicPartition, int]) -> MemoryReader:
+            if TopicPartition("count-state", 1) in starts:
+                await asyncio.sleep(10_000)
+            return await super().reader(starts)
+
+    async with world.running(settings=SETTINGS, log=OneHangs(world.cluster)) as (_, _, work):
+        for _ in range(80):
+            await asyncio.sleep(1)
+            await world.publish(b"v")
+        assert "count/1" in await ended(work, within_s=10)
+
+
+@world
+async def test_a_restore_is_given_time_while_entries_arrive(world: World) -> None:
+    """As many seconds as there are entries, which is longer than the watchdog waits for anything."""
+    for number in range(100):
+        await world.publish(b"v", key=b"%d" % number)
+    async with world.running():
+        await asyncio.sleep(5)
+
+    class Slow(MemoryReader):
+        async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
+            await asyncio.sleep(2)
+            return await super().fetch(timeout_ms=timeout_ms, max_records=1)
+
+    class SlowLog(MemoryLog):
+        async def reader(self, starts: Mapping[TopicPartition, int]) -> MemoryReader:
+            return Slow(self._process, starts)
+
+    await world.publish(b"v", key=b"last")
+    async with world.running(settings=SETTINGS, log=SlowLog(world.cluster)) as (runner, _, work):
+        await asyncio.sleep(150)
+        assert not work.done()
+        assert runner.missing() == ["count/0: restoring"]
+        await asyncio.sleep(150)
+        assert runner.missing() == []
+    assert len(await world.seen()) == 101
+
+
+@pytest.mark.parametrize("rebalance", [False, True])
+def test_brokers_that_are_away_end_no_process_and_work_goes_on_when_they_are_back(rebalance: bool) -> None:
+    @world
+    async def story(world: World) -> None:
+        log = Away(world.cluster)
+        faults = hang(world)
+        async with world.running(settings=SETTINGS, log=log) as (runner, _, work):
+            await asyncio.sleep(5)
+            log.away = True
+            faults.hang = {"fetch", "join", "scan", "writer"}
+            if rebalance:
+                runner.reader.rejoin()
+            await world.publish(b"v")
+            await asyncio.sleep(600)
+            # The first that answers again is not the last.
+            log.away = False
+            await asyncio.sleep(20)
+            faults.hang = set()
+            await asyncio.sleep(20)
+            assert not work.done()
+            assert await world.seen() == [1]
+
+    story()
+
+
+@pytest.mark.parametrize("what", ["fetch", "join", "scan", "writer"])
+def test_stop_ends_the_run_within_its_deadline_whatever_hangs(what: str) -> None:
+    @world
+    async def story(world: World) -> None:
+        await world.publish(b"v")
+        async with world.running():
+            await asyncio.sleep(2)
+        hang(world, what)
+        await world.publish(b"v")
+        async with world.running(settings=SETTINGS) as (runner, _, work):
+            await asyncio.sleep(5)
+            runner.stop()
+            await asyncio.wait({work}, timeout=SETTINGS.shutdown_s)
+            assert work.done()
+            work.result()
+
+    story()
+
+
+@world
+async def test_a_stop_in_the_middle_of_a_hanging_rebalance_does_not_wait_for_it(world: World) -> None:
+    faults = hang(world)
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(5)
+        faults.hang.add("join")
+        runner.reader.rejoin()
+        await asyncio.sleep(5)
+        runner.stop()
+        await asyncio.wait({work}, timeout=SETTINGS.shutdown_s)
+        assert work.done()
+
+
+class Unreadable(CountingStage):
+    """Its state cannot be read back."""
+
+    def decode(self, data: bytes) -> Count:
+        raise TaskLost("nobody can read this")
+
+
+@world
+async def test_a_task_rebuilt_over_and_over_shows_its_lag_and_ends_the_process(world: World) -> None:
+    await world.publish(b"v")
+    async with world.running():
+        await asyncio.sleep(2)
+    await world.publish(*[b"v"] * 7)
+    async with world.running(Unreadable, settings=SETTINGS) as (_, measured, work):
+        await asyncio.sleep(30)
+        assert measured.last("lag_records", topic="in", partition="0") == 7
+        why = await ended(work, within_s=60)
+    assert "count/0 was built" in why
+    assert "nobody can read this" in why
+
+
+@world
+async def test_a_task_rebuilt_over_and_over_beside_tasks_that_move_is_told_and_they_go_on(world: World) -> None:
+    """Ending the process would take the healthy tasks along, and the next process after it."""
+    for partition in (0, 1):
+        await world.publish(b"v", partition=partition)
+    async with world.running():
+        await asyncio.sleep(2)
+
+    def make(partition: int) -> CountingStage:
+        return Unreadable() if partition == 1 else CountingStage()
+
+    await world.publish(b"v", partition=1)
+    async with world.running(make_for=make, settings=SETTINGS) as (runner, measured, work):
+        for _ in range(100):
+            await asyncio.sleep(1)
+            await world.publish(b"v")
+        assert not work.done()
+        assert any("count/1 was built" in what for what in runner.missing())
+        assert measured.last("lag_records", topic="in", partition="1") == 1
+
+
+@world
+async def test_a_state_of_the_next_release_is_waited_for(world: World) -> None:
+    """A rolling upgrade is under way: ending the process helps nobody."""
+    known = False
+
+    class Older(CountingStage):
+        def decode(self, data: bytes) -> Count:
+            if not known:
+                raise UnknownWriter("a schema of the next release")
+            return super().decode(data)
+
+    await world.publish(b"v")
+    async with world.running():
+        await asyncio.sleep(2)
+    async with world.running(Older, settings=SETTINGS) as (runner, _, work):
+        await world.publish(b"v")
+        await asyncio.sleep(600)
+        assert not work.done()
+        assert any("a schema of the next release" in what for what in runner.missing())
+        known = True
+        await asyncio.sleep(10)
+        assert runner.missing() == []
+    assert await world.seen() == [1, 2]
+
+
+@world
+async def test_commits_that_fail_over_and_over_are_no_progress(world: World) -> None:
+    class NoCommit(Faults):
+        async def before_commit(self, writer: str) -> None:
+            raise TaskLost("refused")
+
+    world.cluster.faults = NoCommit()
+    await world.publish(*[b"v"] * 3)
+    async with world.running(settings=SETTINGS) as (_, _, work):
+        assert "count/0 was built" in await ended(work, within_s=100)
+
+
+@world
+async def test_a_record_that_hangs_ends_the_process_although_other_tasks_move(world: World) -> None:
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(5)
+        next(task for task in runner._running() if task.partition == 1)._turn = asyncio.Event().wait  # type: ignore[method-assign,assignment]
+        await world.publish(b"v", partition=1)
+        for _ in range(80):
+            await asyncio.sleep(1)
+            await world.publish(b"v")
+        assert "count/1 has not moved" in await ended(work, within_s=10)
+
+
+@world
+async def test_a_quiet_stage_is_left_alone(world: World) -> None:
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(200)
+        assert not work.done()
+        assert runner.missing() == []
+        await world.publish(b"v")
+        await asyncio.sleep(1)
+    assert await world.seen() == [1]
