@@ -93,7 +93,13 @@ class Owner(Generic[S]):
         backoff_s = 0.05
         runner = self._runner
         while not self._closing:
-            task = self._task = runner.make_task(self.partition, self._failures)
+            try:
+                task = self._task = runner.make_task(self.partition, self._failures)
+            except Exception as error:
+                # Built from settings alone, a stage fails the same way each time; a person has to mend that.
+                self.lost_to = error
+                runner.fatal(error)
+                return
             self.built += 1
             self.built_s = began_s = runner.monotonic_s()
             try:

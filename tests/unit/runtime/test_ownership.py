@@ -40,6 +40,18 @@ async def test_a_task_of_which_only_some_inputs_are_assigned_is_neither_owned_no
     assert await world.seen() == []
 
 
+@world
+async def test_a_stage_that_cannot_be_built_ends_the_process_and_says_why(world: World) -> None:
+    def refuse() -> CountingStage:
+        raise Misconfigured("test_numbers: each must be a number")
+
+    async with world.running(refuse) as (_, _, work):
+        await asyncio.sleep(5)
+        assert work.done()
+    with pytest.raises(Misconfigured, match="test_numbers"):
+        work.result()
+
+
 class Skipping(CountingStage):
     """Leaves alone what is not for it."""
 
