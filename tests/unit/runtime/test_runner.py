@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import orjson
 import pytest
@@ -12,84 +10,11 @@ import pytest
 from pipeline.errors import Misconfigured, PipelineError, PoisonRun, UnknownSchema, UnknownWriter
 from pipeline.runtime.api import Deadline, Effects, Emit, Record, Refusal, StateView
 from pipeline.runtime.global_table import GlobalTable
-from pipeline.runtime.log import TopicPartition, scan
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.runner import StageRunner
 from pipeline.settings import RuntimeSettings
-from pipeline.testing import virtual_time
-from pipeline.testing.clock import ManualClock
-from pipeline.testing.memory_log import MemoryCluster, MemoryLog
 from tests.integration.runtime.sample import Count, CountingStage, Measured, PlainDeadLetters
-
-
-class World:
-    """One cluster, one clock, and stages run on them."""
-
-    def __init__(self, partitions: int = 2) -> None:
-        self.clock = ManualClock(now_ms=1_000_000)
-        self.clock.bind(asyncio.get_running_loop().time)
-        topics = dict.fromkeys(("in", "in.bulk", "out", "dead", "count-state"), partitions)
-        self.cluster = MemoryCluster(self.clock, partitions=topics)
-        self.log = MemoryLog(self.cluster)
-        self.partitions = partitions
-        self.dead_letters = PlainDeadLetters()
-
-    @asynccontextmanager
-    async def running(
-        self,
-        make: Callable[[], CountingStage] = CountingStage,
-        *,
-        instance: int = 0,
-        settings: RuntimeSettings | None = None,
-        tables: tuple[GlobalTable, ...] = (),
-    ) -> AsyncIterator[tuple[StageRunner[Count], Measured, asyncio.Task[None]]]:
-        measured = Measured()
-        runner: StageRunner[Count] = StageRunner(
-            name="count",
-            inputs=CountingStage.inputs,
-            changelog=CountingStage.changelog,
-            make_stage=lambda partition, partitions: make(),
-            log=MemoryLog(self.cluster),
-            clock=self.clock,
-            settings=settings or RuntimeSettings(),
-            metrics=measured,
-            dead_letters=self.dead_letters,
-            instance=instance,
-            tables=tables,
-        )
-        work = asyncio.create_task(runner.run())
-        try:
-            yield runner, measured, work
-        finally:
-            runner.stop()
-            await asyncio.wait({work})
-
-    async def publish(self, *values: bytes, key: bytes = b"k", topic: str = "in", partition: int = 0) -> None:
-        producer = await self.log.producer()
-        for value in values:
-            await producer.send(Emit(topic, key, value, partition))
-
-    async def values(self, topic: str = "out") -> list[bytes]:
-        starts = {TopicPartition(topic, number): 0 for number in range(self.partitions)}
-        found = [record async for records in scan(self.log, starts) for record in records]
-        return [record.value or b"" for record in found]
-
-    async def seen(self) -> list[int]:
-        return [orjson.loads(value)[2] for value in await self.values()]
-
-
-def world(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test in virtual time."""
-
-    async def inside() -> None:
-        await test(World())
-
-    def run() -> None:
-        virtual_time.run(inside())
-
-    run.__name__ = getattr(test, "__name__", "test")
-    run.__doc__ = test.__doc__
-    return run
+from tests.unit.runtime.counting import World, world
 
 
 @world
@@ -329,10 +254,20 @@ async def test_a_deadline_may_be_forced_although_an_input_is_not_read_so_far(wor
             at_ms = value.wake_at_ms
             return Deadline(at_ms, None, force_at_ms=at_ms + 2_000) if at_ms else None
 
+    async def told() -> list[str]:
+        return [orjson.loads(value)[0] for value in await world.values()]
+
     async with world.running(Forced):
+        await asyncio.sleep(1)
+        # A transaction that stays open: nobody can read its input to the end before it is given up, after 5 s.
+        stalled = world.log.writer("somebody")
+        await stalled.start()
+        await stalled.append([Emit("in.bulk", b"k", b"v", 0)])
         await world.publish(b"wake:%d" % (world.clock.now_ms() + 1_000))
-        await asyncio.sleep(10)
-    assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "timer"]
+        await asyncio.sleep(2.9)
+        assert await told() == ["in"]
+        await asyncio.sleep(0.5)
+        assert await told() == ["in", "timer"]
 
 
 @world
