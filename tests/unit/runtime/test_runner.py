@@ -40,6 +40,20 @@ async def test_state_and_position_come_back_after_a_crash_of_the_process(world: 
 
 
 @world
+async def test_a_group_whose_positions_the_broker_forgot_goes_on_where_its_state_was(world: World) -> None:
+    await world.publish(*[b"v"] * 3)
+    async with world.running():
+        await asyncio.sleep(2)
+        await world.publish(b"v", topic="in.bulk")
+        await asyncio.sleep(2)
+    world.cluster.group("count").offsets.clear()
+    async with world.running():
+        await world.publish(b"v")
+        await asyncio.sleep(2)
+    assert await world.seen() == [1, 2, 3, 4, 5]
+
+
+@world
 async def test_interactive_records_go_before_a_bulk_backlog(world: World) -> None:
     await world.publish(*[b"v"] * 300, topic="in.bulk")
     await world.publish(*[b"v"] * 5, topic="in")
@@ -233,6 +247,21 @@ async def test_timers_due_in_a_quiet_stage_fire_in_order_of_their_deadlines(worl
     values = [orjson.loads(value) for value in await world.values()]
     assert [value[1] - now_ms for value in values if value[0] == "timer"] == [3_000, 6_000, 9_000]
     assert max(lateness) < 0.5
+
+
+@world
+async def test_a_timer_whose_entry_was_changed_by_one_due_with_it_does_not_fire(world: World) -> None:
+    class Pair(CountingStage):
+        def fire(self, key: bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            effects = super().fire(key, state, now_ms)
+            effects.state = {each: Count(entry.seen) for each, entry in state.items()}
+            return effects
+
+    async with world.running(Pair):
+        for key in (b"one", b"two"):
+            await world.publish(b"wake:%d" % (world.clock.now_ms() + 1_000), key=key)
+        await asyncio.sleep(10)
+    assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "in", "timer"]
 
 
 @world
