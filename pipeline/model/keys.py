@@ -105,10 +105,10 @@ class KeyRing:
         self.current = current
 
     @classmethod
-    def for_tests(cls) -> KeyRing:
+    def for_tests(cls, current: str = "t2") -> KeyRing:
         """A ring of two fixed keys that are public knowledge; for tests and simulations only."""
         return cls(
-            keys={"t1": bytes(range(32)), "t2": bytes(range(32, 64))}, current="t2", hash_key=bytes(range(64, 96))
+            keys={"t1": bytes(range(32)), "t2": bytes(range(32, 64))}, current=current, hash_key=bytes(range(64, 96))
         )
 
     @property

@@ -44,6 +44,9 @@ class Faults:
     async def before_send_reply(self, partition: TopicPartition) -> None:
         """A plain producer's record is written, the producer does not know it yet."""
 
+    async def before_revoke(self, group: str, instance: str) -> None:
+        """A member is to join anew and still has everything; a hook here may only wait."""
+
     async def before_join(self, group: str, instance: str) -> None:
         """A member has revoked what it had and is about to join the rebalance."""
 

@@ -161,6 +161,7 @@ class MemoryGroupReader:
         # Cleared first: what the coordinator asks while the callback runs is another round.
         self._must_rejoin = False
         self._is_settled = False
+        await self._process.cluster.faults.before_revoke(self._group_name, self.instance)
         await on_revoked(self.assignment())
         self._own(frozenset())
         await self._process.cluster.faults.before_join(self._group_name, self.instance)

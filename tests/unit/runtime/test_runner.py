@@ -40,6 +40,20 @@ async def test_state_and_position_come_back_after_a_crash_of_the_process(world: 
 
 
 @world
+async def test_a_group_whose_positions_the_broker_forgot_goes_on_where_its_state_was(world: World) -> None:
+    await world.publish(*[b"v"] * 3)
+    async with world.running():
+        await asyncio.sleep(2)
+        await world.publish(b"v", topic="in.bulk")
+        await asyncio.sleep(2)
+    world.cluster.group("count").offsets.clear()
+    async with world.running():
+        await world.publish(b"v")
+        await asyncio.sleep(2)
+    assert await world.seen() == [1, 2, 3, 4, 5]
+
+
+@world
 async def test_interactive_records_go_before_a_bulk_backlog(world: World) -> None:
     await world.publish(*[b"v"] * 300, topic="in.bulk")
     await world.publish(*[b"v"] * 5, topic="in")
@@ -235,6 +249,21 @@ async def test_timers_due_in_a_quiet_stage_fire_in_order_of_their_deadlines(worl
 
 
 @world
+async def test_a_timer_whose_entry_was_changed_by_one_due_with_it_does_not_fire(world: World) -> None:
+    class Pair(CountingStage):
+        def fire(self, key: bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            effects = super().fire(key, state, now_ms)
+            effects.state = {each: Count(entry.seen) for each, entry in state.items()}
+            return effects
+
+    async with world.running(Pair):
+        for key in (b"one", b"two"):
+            await world.publish(b"wake:%d" % (world.clock.now_ms() + 1_000), key=key)
+        await asyncio.sleep(10)
+    assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "in", "timer"]
+
+
+@world
 async def test_a_timer_that_does_not_move_its_deadline_is_quarantined_instead_of_firing_for_ever(world: World) -> None:
     class Stubborn(CountingStage):
         def fire(self, key: bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
@@ -253,10 +282,20 @@ async def test_a_deadline_may_be_forced_although_an_input_is_not_read_so_far(wor
             at_ms = value.wake_at_ms
             return Deadline(at_ms, None, force_at_ms=at_ms + 2_000) if at_ms else None
 
+    async def told() -> list[str]:
+        return [orjson.loads(value)[0] for value in await world.values()]
+
     async with world.running(Forced):
+        await asyncio.sleep(1)
+        # A transaction that stays open: nobody can read its input to the end before it is given up, after 5 s.
+        stalled = world.log.writer("somebody")
+        await stalled.start()
+        await stalled.append([Emit("in.bulk", b"k", b"v", 0)])
         await world.publish(b"wake:%d" % (world.clock.now_ms() + 1_000))
-        await asyncio.sleep(10)
-    assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "timer"]
+        await asyncio.sleep(2.9)
+        assert await told() == ["in"]
+        await asyncio.sleep(0.5)
+        assert await told() == ["in", "timer"]
 
 
 @world

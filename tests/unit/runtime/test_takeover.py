@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.restore import POSITION_KEY, encode_position
@@ -49,3 +53,73 @@ def test_what_the_former_owner_committed_last_is_not_handled_again() -> None:
 
 def test_what_the_former_owner_wrote_last_to_its_state_is_found() -> None:
     assert virtual_time.run(story(with_state=True)) == [b"wait"]
+
+
+class SlowGroup(Faults):
+    """Who joins a second time needs a second to begin with it, and is not answered before the test says so."""
+
+    def __init__(self) -> None:
+        self.joins = 0
+        self.answers = asyncio.Event()
+
+    async def before_revoke(self, group: str, instance: str) -> None:
+        await asyncio.sleep(1 if self.joins else 0)
+
+    async def before_join(self, group: str, instance: str) -> None:
+        self.joins += 1
+        if self.joins > 1:
+            await self.answers.wait()
+
+
+def test_a_fenced_owner_leaves_the_task_alone_until_the_group_gives_it_back() -> None:
+    """Initialised again in place it would fence the new owner, who would fence it: ping-pong for ever."""
+
+    async def story() -> None:
+        faults = SlowGroup()
+        world = World(faults)
+        running = asyncio.create_task(world.run_for(60))
+        await asyncio.sleep(5)
+        rival = MemoryLog(world.cluster).writer("waiting.0")
+        await rival.start()
+        await world.write("questions", b"wait")
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            await rival.commit([Emit("told", PERSON, b"the new owner was here", 0)], {}, WaitingStage.name)
+        assert faults.joins == 2, "the fenced owner asks the group once who owns what"
+        faults.answers.set()
+        await asyncio.sleep(5)
+        assert await world.told() == [b"the new owner was here"] * 20 + [b"wait"]
+        assert faults.joins == 2
+        await running
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize(
+    ("group", "changelog"),
+    [
+        pytest.param(None, 2, id="the group forgot"),
+        pytest.param(1, 2, id="the group is behind"),
+        pytest.param(2, 1, id="the state is behind"),
+        pytest.param(2, None, id="there is no state"),
+    ],
+)
+def test_the_newer_of_the_groups_and_the_changelogs_position_counts(group: int | None, changelog: int | None) -> None:
+    """The older one would hand records to the stage a second time."""
+
+    async def story() -> list[bytes | None]:
+        world = World()
+        for value in (b"first", b"second"):
+            await world.write("questions", value)
+        former = MemoryLog(world.cluster).writer("waiting.0")
+        await former.start()
+        outputs = [Emit("told", PERSON, value, 0) for value in (b"first", b"second")]
+        if changelog is not None:
+            position = encode_position({"questions": changelog, "answers": 0}, 1)
+            outputs.append(Emit(WaitingStage.changelog, POSITION_KEY, position, 0))
+        await former.commit(outputs, {} if group is None else {QUESTION: group}, WaitingStage.name)
+        await world.write("questions", b"third")
+        await world.run_for(5)
+        return await world.told()
+
+    assert virtual_time.run(story()) == [b"first", b"second", b"third"]

@@ -273,6 +273,15 @@ def test_a_check_whose_time_cannot_be_judged_yet_waits_for_the_answer(world: Wor
     assert world.replies[-1].ok
 
 
+def test_a_check_appended_within_the_queue_deadline_is_judged_at_once_though_it_is_read_after_it(world: World) -> None:
+    """Whatever the answer of the running call will be: kept waiting, it would end with the verification."""
+    world.decide(world.accepted())
+    world.now_ms = T0 + 310_000
+    reply = world.check(world.code, at_ms=T0 + 300_000)
+    assert reply is not None
+    assert reply.ok
+
+
 def test_it_waits_no_longer_than_an_answer_can_take(world: World) -> None:
     world.decide(world.accepted())
     world.now_ms = T0 + 310_000

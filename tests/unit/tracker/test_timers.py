@@ -6,6 +6,8 @@ from pipeline import topics
 from pipeline.model.reasons import Reason
 from pipeline.records.types import AttemptResult, AttemptStatus, VerificationState
 from pipeline.runtime.api import Deadline, Lane
+from pipeline.runtime.frontier import Frontier
+from pipeline.tracker.stage import TrackerStage
 from tests.unit.tracker.world import T0, World
 
 State = VerificationState
@@ -191,3 +193,27 @@ def test_in_doubt_and_unheard_of_is_neither_delivered_nor_not(world: World) -> N
     world.tell(result=AttemptResult.IN_DOUBT)
     world.advance(90_000_000)
     assert world.counted("delivery_matured_600s_total", delivered="unknown") == 1
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+@pytest.mark.parametrize(
+    ("unread", "waits"),
+    [
+        (topics.CHECKS, (True, True)),
+        (topics.COMMANDS, (True, True)),
+        (topics.TRACKER_INBOX, (True, True)),
+        *((topic, (True, False)) for topic in (topics.DECISIONS, topics.RESULTS, topics.STATUSES)),
+        *((topics.bulk(topic), (False, True)) for topic in (topics.DECISIONS, topics.RESULTS, topics.STATUSES)),
+    ],
+)
+def test_a_deadline_waits_for_whatever_could_still_change_its_end(
+    world: World, unread: str, waits: tuple[bool, bool], is_bulk: bool
+) -> None:
+    """An unread right answer, wherever it lies; but an interactive verification not for a bulk backlog."""
+    world.decide(world.accepted(plan=world.plan(bulk=is_bulk)))
+    deadline = _deadline(world)
+    frontier = Frontier(TrackerStage.inputs)
+    ends = {each.topic: 1 for each in TrackerStage.inputs}
+    frontier.snapshot(deadline.at_ms + 1_000, ends)
+    frontier.reached({**ends, unread: 0})
+    assert (frontier.complete_ms(deadline.lane) < deadline.at_ms) is waits[is_bulk]

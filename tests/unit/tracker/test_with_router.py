@@ -1,4 +1,4 @@
-"""The tracker and the real router, hand to hand: what one writes the other understands."""
+"""The tracker, the real router and what a sender reads, hand to hand: what one writes the other understands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
+from pipeline.model.keys import KeyRing
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.public import CodeCheck, Step, VerificationRequest
@@ -22,6 +23,7 @@ from pipeline.records.types import (
 from pipeline.router.stage import RouterStage
 from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.partition import partition_for
+from pipeline.senders.opening import open_command
 from pipeline.settings import Settings
 from pipeline.testing.drive import Drive
 from tests.unit.tracker.world import CODEC, PARTITIONS, RING, T0, World, make_world
@@ -38,9 +40,11 @@ PROVIDERS = {
 class Both:
     """A router and a tracker; what they write to each other is handed over until both are silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, routers_ring: KeyRing = RING) -> None:
         self.tracker: World = make_world()
-        stage = RouterStage(codec=CODEC, key_ring=RING, settings=Settings(), providers=PROVIDERS, partitions=PARTITIONS)
+        stage = RouterStage(
+            codec=CODEC, key_ring=routers_ring, settings=Settings(), providers=PROVIDERS, partitions=PARTITIONS
+        )
         self.router: Drive[RouterState] = Drive(stage=stage, codec=CODEC, now_ms=T0)
         self.moved: dict[str, int] = {"router": 0, "tracker": 0}
 
@@ -98,22 +102,10 @@ class Both:
         self.exchange()
 
     def code_of(self, command: SendCommand) -> str:
-        """What a sender would put into the message."""
-        if command.code_sealed is not None:
-            return RING.open(command.code_sealed, verification_id="v1", field="code").decode()
-        return RING.code(
-            command.kid,
-            verification_id=command.verification_id,
-            recipient_hash=command.key_recipient_hash,
-            generation=command.generation,
-            amount=command.amount,
-            payee=(
-                None
-                if command.payee_sealed is None
-                else RING.open(command.payee_sealed, verification_id="v1", field="payee").decode()
-            ),
-            length=command.code_length,
-        )
+        """What the sender puts into the message."""
+        code = open_command(command, RING).code
+        assert code is not None
+        return code
 
     def check(self, code: str) -> bool:
         self.tracker.give(topics.CHECKS, CodeCheck(check_id=f"c{code}", verification_id="v1", code=code))
@@ -126,7 +118,12 @@ def both() -> Both:
     return Both()
 
 
-@pytest.mark.parametrize("fields", [{}, {"code": "aB12Cd"}, {"amount": "10.00", "payee": "Shop"}, {"code_length": 8}])
+ANY_CODE = pytest.mark.parametrize(
+    "fields", [{}, {"code": "aB12Cd"}, {"amount": "10.00", "payee": "Shop"}, {"code_length": 8}]
+)
+
+
+@ANY_CODE
 def test_the_code_that_is_sent_is_the_code_that_is_accepted(both: Both, fields: dict[str, Any]) -> None:
     both.publish(**fields)
     (command,) = both.commands
@@ -134,6 +131,18 @@ def test_the_code_that_is_sent_is_the_code_that_is_accepted(both: Both, fields: 
     assert both.check(both.code_of(command))
     assert both.tracker.last.state is State.VERIFIED
     assert both.router.refusals == both.tracker.refusals == []
+
+
+@ANY_CODE
+def test_a_key_promoted_between_sending_and_checking_breaks_no_code(fields: dict[str, Any]) -> None:
+    """The verification pins its key id; what is current when the code is checked does not matter."""
+    both = Both(routers_ring=KeyRing.for_tests(current="t1"))
+    both.publish(**fields)
+    (command,) = both.commands
+    assert command.kid == "t1" != RING.current
+    both.answer(command, AttemptResult.ACCEPTED)
+    assert both.check(both.code_of(command))
+    assert both.tracker.last.state is State.VERIFIED
 
 
 def test_a_failover_goes_round_through_the_router(both: Both) -> None:
