@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.context import settings
+from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import PipelineError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.runtime.kafka import KafkaLog
     from pipeline.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")]
 
 
@@ -38,7 +38,7 @@ def send(
     verification_id: Annotated[str | None, typer.Option("--id", help="Verification id; else a new UUID.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until a provider took it or it ended.")] = False,
     timeout: Timeout = 30.0,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Ask for one verification; prints its id, with --wait also its outcome.
 
@@ -68,14 +68,14 @@ def send(
         async with _client(settings(ctx)) as client:
             await client.start(request)
             if not wait:
-                typer.echo(request.verification_id)
+                print_id(request.verification_id, as_json=as_json)
                 return
             outcome = await client.wait(
                 request.verification_id,
                 lambda seen: seen.is_final or seen.state is not VerificationState.PENDING,
                 timeout_s=timeout,
             )
-            _print_outcome(outcome, json)
+            print_outcome(outcome, as_json=as_json)
             if outcome.state in (VerificationState.REJECTED, VerificationState.BLOCKED, VerificationState.FAILED):
                 raise typer.Exit(1)
 
@@ -88,13 +88,12 @@ def check(
     code: Annotated[str, typer.Argument(help="The code as typed.")],
     check_id: Annotated[str | None, typer.Option("--check-id", help="The same id gets the same reply.")] = None,
     timeout: Timeout = 5.0,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check a code; exit code 0 when it is right, 1 when not.
 
     Example: `pipeline check 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11 493817`
     """
-    from pipeline.cli.output import print_json, print_table
     from pipeline.process import run_loop
 
     check_id_of(verification_id, "verification id")
@@ -102,7 +101,7 @@ def check(
     async def work() -> bool:
         async with _client(settings(ctx)) as client:
             reply = await client.check(verification_id, code, check_id=check_id, timeout_s=timeout)
-        if json:
+        if as_json:
             print_json(plain(reply))
         else:
             row = [
@@ -122,7 +121,7 @@ def check(
 def show(
     ctx: typer.Context,
     verification_id: Annotated[str, typer.Argument(help="Verification id.")],
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show every outcome record of one verification, as long as the topic keeps them.
 
@@ -138,14 +137,14 @@ def show(
     if not outcomes:
         raise PipelineError(f"no outcome of {verification_id} is kept; is the id right, and has the router run?")
     for outcome in outcomes:
-        _print_outcome(outcome, json)
+        print_outcome(outcome, as_json=as_json)
 
 
 def watch(
     ctx: typer.Context,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first record kept.")] = False,
     final: Annotated[bool, typer.Option("--final", help="Only final outcomes.")] = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Follow outcomes as they are written, until Ctrl-C.
 
@@ -160,7 +159,7 @@ def watch(
         async with _connected(settings(ctx)) as (log, codec):
             async for outcome in follow(log, codec, OUTCOMES, VerificationOutcome, from_start=from_start):
                 if outcome.is_final or not final:
-                    _print_outcome(outcome, json)
+                    print_outcome(outcome, as_json=as_json)
 
     with contextlib.suppress(asyncio.CancelledError):
         run_loop(work())
@@ -216,10 +215,17 @@ def plain(record: object) -> object:
     return msgspec.to_builtins(record)
 
 
-def _print_outcome(outcome: VerificationOutcome, json: bool) -> None:
-    from pipeline.cli.output import print_json
+def print_id(verification_id: str, *, as_json: bool) -> None:
+    """What ``send`` without ``--wait`` has to tell."""
+    if as_json:
+        print_json({"verification_id": verification_id})
+    else:
+        typer.echo(verification_id)
 
-    if json:
+
+def print_outcome(outcome: VerificationOutcome, *, as_json: bool) -> None:
+    """One line: the fields a person looks for, or all of them as JSON."""
+    if as_json:
         print_json(plain(outcome))
         return
     parts = [
