@@ -44,6 +44,8 @@ def send(
 
     Example: `pipeline send +4915112345678 --channel sms --wait`
     """
+    from pipeline.cli.asked import Asked
+    from pipeline.client import VerificationClient
     from pipeline.process import run_loop
     from pipeline.records.public import Step, VerificationRequest
     from pipeline.records.types import Channel, VerificationState
@@ -65,16 +67,17 @@ def send(
     )
 
     async def work() -> None:
-        async with _client(settings(ctx)) as client:
-            await client.start(request)
+        async with _connected(settings(ctx)) as (log, codec), VerificationClient(log=log, codec=codec) as client:
             if not wait:
+                await client.start(request)
                 print_id(request.verification_id, as_json=as_json)
                 return
-            outcome = await client.wait(
-                request.verification_id,
-                lambda seen: seen.is_final or seen.state is not VerificationState.PENDING,
-                timeout_s=timeout,
+            # Only an id that was given can have been used before.
+            asked = await Asked.begin(
+                log, codec, client, request.verification_id, look_back=verification_id is not None
             )
+            await client.start(request)
+            outcome = await asked.outcome(timeout)
             print_outcome(outcome, as_json=as_json)
             if outcome.state in (VerificationState.REJECTED, VerificationState.BLOCKED, VerificationState.FAILED):
                 raise typer.Exit(1)
@@ -127,6 +130,7 @@ def show(
 
     Example: `pipeline show 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11`
     """
+    from pipeline.cli.asked import history
     from pipeline.process import run_loop
 
     async def work() -> list[VerificationOutcome]:
@@ -171,23 +175,6 @@ def check_id_of(verification_id: str, what: str) -> None:
 
     if not VERIFICATION_ID.fullmatch(verification_id):
         raise UsageError(f"{what}: {verification_id!r} is no verification id; use 1 to 48 of letters, digits, _ and -")
-
-
-async def history(log: KafkaLog, codec: Codec, verification_id: str) -> list[VerificationOutcome]:
-    """Every kept outcome of one verification, oldest first: one partition is read."""
-    from pipeline.records.public import VerificationOutcome
-    from pipeline.runtime.log import TopicPartition, scan
-    from pipeline.runtime.partition import partition_for
-    from pipeline.topics import OUTCOMES
-
-    key = verification_id.encode()
-    where = TopicPartition(OUTCOMES, partition_for(key, await log.partitions(OUTCOMES)))
-    return [
-        codec.decode(VerificationOutcome, record.value, public=True)
-        async for records in scan(log, await log.start_offsets([where]))
-        for record in records
-        if record.key == key
-    ]
 
 
 @asynccontextmanager
