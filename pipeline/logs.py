@@ -116,10 +116,13 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
     after: list[Processor] = [structlog.processors.format_exc_info, _action, _Stage(stage), redaction]
-    # Without locals and colours of its own: a traceback with local variables would show codes.
+    # No colours into a file or pipe; no tracebacks of structlog's own: one with local variables would show codes.
     last: Processor = (
         structlog.dev.ConsoleRenderer(
-            event_key="action", timestamp_key="at", exception_formatter=structlog.dev.plain_traceback
+            colors=out.isatty(),
+            event_key="action",
+            timestamp_key="at",
+            exception_formatter=structlog.dev.plain_traceback,
         )
         if console
         else structlog.processors.JSONRenderer(serializer=_json)

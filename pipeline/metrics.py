@@ -56,7 +56,7 @@ LABELS: Final[Mapping[str, re.Pattern[str] | frozenset[str]]] = {
     "lane": frozenset({"interactive", "bulk"}),
     "channel": frozenset(Channel),
     "delivered": frozenset({"yes", "no", "unknown"}),
-    "converted": frozenset({"yes", "no", "no_attempt", "test", "canceled"}),
+    "converted": frozenset({"yes", "no", "no_attempt", "test", "canceled", "reach"}),
     "operation": frozenset(CommandKind),
     "state": frozenset(VerificationState),
     "kind": frozenset(ReplyKind),
@@ -194,8 +194,9 @@ class Metrics:
         DELIVERY_S, "Seconds from the provider call to its report of delivery.", "provider", "channel"
     )
     conversion_matured_total = _counter(
-        "Verifications at their end by whether the person entered the right code, credited to the last accepted "
-        "attempt before the check.",
+        "Verifications at their end by whether the person entered the right code (`yes`, `no`), credited to the last "
+        "accepted attempt before the check; apart from both are `no_attempt` (also what was refused), `test`, "
+        "`canceled`, and `reach`, where no code is asked for.",
         "provider",
         "channel",
         "country",

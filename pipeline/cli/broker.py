@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.cli.program import program, stop_signals
 from pipeline.dev.broker import BrokerFailed, DevBroker
 from pipeline.dev.jars import DEFAULT_VERSION, versions
 from pipeline.dev.progress import progress_for
@@ -49,13 +48,13 @@ async def run_broker(
     say: Callable[[str], None] = typer.echo,
     until: asyncio.Event | None = None,
 ) -> None:
-    """Run a broker until SIGINT, SIGTERM or ``until``; ``say`` tells the person what to do next.
+    """Run a broker until one of :func:`stop_signals` or ``until``; ``say`` tells the person what to do next.
 
     Raises BrokerFailed when the broker ends by itself, and what :meth:`DevBroker.start` raises.
     """
     stopped = until or asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)
+    signals = stop_signals()
     kafka = DevBroker(port=port, data_dir=data_dir, kafka_version=kafka_version, progress=progress_for())
     starting = asyncio.ensure_future(kafka.start())
     waiting = asyncio.ensure_future(stopped.wait())
@@ -85,11 +84,14 @@ async def run_broker(
 
 def _ready(kafka: DevBroker, *, keeps: bool) -> list[str]:
     address = kafka.bootstrap_servers
-    setting = "" if kafka.port == 9092 else f"export PIPELINE_KAFKA__BOOTSTRAP_SERVERS={address}\n  "
+    setting = [] if kafka.port == 9092 else [f"  export PIPELINE_KAFKA__BOOTSTRAP_SERVERS={address}"]
+    command = program()
     return [
         f"Apache Kafka {kafka.kafka_version} is ready at {address}. Ctrl-C stops it.",
         f"Data: {kafka.data_dir} ({'kept' if keeps else 'deleted at the end'}). Log: {kafka.log_file}",
         "In another terminal:",
-        f"  {setting}pipeline topics apply --partitions 4 --replication-factor 1",
-        "  pipeline run all",
+        *setting,
+        f"  {command} keys new    # once",
+        f"  {command} topics apply --partitions 4 --replication-factor 1",
+        f"  {command} run all",
     ]

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.context import settings
 from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -27,7 +28,13 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
 
     Example: `pipeline --config pipeline.toml config check`
     """
-    found = settings(ctx)
+    try:
+        found = settings(ctx)
+    except SettingsError as error:
+        if as_json:
+            first, *lines = str(error).splitlines()  # a heading and a line for each, or one problem alone
+            print_json({"ok": False, "problems": [line.strip() for line in lines] or [first]})
+        raise
     enabled = [name for name, provider in found.providers.items() if provider.enabled]
     if as_json:
         print_json({"ok": True, "tenants": list(found.tenants), "providers": enabled})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from pipeline.cli.program import program, stop_signals
+
 if TYPE_CHECKING:
+    from pipeline.demo.place import Place
     from pipeline.demo.run import Report
 
 MOST: Final = 2_000
@@ -30,7 +33,10 @@ def demo(
     """
     from pipeline.process import run_loop
 
-    if not run_loop(_run(verifications, stay)):
+    good = run_loop(_run(verifications, stay))
+    how = f" `{program()} demo --stay`, or `make demo DEMO_ARGS=--stay`, keeps it up."
+    typer.echo("Everything is stopped." + ("" if stay else how))
+    if not good:
         raise typer.Exit(1)
 
 
@@ -51,7 +57,7 @@ async def _run(verifications: int, stay: bool) -> bool:
         interrupted.append(number)
         task.cancel()
 
-    numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)
+    numbers = stop_signals()
     for number in numbers:
         loop.add_signal_handler(number, stop, number)
     try:
@@ -60,7 +66,8 @@ async def _run(verifications: int, stay: bool) -> bool:
             stay=stay,
             screen=screen_for(sys.stderr),
             progress=progress_for(sys.stderr),
-            on_report=_print,
+            on_ready=_print_place,
+            on_report=lambda report: _print(report, stay),
         )
     except asyncio.CancelledError:
         if not interrupted:
@@ -71,7 +78,12 @@ async def _run(verifications: int, stay: bool) -> bool:
             loop.remove_signal_handler(number)
 
 
-def _print(report: Report) -> None:
+def _print_place(place: Place) -> None:
+    for line in _where(place):
+        typer.echo(line)
+
+
+def _print(report: Report, stay: bool) -> None:
     from pipeline.cli.output import print_table
     from pipeline.demo.summary import latency_rows, outcome_rows
 
@@ -100,25 +112,30 @@ def _print(report: Report) -> None:
             [(finding.name, finding.kind, finding.problem) for finding in report.findings],
             title="Not as expected",
         )
-    for line in _where(report):
-        typer.echo(line)
-
-
-def _where(report: Report) -> list[str]:
-    """What to look at while it is up, and the verdict."""
-    place = report.place
-    config = f"pipeline --config {place.config}"
-    shown = next((case.name for case in report.cases if case.expected.attempts > 1), report.cases[0].name)
     total, bad = len(report.cases), len({finding.name for finding in report.findings})
     verdict = f"All {total} came out as expected" if report.good else f"{bad} of {total} did not come out as expected"
+    typer.echo(f"{verdict}, {report.took_s:.0f} s in all.")
+    if stay:
+        for line in ("", *_where(report.place), *_commands(report), "Everything stays up until Ctrl-C."):
+            typer.echo(line)
+
+
+def _where(place: Place) -> list[str]:
+    """What can be looked at while it is up."""
     return [
         f"Gateway    {place.gateway}/readyz",
         f"Simulator  {place.simulator}/inbox  {place.simulator}/calls",
         f"Metrics    {place.status}/metrics",
         f"Settings   {place.config}",
-        f"  {config} show {shown}",
-        f"  {config} send +4915112345678 --wait",
-        f"  {config} watch",
-        "",
-        f"{verdict}, {report.took_s:.0f} s in all.",
+    ]
+
+
+def _commands(report: Report) -> list[str]:
+    """What can be typed in another terminal while it is up."""
+    command = f"{program()} --config {shlex.quote(str(report.place.config))}"
+    shown = next((case.name for case in report.cases if case.expected.attempts > 1), report.cases[0].name)
+    return [
+        f"  {command} show {shown}",
+        f"  {command} send +4915112345678 --wait",
+        f"  {command} watch",
     ]

@@ -9,18 +9,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text, one document a line.")]
 """The option of every command whose output a program may want: ``as_json: Json = False``."""
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on standard output, indented."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    typer.echo(orjson.dumps(data, default=str, option=options).decode())
-
-
-def print_json_line(data: Any) -> None:
-    """One JSON document on one line, for commands that print as they go."""
+    """One JSON document on one line of standard output, so that several can be read line by line."""
     typer.echo(orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.context import settings
+from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import PipelineError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.runtime.kafka import KafkaLog
     from pipeline.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")]
 
 
@@ -40,12 +40,14 @@ def send(
     verification_id: Annotated[str | None, typer.Option("--id", help="Verification id; else a new UUID.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until a provider took it or it ended.")] = False,
     timeout: Timeout = 30.0,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Ask for one verification; prints its id, with --wait also its outcome.
 
     Example: `pipeline send +4915112345678 --channel sms --wait`
     """
+    from pipeline.cli.asked import Asked
+    from pipeline.client import VerificationClient
     from pipeline.process import run_loop
     from pipeline.records.public import Step, VerificationRequest
     from pipeline.records.types import Channel, VerificationState
@@ -67,17 +69,18 @@ def send(
     )
 
     async def work() -> None:
-        async with _client(settings(ctx)) as client:
-            await client.start(request)
+        async with _connected(settings(ctx)) as (log, codec), VerificationClient(log=log, codec=codec) as client:
             if not wait:
-                typer.echo(request.verification_id)
+                await client.start(request)
+                print_id(request.verification_id, as_json=as_json)
                 return
-            outcome = await client.wait(
-                request.verification_id,
-                lambda seen: seen.is_final or seen.state is not VerificationState.PENDING,
-                timeout_s=timeout,
+            # Only an id that was given can have been used before.
+            asked = await Asked.begin(
+                log, codec, client, request.verification_id, look_back=verification_id is not None
             )
-            _print_outcome(outcome, json)
+            await client.start(request)
+            outcome = await asked.outcome(timeout)
+            print_outcome(outcome, as_json=as_json)
             if outcome.state in (VerificationState.REJECTED, VerificationState.BLOCKED, VerificationState.FAILED):
                 raise typer.Exit(1)
 
@@ -90,13 +93,12 @@ def check(
     code: Annotated[str, typer.Argument(help="The code as typed.")],
     check_id: Annotated[str | None, typer.Option("--check-id", help="The same id gets the same reply.")] = None,
     timeout: Timeout = 5.0,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check a code; exit code 0 when it is right, 1 when not.
 
     Example: `pipeline check 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11 493817`
     """
-    from pipeline.cli.output import print_json_line, print_table
     from pipeline.process import run_loop
 
     check_id_of(verification_id, "verification id")
@@ -104,8 +106,8 @@ def check(
     async def work() -> bool:
         async with _client(settings(ctx)) as client:
             reply = await client.check(verification_id, code, check_id=check_id, timeout_s=timeout)
-        if json:
-            print_json_line(plain(reply))
+        if as_json:
+            print_json(plain(reply))
         else:
             row = [
                 reply.verification_id,
@@ -124,12 +126,13 @@ def check(
 def show(
     ctx: typer.Context,
     verification_id: Annotated[str, typer.Argument(help="Verification id.")],
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show every outcome record of one verification, as long as the topic keeps them.
 
     Example: `pipeline show 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11`
     """
+    from pipeline.cli.asked import history
     from pipeline.process import run_loop
 
     async def work() -> list[VerificationOutcome]:
@@ -140,14 +143,14 @@ def show(
     if not outcomes:
         raise PipelineError(f"no outcome of {verification_id} is kept; is the id right, and has the router run?")
     for outcome in outcomes:
-        _print_outcome(outcome, json)
+        print_outcome(outcome, as_json=as_json)
 
 
 def watch(
     ctx: typer.Context,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first record kept.")] = False,
     final: Annotated[bool, typer.Option("--final", help="Only final outcomes.")] = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Follow outcomes as they are written, until Ctrl-C.
 
@@ -162,7 +165,7 @@ def watch(
         async with _connected(settings(ctx)) as (log, codec):
             async for outcome in follow(log, codec, OUTCOMES, VerificationOutcome, from_start=from_start):
                 if outcome.is_final or not final:
-                    _print_outcome(outcome, json)
+                    print_outcome(outcome, as_json=as_json)
 
     with contextlib.suppress(asyncio.CancelledError):
         run_loop(work())
@@ -174,23 +177,6 @@ def check_id_of(verification_id: str, what: str) -> None:
 
     if not VERIFICATION_ID.fullmatch(verification_id):
         raise UsageError(f"{what}: {verification_id!r} is no verification id; use 1 to 48 of letters, digits, _ and -")
-
-
-async def history(log: KafkaLog, codec: Codec, verification_id: str) -> list[VerificationOutcome]:
-    """Every kept outcome of one verification, oldest first: one partition is read."""
-    from pipeline.records.public import VerificationOutcome
-    from pipeline.runtime.log import TopicPartition, scan
-    from pipeline.runtime.partition import partition_for
-    from pipeline.topics import OUTCOMES
-
-    key = verification_id.encode()
-    where = TopicPartition(OUTCOMES, partition_for(key, await log.partitions(OUTCOMES)))
-    return [
-        codec.decode(VerificationOutcome, record.value, public=True)
-        async for records in scan(log, await log.start_offsets([where]))
-        for record in records
-        if record.key == key
-    ]
 
 
 @asynccontextmanager
@@ -218,11 +204,18 @@ def plain(record: object) -> object:
     return msgspec.to_builtins(record)
 
 
-def _print_outcome(outcome: VerificationOutcome, json: bool) -> None:
-    from pipeline.cli.output import print_json_line
+def print_id(verification_id: str, *, as_json: bool) -> None:
+    """What ``send`` without ``--wait`` has to tell."""
+    if as_json:
+        print_json({"verification_id": verification_id})
+    else:
+        typer.echo(verification_id)
 
-    if json:
-        print_json_line(plain(outcome))
+
+def print_outcome(outcome: VerificationOutcome, *, as_json: bool) -> None:
+    """One line: the fields a person looks for, or all of them as JSON."""
+    if as_json:
+        print_json(plain(outcome))
         return
     parts = [
         f"{outcome.verification_id}",

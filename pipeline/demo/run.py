@@ -50,12 +50,14 @@ async def demo(
     stay: bool,
     screen: Screen,
     progress: Progress,
+    on_ready: Callable[[Place], None],
     on_report: Callable[[Report], None],
     clock: Clock | None = None,
 ) -> bool:
-    """Start everything, play, judge, tell ``on_report`` while all is still up, end everything; whether all was good.
+    """Start everything, play, judge, end everything; whether all was good.
 
-    With ``stay`` it is only ended when this is cancelled. The folder goes with it, except after a failure. Raises
+    ``on_ready`` is told where it runs, ``on_report`` what came of it, both while all is up. With ``stay`` it is only
+    ended when this is cancelled. The folder goes with it, except after a failure. Raises
     UsageError (no Java, no port) and Infrastructure (no jars, a process that does not start or ends by itself).
     """
     clock = clock or SystemClock()
@@ -65,6 +67,7 @@ async def demo(
     keep = True
     try:
         async with everything(place, clock=clock, say=screen.say, progress=progress) as running:
+            on_ready(place)
             cases = scenario(verifications, now_ms=clock.now_ms())
             screen.say(f"Playing {len(cases)} verifications of {kinds(cases)} kinds …")
             evidence = await _watched(_played(cases, place, running, clock, screen), running)
@@ -78,7 +81,6 @@ async def demo(
             keep = not report.good
             on_report(report)
             if stay:
-                screen.say("Everything stays up until Ctrl-C.")
                 await _watched(asyncio.Event().wait(), running)
     except asyncio.CancelledError:
         if report is None:

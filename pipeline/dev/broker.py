@@ -287,4 +287,9 @@ class DevBroker:
             return (
                 f"another broker is using {self.data_dir}: stop it, or choose another folder with --data-dir\n{lines}"
             )
+        if "No MetadataVersion with feature level" in lines:
+            return (
+                f"the data in {self.data_dir} were written by a newer Kafka than {self.kafka_version}: start that one "
+                f"with --kafka-version, or choose another folder with --data-dir\n{lines}"
+            )
         return lines or f"(nothing in {self.log_file})"

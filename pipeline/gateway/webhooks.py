@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pipeline import topics
-from pipeline.clock import Clock
+from pipeline.clock import Clock, Seldom
 from pipeline.errors import PipelineError
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.problems import problem
@@ -21,7 +21,7 @@ from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
 from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.model.trace import TRACEPARENT, carried
-from pipeline.records.types import AvroRecord
+from pipeline.records.types import AttemptStatus, AvroRecord
 from pipeline.runtime.api import Emit, Headers
 from pipeline.senders.provider import BadWebhook, Report
 
@@ -84,6 +84,7 @@ class WebhookReceiver:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_age_s = max_age_s
+        self._seldom = Seldom(clock)
 
     async def receive(self, request: Request) -> Response:
         """Answer one webhook and count what became of it."""
@@ -109,6 +110,8 @@ class WebhookReceiver:
         received_at = self._clock.now_ms()
         if not provider.verify_signature(request.headers, body, received_at / 1_000, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
+            if (left_out := self._seldom.passes(name)) is not None:
+                _log.warning("webhook_refused", provider=name, reason="bad_signature", left_out=left_out)
             return problem(
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
             )
@@ -131,6 +134,10 @@ class WebhookReceiver:
         self._measures.apply(
             ("receipts_total", 1.0, {"provider": name, "status": report.status.status.value}) for report in reports
         )
+        # Taken all the same: a word that a provider has added must not make it send the report again and again.
+        unmapped = sum(report.status.status is AttemptStatus.UNKNOWN for report in reports)
+        if unmapped:
+            self._measures.apply([("unmapped_answers_total", float(unmapped), {"provider": name})])
         if reports:
             self._measures.apply([("last_receipt_timestamp_seconds", received_at / 1_000, {"provider": name})])
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -41,6 +41,8 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     """The step's wait passed without success, or a caller asked for another attempt."""
     matured: int = 0
     """How many of the receipt horizons were counted."""
+    result_detail: str | None = None
+    """What the sender says of a call that came to nothing, for people."""
 
 
 class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):

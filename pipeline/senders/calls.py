@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import httpx
 import structlog
 
-from pipeline.clock import Clock
+from pipeline.clock import Clock, Seldom
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane, Post
 from pipeline.senders.keys import send_key
@@ -114,6 +114,10 @@ class RunningCalls:
     clock: Clock
     timeout_s: float
     _calls: dict[str, _Running] = field(default_factory=dict)
+    _seldom: Seldom = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seldom = Seldom(self.clock)
 
     def knows(self, key: str) -> bool:
         """Whether this process runs the call, or holds a result nobody has committed."""
@@ -180,10 +184,7 @@ class RunningCalls:
             answer = in_doubt(failure) if running.called_at is not None else not_sent(detail=failure)
         finally:
             self.permits.free(key)
-        if answer.alarm is not None:
-            log.error("provider_alarm", provider=self.provider.instance, alarm=answer.alarm)
-        if answer.unmapped:
-            log.warning("unmapped_answer", provider=self.provider.instance, detail=answer.detail)
+        self._log(answer, failure)
         running.finished = CallFinished(
             key=key,
             answer=answer,
@@ -193,6 +194,16 @@ class RunningCalls:
             failure=failure,
         )
         running.post(running.finished)
+
+    def _log(self, answer: Answer, failure: str | None) -> None:
+        name = self.provider.instance
+        # Late and stale are our own doing. A provider that is away fails every call alike: one line tells it.
+        if failure not in (None, LATE, STALE) and (left_out := self._seldom.passes(failure)) is not None:
+            log.warning("call_failed", provider=name, cause=failure, result=answer.result.value, left_out=left_out)
+        if answer.alarm is not None:
+            log.error("provider_alarm", provider=name, alarm=answer.alarm)
+        if answer.unmapped:
+            log.warning("unmapped_answer", provider=name, detail=answer.detail)
 
     async def _call(self, running: _Running) -> Answer:
         call = running.call

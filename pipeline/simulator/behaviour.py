@@ -8,7 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 MAX_DELAY_MS: Final = 600_000
 
@@ -68,8 +68,25 @@ class Exponential(Part):
         return rng.expovariate(1 / self.mean_ms)
 
 
-Distribution = Annotated[Uniform | Normal | Lognormal | Exponential, Field(discriminator="kind")]
-Delay = Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] | Distribution
+def _form(value: object) -> object:
+    """Which form of a delay is meant, so that only what is wrong with that one is told."""
+    if isinstance(value, dict):
+        return value.get("kind")
+    return value.kind if isinstance(value, Uniform | Normal | Lognormal | Exponential) else "number"
+
+
+Delay = Annotated[
+    Annotated[Annotated[int, Field(ge=0, le=MAX_DELAY_MS)], Tag("number")]
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[Normal, Tag("normal")]
+    | Annotated[Lognormal, Tag("lognormal")]
+    | Annotated[Exponential, Tag("exponential")],
+    Discriminator(
+        _form,
+        custom_error_type="delay",
+        custom_error_message="must be milliseconds, or have a kind: uniform, normal, lognormal, exponential",
+    ),
+]
 
 
 def sample_s(delay: Delay, rng: random.Random) -> float:

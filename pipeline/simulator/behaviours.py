@@ -89,14 +89,15 @@ class Behaviours:
 
 
 _PLAIN = Behaviour(delay_ms=0)
-_INHERITED = ("delay_ms", "receipt")
+INHERITED = ("delay_ms", "receipt")
+"""What a rule or a magic recipient takes from the default where it does not name it."""
 
 B = TypeVar("B", bound=Behaviour)
 
 
 def _inherit(behaviour: B, default: Behaviour) -> B:
     """How fast a provider is and what it reports stays as the default has it unless something else was said."""
-    unsaid = {name: getattr(default, name) for name in _INHERITED if name not in behaviour.model_fields_set}
+    unsaid = {name: getattr(default, name) for name in INHERITED if name not in behaviour.model_fields_set}
     return behaviour.model_copy(update=unsaid) if unsaid else behaviour
 
 

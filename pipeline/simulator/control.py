@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.simulator import magic
 from pipeline.simulator.behaviour import ConnectionBehaviour, ProviderBehaviour
+from pipeline.simulator.behaviours import INHERITED
 from pipeline.simulator.connection import Gate
 from pipeline.simulator.provider import Provider
 from pipeline.simulator.world import World
@@ -121,7 +123,7 @@ class Control:
                     return _problem(problems)
                 provider.behaviours.set(wanted)
         except ValidationError as error:
-            return _problem([(_field(found["loc"]), found["msg"]) for found in error.errors(include_url=False)])
+            return _problem(_told(error, raw))
         return _json(self._shown(name))
 
     async def reset_behaviour(self, request: Request) -> Response:
@@ -145,12 +147,39 @@ class Control:
     def _shown(self, name: str) -> dict[str, Any]:
         if name == CONNECTIONS:
             return self._gate.behaviour.model_copy(update={"next": self._gate.left}).model_dump(mode="json")
-        current: BaseModel = self._providers[name].behaviours.current
-        return current.model_dump(mode="json", exclude_none=True)
+        provider = self._providers[name]
+        current = provider.behaviours.current
+        shown = current.model_dump(mode="json", exclude_none=True)
+        if provider.retries is None:
+            del shown["default"]["receipt"]
+        # What a rule does not name is the default's; its own defaults, shown, would look as if they were in force.
+        for rule, said in zip(shown["rules"], current.rules, strict=True):
+            for unsaid in {*INHERITED} - said.model_fields_set:
+                del rule[unsaid]
+        return shown
 
 
-def _field(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in place) or "body"
+def _told(error: ValidationError, raw: bytes) -> list[tuple[str, str]]:
+    """Each field as the person wrote it with what is wrong with it; the forms a value may have are told in one."""
+    errors = error.errors(include_url=False)
+    body = None if errors[0]["type"] == "json_invalid" else from_json(raw)
+    told: dict[str, list[str]] = {}
+    for found in errors:
+        problem = str(found.get("ctx", {}).get("error", found["msg"]))
+        told.setdefault(_field(found["loc"], found["type"], body), []).append(problem)
+    return [(field, ", or: ".join(dict.fromkeys(problems))) for field, problems in told.items()]
+
+
+def _field(place: tuple[int | str, ...], kind: str, body: Any) -> str:
+    """The path without the names that pydantic gives to the forms of a value: they stand nowhere in the body."""
+    parts: list[str] = []
+    for number, part in enumerate(place):
+        missing = kind == "missing" and number == len(place) - 1
+        held = isinstance(body, dict) and part in body
+        if held or missing or (isinstance(body, list) and isinstance(part, int)):
+            parts.append(str(part))
+            body = None if missing else body[part]
+    return ".".join(parts) or "body"
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -142,10 +142,16 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         code_holder=holds,
         result_class=result.result_class if better else attempt.result_class,
         result_reason=known_reason(result.reason) if better else attempt.result_reason,
+        result_detail=_detail_of(told, result) if better else attempt.result_detail,
         finished_at=max(attempt.finished_at, result.finished_at),
     )
     joined = _with_cost(joined, result.cost, result.currency)
     return _with_status(joined, result.status, result.reason, result.finished_at, result.finished_at)
+
+
+def _detail_of(told: AttemptResult, result: SendResult) -> str | None:
+    """Only of what can end a verification: there may be millions of the others in the state."""
+    return result.detail if told in _NEGATIVE_RESULTS else None
 
 
 def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: int) -> TrackedAttempt:

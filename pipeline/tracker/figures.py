@@ -89,17 +89,17 @@ def ended(turn: Turn, credit: TrackedAttempt | None) -> None:
     turn.count("end_to_end_seconds", max(0, turn.now_ms - plan.requested_at) / 1_000, lane=where)
     if state.state is VerificationState.VERIFIED and state.verified_at is not None and state.sent_at is not None:
         turn.count("time_to_verify_seconds", max(0, state.verified_at - state.sent_at) / 1_000)
-    # Nobody was asked for a code in reach mode, and a refused request never reached anybody.
-    if plan.mode is VerificationMode.REACH or state.refused:
-        return
     if plan.test:
         converted = "test"
     elif state.state is VerificationState.CANCELED:
         converted = "canceled"
     elif state.state is VerificationState.VERIFIED:
         converted = "yes"
+    elif credit is None:
+        converted = "no_attempt"
     else:
-        converted = "no" if credit else "no_attempt"
+        # Nobody is asked for a code in reach mode: called "no" it would look like a route that does not work.
+        converted = "reach" if plan.mode is VerificationMode.REACH else "no"
     turn.count(
         "conversion_matured_total",
         provider=credit.shown.provider if credit else _NONE,

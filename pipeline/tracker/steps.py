@@ -41,7 +41,7 @@ def settle(turn: Turn) -> None:
             _fail(turn)
     elif len(state.attempts) >= turn.tools.policy.max_attempts_total:
         if _all_negative(state):
-            outcome.finish(turn, VerificationState.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+            outcome.finish(turn, VerificationState.FAILED, Reason.ATTEMPTS_EXHAUSTED, detail=_told(state))
     elif is_time_left(turn):
         ask_for_route(turn, step)
 
@@ -202,11 +202,22 @@ def _fail(turn: Turn) -> None:
         outcome.finish(turn, STATE[reason], reason, detail=state.route_detail)
         return
     if len(turn.plan.steps) > 1:
-        outcome.finish(turn, VerificationState.FAILED, Reason.STEPS_EXHAUSTED)
+        outcome.finish(turn, VerificationState.FAILED, Reason.STEPS_EXHAUSTED, detail=_told(state))
         return
     reason = Reason(state.attempts[-1].shown.reason or Reason.PROVIDER_ERROR)
     if STATE[reason] is VerificationState.EXPIRED:
         expire(turn)
     else:
         failed = STATE[reason] is VerificationState.FAILED
-        outcome.finish(turn, VerificationState.FAILED, reason if failed else Reason.PROVIDER_ERROR)
+        shown = reason if failed else Reason.PROVIDER_ERROR
+        outcome.finish(turn, VerificationState.FAILED, shown, detail=_told(state))
+
+
+def _told(state: TrackerState) -> str | None:
+    """What the senders said of the attempts, in order; None when they said nothing."""
+    parts = [
+        f"{attempt.shown.provider} {attempt.shown.channel}: {attempt.result_detail}"
+        for attempt in state.attempts
+        if attempt.result_detail
+    ]
+    return "; ".join(parts) or None

@@ -173,11 +173,16 @@ class Deployment:
 
     def pipeline(self, *arguments: str) -> str:
         """Run one command to its end; returns what it wrote."""
+        code, out, told = self.ended(*arguments)
+        assert code == 0, f"pipeline {' '.join(arguments)}: {out}{told}"
+        return out
+
+    def ended(self, *arguments: str) -> tuple[int, str, str]:
+        """Run one command to its end, well or not: exit code, standard output and standard error."""
         done = subprocess.run(
             command("--config", str(self._once), *arguments), cwd=ROOT, capture_output=True, text=True, timeout=90
         )
-        assert done.returncode == 0, f"pipeline {' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return done.returncode, done.stdout, done.stderr
 
     def public_key(self) -> str:
         """What a producer seals its codes to."""

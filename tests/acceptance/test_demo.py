@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
 
 
 @pytest.mark.slow
@@ -32,6 +37,48 @@ def test_the_demo_brings_every_kind_of_verification_to_its_expected_end(kafka_ja
     }
     assert outcomes["verified", ""][1] > 40
     assert "request → provider call" in ended.stdout
-    assert re.search(r"^Metrics +http://127\.0\.0\.1:\d+/metrics$", ended.stdout, re.MULTILINE)
-    assert re.search(r"^All \d+ came out as expected", ended.stdout, re.MULTILINE)
+    while_up, _, afterwards = ended.stdout.partition("Outcomes")
+    assert re.search(r"^Metrics +http://127\.0\.0\.1:\d+/metrics$", while_up, re.MULTILINE)
+    assert re.search(r"^All \d+ came out as expected", afterwards, re.MULTILINE)
+    assert "http://" not in afterwards, "what is stopped by then is no address to look at"
+    assert str(tmp_path) not in afterwards, "nor is a deleted file"
+    assert "make demo DEMO_ARGS=--stay" in afterwards.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == [], "the temporary folder is left behind"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_with_stay_the_commands_it_prints_work_in_another_shell_until_the_terminal_is_closed(
+    kafka_jars: str, tmp_path: Path
+) -> None:
+    environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "demo", "--verifications", "1", "--stay"],
+        cwd=ROOT,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert demo.stdout is not None
+    try:
+        said = []
+        while not said or "Ctrl-C" not in said[-1]:
+            said.append(demo.stdout.readline())
+            assert said[-1], said
+        commands = [shlex.split(line) for line in said if " --config " in line]
+        assert [command[5] for command in commands] == ["show", "send", "watch"]
+        for command in commands[:2]:
+            done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+        [address] = set(re.findall(r"^Gateway +(http://\S+)$", "".join(said), re.MULTILINE))
+        assert httpx.get(address, trust_env=False).status_code == 200
+        demo.send_signal(signal.SIGHUP)
+        demo.wait(60)
+    finally:
+        demo.kill()
+        demo.wait()
+        demo.stdout.close()
+    assert demo.returncode == 0
     assert list(tmp_path.iterdir()) == [], "the temporary folder is left behind"

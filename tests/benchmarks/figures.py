@@ -43,11 +43,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def shown(figures: Figures) -> str:
     """The table for people."""
-    lines = [f"{'name':26}{'value':>10}  {'unit':9}{'all runs':34}measured"]
+    rows = [("name", "value", "unit", "all runs", "measured")]
     for name, one in figures.items():
         runs = " ".join(f"{run:.4g}" for run in one.runs)
-        lines.append(f"{name:26}{one.value:>10.4g}  {one.unit:9}{runs:34}{one.note}")
-    return "\n".join(lines)
+        rows.append((name, f"{one.value:.4g}", one.unit, runs, one.note))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column == 1 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def write(figures: Figures, path: Path) -> None:

@@ -93,7 +93,9 @@ port = {metrics}
 @contextmanager
 def child(file: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command of ours with these settings, ended by SIGTERM."""
-    process = subprocess.Popen([sys.executable, "-m", "pipeline", "--config", str(file), *arguments])
+    command = [sys.executable, "-m", "pipeline", "--config", str(file), *arguments]
+    # Errors are to be seen, but what the simulator says to a person would stand in the middle of the table.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:

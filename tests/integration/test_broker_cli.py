@@ -81,9 +81,10 @@ def test_wrong_usage_ends_with_2(run: Run) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_dev_broker_says_what_to_type_next_and_ctrl_c_ends_it_cleanly(kafka_jars: str) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_dev_broker_says_what_to_type_next_and_ends_cleanly(kafka_jars: str, name: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
-    command = [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [sys.executable, "-m", "pipeline"]
     process = subprocess.Popen(
         [*command, "dev", "broker", "--port", "0", "--kafka-version", kafka_jars],
         stdout=subprocess.PIPE,
@@ -102,13 +103,16 @@ def test_dev_broker_says_what_to_type_next_and_ctrl_c_ends_it_cleanly(kafka_jars
         folder = re.search(r"Data: (\S+) \(deleted", lines[1])
         assert folder is not None
         assert Path(folder[1]).exists()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         rest, errors = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0, errors
-    assert any("pipeline topics apply --partitions 4 --replication-factor 1" in line for line in lines)
+    said = "".join(lines)
+    program = f"{sys.executable} -m pipeline"
+    assert f"{program} keys new" in said
+    assert f"{program} topics apply --partitions 4 --replication-factor 1" in said
     assert "Stopping Kafka" in rest
     assert not Path(folder[1]).exists()
     assert "Traceback" not in errors

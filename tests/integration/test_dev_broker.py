@@ -21,6 +21,7 @@ from aiokafka.client import AIOKafkaClient
 
 from pipeline.dev import broker as broker_module
 from pipeline.dev.broker import BrokerFailed, DevBroker, ExtraListener
+from pipeline.dev.jars import DEFAULT_VERSION, versions
 from pipeline.dev.ports import free_port
 from pipeline.errors import UsageError
 
@@ -153,6 +154,15 @@ async def test_a_start_that_takes_too_long_is_ended_and_said(kafka_jars: str) ->
     with pytest.raises(BrokerFailed, match="not ready within 0 s"):
         await broker.start()
     assert not broker.running
+
+
+async def test_data_of_a_newer_release_is_said_with_what_to_do(kafka_jars: str, tmp_path: Path) -> None:
+    if kafka_jars != DEFAULT_VERSION or "3.9.1" not in versions():
+        pytest.skip("needs the default release and an older one")
+    async with DevBroker(data_dir=tmp_path / "kafka", kafka_version=DEFAULT_VERSION):
+        pass
+    with pytest.raises(BrokerFailed, match=r"newer Kafka than 3\.9\.1.*--kafka-version.*--data-dir"):
+        await DevBroker(data_dir=tmp_path / "kafka", kafka_version="3.9.1").start()
 
 
 async def test_a_disk_nearly_full_is_said_before_anything_starts(

@@ -179,6 +179,17 @@ def test_objects_are_written_by_their_type_alone(written: io.StringIO) -> None:
     assert event["error"] == "ValueError: [phone]"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_console_form_has_colours_on_a_terminal_only(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal  # type: ignore[method-assign]
+    logs.configure(LoggingSettings(format="console"), stream=stream)
+    logs.get().warning("called", attempt=1)
+    logging.getLogger("uvicorn").warning("a library")
+    assert ("\x1b[" in stream.getvalue()) is terminal
+
+
 def test_the_console_form_is_redacted_too() -> None:
     stream = io.StringIO()
     logs.configure(LoggingSettings(format="console"), stream=stream)

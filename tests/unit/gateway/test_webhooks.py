@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.gateway.app import create_app
 from pipeline.gateway.publisher import Publisher
@@ -22,6 +23,7 @@ class Bench:
     http: httpx.AsyncClient
     producer: FakeProducer
     measures: FakeMeasures
+    clock: ManualClock
     ready: bool = True
     ids: list[str] = field(default_factory=list)
 
@@ -46,7 +48,7 @@ async def bench() -> AsyncIterator[Bench]:
         max_body_bytes=1_024,
         max_age_s=MAX_AGE_S,
     )
-    made = Bench(http=httpx.AsyncClient(), producer=producer, measures=measures)
+    made = Bench(http=httpx.AsyncClient(), producer=producer, measures=measures, clock=clock)
     app = create_app(
         webhooks=receiver,
         ready=lambda: made.ready,
@@ -232,3 +234,24 @@ async def test_a_failing_handler_is_a_problem_document_without_the_cause(
     assert "secret" not in logged.out + logged.err
     assert answer.headers["X-Request-ID"] == "made-here"
     assert bench.counted("http_requests_total", "/v1/webhooks/{provider}", "500") == 1
+
+
+async def test_a_report_of_a_status_in_no_table_is_taken_and_counted_as_unmapped(bench: Bench) -> None:
+    assert (await bench.post(b'["v1", "teleported:v2"]')).status_code == 204
+    assert bench.counted("receipts_total", "ycloud", "unknown") == 1
+    assert bench.counted("unmapped_answers_total", "ycloud") == 1
+
+
+async def test_forged_webhooks_leave_a_line_in_the_log_but_not_one_each_and_nothing_of_what_they_hold(
+    bench: Bench,
+) -> None:
+    with capture_logs() as lines:
+        for _ in range(3):
+            await bench.post(b'["secret-body"]', headers={"Signature": "forged"})
+        await bench.post(b'["v1"]', to="second", headers={})
+        bench.clock.advance(10_000)
+        await bench.post(headers={})
+    assert lines == [
+        {"event": "webhook_refused", "log_level": "warning", "provider": name, "reason": "bad_signature", "left_out": n}
+        for name, n in (("ycloud", 0), ("second", 0), ("ycloud", 2))
+    ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.records.types import AttemptResult
 from pipeline.runtime.api import Lane
@@ -210,3 +211,31 @@ async def test_nothing_secret_has_a_text_form() -> None:
     for thing in (event, opened, world.calls):
         assert PHONE not in repr(thing)
         assert "482913" not in repr(thing)
+
+
+async def test_a_provider_that_cannot_be_reached_is_in_the_log_once_in_ten_seconds_per_cause() -> None:
+    world = World()
+    with capture_logs() as lines:
+        for n, cause in enumerate(["unreachable", "unreachable", "unresolved", "unreachable"], start=1):
+            world.wire.answer = NotSent(cause)
+            world.begin(n)
+            await world.calls.idle(0)
+        world.clock.advance(10_000)
+        world.begin(5)
+        await world.calls.idle(0)
+    assert [(line["event"], line["provider"], line["cause"], line["left_out"]) for line in lines] == [
+        ("call_failed", "ycloud", "unreachable", 0),
+        ("call_failed", "ycloud", "unresolved", 0),
+        ("call_failed", "ycloud", "unreachable", 2),
+    ]
+    assert PHONE not in str(lines)
+
+
+@pytest.mark.parametrize("cause", [STALE, LATE])
+async def test_a_call_that_we_ourselves_came_too_late_for_is_no_failure_of_the_provider(cause: str) -> None:
+    world = World()
+    world.wire.answer = NotSent(cause)
+    with capture_logs() as lines:
+        world.begin()
+        await world.finished()
+    assert lines == []

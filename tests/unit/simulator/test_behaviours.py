@@ -106,6 +106,52 @@ async def test_an_impossible_behaviour_is_refused_by_field_and_changes_nothing(
     assert (await http.get("/behaviour")).json() == before
 
 
+@pytest.mark.parametrize(
+    ("delay", "fields"),
+    [
+        ("5", ["default.delay_ms"]),
+        (-1, ["default.delay_ms"]),
+        ({"kind": "zipf"}, ["default.delay_ms"]),
+        ({"low_ms": 1}, ["default.delay_ms"]),
+        ({"kind": "uniform", "low_ms": 5, "high_ms": 1}, ["default.delay_ms"]),
+        ({"kind": "uniform", "low_ms": -5}, ["default.delay_ms.low_ms", "default.delay_ms.high_ms"]),
+        ({"kind": "normal", "mean_ms": "1", "deviation_ms": 1}, ["default.delay_ms.mean_ms"]),
+    ],
+)
+async def test_a_wrong_delay_is_told_once_by_the_fields_a_person_wrote(
+    http: httpx.AsyncClient, delay: object, fields: list[str]
+) -> None:
+    errors = (await http.put("/behaviour/ycloud", json={"default": {"delay_ms": delay}})).json()["errors"]
+    assert [error["field"] for error in errors] == fields
+    assert not any("Value error" in error["problem"] for error in errors)
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"seed": NaN}', b'{"seed": 1, "default": {"error": []}}', b"[]"])
+async def test_a_body_of_any_kind_is_refused_with_a_reason(http: httpx.AsyncClient, body: bytes) -> None:
+    answer = await http.put("/behaviour/ycloud", content=body)
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert error["field"] in ("body", "seed", "default.error")
+
+
+async def test_what_is_shown_is_what_is_in_force_and_can_be_put_again(http: httpx.AsyncClient) -> None:
+    rules = [
+        {"refusal": "route"},
+        {"receipt": {"status": "undelivered"}, "delay_ms": 5},
+    ]
+    wanted = {"default": {"delay_ms": 700, "receipt": {"copies": 3}}, "rules": rules}
+    shown = (await http.put("/behaviour/ycloud", json=wanted)).json()
+    assert shown == (await http.get("/behaviour/ycloud")).json()
+    first, second = shown["rules"]
+    assert "delay_ms" not in first, "the default's is in force"
+    assert "receipt" not in first
+    assert (second["delay_ms"], second["receipt"]["status"]) == (5, "undelivered")
+    assert (shown["default"]["delay_ms"], shown["default"]["receipt"]["copies"]) == (700, 3)
+    for name in ("ycloud", "neutrino"):
+        before = (await http.get(f"/behaviour/{name}")).json()
+        assert (await http.put(f"/behaviour/{name}", json=before)).json() == before
+
+
 async def test_what_a_provider_cannot_do_is_refused_with_what_it_can(http: httpx.AsyncClient) -> None:
     answer = await http.put("/behaviour/neutrino", json={"default": {"receipt": {"copies": 2}, "refusal": "content"}})
     problems = {error["field"]: error["problem"] for error in answer.json()["errors"]}

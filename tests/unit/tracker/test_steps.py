@@ -393,3 +393,22 @@ def test_a_caller_who_asks_for_what_is_under_way_makes_it_a_promise(world: World
     world.report(status=AttemptStatus.DELIVERED)
     world.route("neutrino")
     assert _canceled(world) == []
+
+
+def test_a_failure_says_what_became_of_each_attempt(world: World) -> None:
+    world.decide(world.accepted())
+    world.tell(result=AttemptResult.NOT_SENT, reason=Reason.ROUTE_UNAVAILABLE, detail="unreachable")
+    world.route("neutrino")
+    world.reject(2, provider="neutrino", reason=Reason.ROUTE_UNAVAILABLE, detail="API error 10")
+    world.no_route()
+    assert (world.last.state, world.last.reason) == (State.FAILED, Reason.ROUTE_UNAVAILABLE)
+    assert world.last.detail == "ycloud sms: unreachable; neutrino sms: API error 10"
+
+
+def test_a_failure_of_several_steps_says_so_too(world: World) -> None:
+    world.decide(world.accepted(steps=2))
+    world.reject(kind=ResultClass.RECIPIENT, detail="HTTP 400 PARAM_INVALID (to)")
+    world.route("neutrino")
+    world.reject(2, kind=ResultClass.RECIPIENT, provider="neutrino")
+    assert world.last.reason == Reason.STEPS_EXHAUSTED
+    assert world.last.detail == "ycloud sms: HTTP 400 PARAM_INVALID (to)"

@@ -4,7 +4,8 @@ import pytest
 
 from pipeline import topics
 from pipeline.model.reasons import Reason
-from pipeline.records.types import AttemptResult, AttemptStatus, VerificationState
+from pipeline.records.internal import Decision, Plan
+from pipeline.records.types import AttemptResult, AttemptStatus, DecisionKind, VerificationMode, VerificationState
 from pipeline.runtime.api import Deadline, Lane
 from pipeline.runtime.frontier import Frontier
 from pipeline.tracker.stage import TrackerStage
@@ -168,6 +169,29 @@ def test_conversion_has_its_own_value_for_nothing_sent(world: World) -> None:
     world.decide(world.accepted())
     world.advance(400_000)
     assert world.counted("conversion_matured_total", provider="none", channel="none", converted="no_attempt") == 1
+
+
+def test_conversion_counts_a_refused_request_as_one_without_an_attempt(world: World) -> None:
+    world.decide(
+        Decision(
+            verification_id="v1",
+            kind=DecisionKind.REFUSED,
+            decision_id="ab",
+            plan=Plan(country="DE"),
+            reason=Reason.INVALID_RECIPIENT,
+        )
+    )
+    assert world.counted("conversion_matured_total", provider="none", country="DE", converted="no_attempt") == 1
+    assert world.counted("conversion_matured_total") == 1
+
+
+def test_conversion_counts_reach_mode_once_and_never_as_a_code_not_entered(world: World) -> None:
+    world.decide(world.accepted(plan=world.plan(mode=VerificationMode.REACH)))
+    world.tell()
+    world.report()
+    assert world.last.is_final
+    assert world.counted("conversion_matured_total", provider="ycloud", converted="reach") == 1
+    assert world.counted("conversion_matured_total") == 1
 
 
 def test_conversion_has_its_own_value_for_tests(world: World) -> None:
