@@ -5,8 +5,6 @@ import json
 import pytest
 
 from pipeline.cli.output import print_table, show
-from pipeline.cli.send import _print_outcome
-from pipeline.records.public import VerificationOutcome
 
 
 def test_a_table_into_a_pipe_cuts_nothing_and_aligns_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,10 +32,3 @@ def test_no_rows_are_said_on_standard_error(capsys: pytest.CaptureFixture[str]) 
     show(["a"], [], as_json=False, empty="no keys yet")
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "no keys yet\n")
-
-
-def test_outcomes_as_json_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    for version in (1, 2):
-        _print_outcome(VerificationOutcome(verification_id="v", version=version), json=True)
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [outcome["version"] for outcome in told] == [1, 2]
