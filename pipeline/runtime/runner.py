@@ -30,9 +30,9 @@ ENDS_EVERY_S = 0.02
 """Shortest pause between two questions for the inputs' ends."""
 LOOK_EVERY_S = 2.0
 """How often lag is measured and the watchdog looks."""
-WORK_SHARE, LEAVE_SHARE = 0.8, 0.9
-"""Of the one deadline of revoke and shutdown: after so much running work is abandoned, after so much connections of
-tasks; the rest is for leaving the group."""
+CLOSING_S, CLOSING_SHARE = 4.0, 0.2
+"""So much of the one deadline of revoke and shutdown, but no larger share of it, is kept for closing connections: half
+for those of the tasks, half for leaving the group. It is less than settings demand between a call and the deadline."""
 FENCED_LIMIT, FENCED_WINDOW_S = 5, 60.0
 """So many takeovers in so short a time mean two processes with one ordinal."""
 
@@ -202,12 +202,13 @@ class StageRunner(Generic[S]):
     async def _let_go(self) -> None:
         """The one path for revoke and shutdown: commit or abandon everything within one deadline."""
         deadline_s = self._settings.shutdown_s
+        closing_s = min(CLOSING_S, CLOSING_SHARE * deadline_s)
         for owner in self._owners.values():
-            self._leaving.add(asyncio.create_task(owner.close(WORK_SHARE * deadline_s)))
+            self._leaving.add(asyncio.create_task(owner.close(deadline_s - closing_s)))
         self._owners.clear()
         # A stop in the middle of a revoke waits for what the revoke has begun.
         if self._leaving:
-            _, self._leaving = await asyncio.wait(self._leaving, timeout=LEAVE_SHARE * deadline_s)
+            _, self._leaving = await asyncio.wait(self._leaving, timeout=deadline_s - closing_s / 2)
 
     def make_task(self, partition: int, failures: Failures) -> Task[S]:
         """A fresh task for a partition number."""

@@ -111,3 +111,42 @@ def test_a_process_whose_tasks_are_taken_over_again_and_again_ends_and_says_why(
                 work.result()
 
     story()
+
+
+class Calling(CountingStage):
+    """Its running work takes as long as the longest call of a provider may."""
+
+    call_s = 20.0
+
+    def restored(self, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        return Effects()
+
+    def room(self, lane: Lane) -> int:
+        return 10
+
+    def launch(self, action: object, post: object) -> None:
+        return None
+
+    async def drain(self) -> None:
+        await asyncio.sleep(self.call_s)
+        # ... and its result comes a moment before the deadline of what settings leave for it.
+        await asyncio.sleep(0.5)
+
+
+@world
+async def test_a_stop_waits_for_calls_as_long_as_settings_promise_and_still_ends_in_time(world: World) -> None:
+    """Five seconds between the longest call and the deadline are demanded; an abandoned call is in doubt."""
+    drained: list[str] = []
+
+    class Noting(Calling):
+        async def drain(self) -> None:
+            await super().drain()
+            drained.append("call")
+
+    settings = RuntimeSettings(shutdown_s=Calling.call_s + 5)
+    async with world.running(Noting, settings=settings) as (runner, _, work):
+        await asyncio.sleep(2)
+        runner.stop()
+        await asyncio.wait({work}, timeout=settings.shutdown_s)
+        assert work.done()
+    assert drained == ["call"] * world.partitions
