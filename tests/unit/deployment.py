@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ class Deployment:
     Make it inside the loop of the test.
     """
 
-    def __init__(self, provider: Provider | None = None, *, max_message_bytes: int = 1_048_588) -> None:
+    def __init__(self, provider: Provider | None = None, *, max_message_bytes: Mapping[str, int] | None = None) -> None:
         self.clock = ManualClock(now_ms=NOW)
         self.clock.bind(asyncio.get_running_loop().time)
         self.cluster = MemoryCluster(self.clock)
@@ -70,7 +70,7 @@ class Deployment:
                 topic.name,
                 partitions=topic.partitions,
                 append_time=topic.config["message.timestamp.type"] == "LogAppendTime",
-                max_message_bytes=max_message_bytes,
+                max_message_bytes=(max_message_bytes or {}).get(topic.name, 1_048_588),
             )
 
     @asynccontextmanager

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from pipeline.errors import Misconfigured
 from pipeline.testing import virtual_time
-from tests.unit.runtime.counting import World, world
+from tests.unit.runtime.counting import World
 
 
 async def take_over(world: World, *partitions: int) -> None:
@@ -30,16 +27,3 @@ def test_a_freeze_that_fences_every_task_at_once_is_one_takeover() -> None:
         assert await world.seen() == [1] * 8
 
     virtual_time.run(story())
-
-
-@world
-async def test_a_process_whose_tasks_are_taken_over_again_and_again_says_why_and_ends(world: World) -> None:
-    async with world.running() as (_, _, work):
-        for _ in range(5):
-            await asyncio.sleep(2)
-            assert not work.done()
-            await take_over(world, 0)
-        await asyncio.sleep(2)
-        assert work.done()
-    with pytest.raises(Misconfigured, match="--instance"):
-        work.result()

@@ -112,6 +112,26 @@ class KeepsKey(PlainDeadLetters):
 
 
 @world
+async def test_a_record_that_makes_its_entry_larger_than_the_changelog_takes_is_taken_out(world: World) -> None:
+    class Growing(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            return (
+                Effects(state={b"large": Count(-1)})
+                if record.value == b"grow"
+                else super().handle(record, state, now_ms)
+            )
+
+        def encode(self, value: Count) -> bytes:
+            return b" " * (1_000_000 if value.seen < 0 else 0) + super().encode(value)
+
+    await world.publish(b"v", b"grow", b"v")
+    async with world.running(Growing):
+        await asyncio.sleep(10)
+    assert await world.seen() == [1, 2]
+    assert [orjson.loads(value) for value in await world.values("dead")] == [["too_large", "in", 1]]
+
+
+@world
 async def test_a_stage_stops_when_everything_is_poison(world: World) -> None:
     await world.publish(*[b"poison"] * 120)
     async with world.running() as (_, _, work):
