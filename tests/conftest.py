@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis  # noqa: F401  its pytest plugin imports it at the very end otherwise, which CPython 3.11 does not survive
 import pytest
+import structlog
 from pytest_socket import disable_socket, enable_socket
 
 UNIT = Path(__file__).parent / "unit"
 
 # The broker's fixtures start Apache Kafka on first use only; a checkout of the unit tests alone does not need them.
+# Ignored SIGHUP is inherited: under nohup no child of a test would end with its terminal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 pytest_plugins = ["tests.kafka_fixtures"] if importlib.util.find_spec("tests.kafka_fixtures") else []
 
 
@@ -26,6 +31,13 @@ def _no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     disable_socket(allow_unix_socket=True)
     yield
     enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> None:
+    """As the program's own: structlog's default writes every local variable of a traceback, which takes seconds."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain], cache_logger_on_first_use=False)
 
 
 @pytest.fixture(autouse=True)

@@ -61,6 +61,12 @@ class Owner(Generic[S]):
         return self._committed + task.moved + max(self._furthest, task.restored)
 
     @property
+    def doing(self) -> tuple[int, int, int]:
+        """Changes with each task that is built and with whatever the present one reads or handles."""
+        task = self._task
+        return (self.built, 0, 0) if task is None else (self.built, task.restored, task.moved)
+
+    @property
     def waits_outside(self) -> bool:
         """The last task was lost to something that is away or not there yet: waiting helps, a restart does not."""
         return self.running is None and isinstance(self.lost_to, Infrastructure)

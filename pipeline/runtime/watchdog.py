@@ -26,6 +26,8 @@ S = TypeVar("S")
 
 ASK_WITHIN_S = 30.0
 """A broker that does not tell an end within this is away."""
+FROZEN_S = ASK_WITHIN_S + 15.0
+"""Looks further apart than one can take, and more: this process stood still and could not move anything itself."""
 COMMITTED_WITHIN_S = 5.0
 """How long to ask for the positions of tasks that do not run; then what was last known counts."""
 
@@ -43,6 +45,10 @@ class _Seen:
     """When it last made progress, had nothing to do, or waited on purpose."""
     built: int = 0
     """How many tasks it had built when it last made progress."""
+    doing: tuple[int, int, int] = (0, 0, 0)
+    """How many tasks it had built, and what the present one had restored and handled, at the last look."""
+    doing_s: float = 0.0
+    """When that last changed."""
 
 
 class Watchdog(Generic[S]):
@@ -60,7 +66,9 @@ class Watchdog(Generic[S]):
         self._unassigned_s: float | None = now_s
         self._fetched_s = now_s
         self._answering_s: float | None = None
+        self._looked_s = now_s
         self._seen: dict[Owner[S], _Seen] = {}
+        self._ends: Offsets = {}
         self._measured: set[TopicPartition] = set()
         self._gaps: Counter[str] = Counter()
 
@@ -93,9 +101,13 @@ class Watchdog(Generic[S]):
         wanted = [where for owner in owners for where in owner.inputs] or everything
         # A task that does not run reads its changelog: that one's brokers have to answer as well.
         wanted += [TopicPartition(self._changelog, owner.partition) for owner in owners if owner.running is None]
+        begun_s = self._c.clock.monotonic_s()
+        if begun_s - self._looked_s > FROZEN_S:
+            self._answering_s = None
+        self._looked_s = begun_s
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
-                ends = await self._c.log.end_offsets(wanted)
+                ends = self._ends = await self._c.log.end_offsets(wanted)
         except Exception as error:
             log.warning("no ends", action="ends_unknown", stage=self._c.group, cause=repr(error))
             self._answering_s = None
@@ -103,6 +115,7 @@ class Watchdog(Generic[S]):
         now_s = self._c.clock.monotonic_s()
         if self._answering_s is None:
             self._answering_s = now_s
+        self._looked_s = now_s
         if self._unassigned_s is None:
             lag = {where: behind for owner in owners for where, behind in (await self._lag(owner, ends)).items()}
             self._measure(owners, lag, ends)
@@ -150,29 +163,47 @@ class Watchdog(Generic[S]):
         stuck: dict[int, str] = {}
         hangs = waits_outside = False
         for owner in owners:
-            behind = sum(lag.get(where, 0) for where in owner.inputs)
+            behind = sum(self._readable(where, lag) for where in owner.inputs)
             seen = self._see(owner, behind, now_s)
-            if not self._quiet(seen.well_s, now_s):
+            if not self._quiet(seen.well_s, now_s) or self._reads_back(owner, seen, now_s):
                 continue
             stuck[owner.partition] = text = self._plight(owner, seen, behind)
             if owner.partition not in self.stuck:
                 log.error("task stuck", action="task_stuck", stage=self._c.group, partition=owner.partition, cause=text)
-            hangs |= self._quiet(owner.built_s, now_s) and (owner.running is None or bool(owner.running.oldest_ms()))
+            hangs |= self._quiet(seen.doing_s, now_s) and (owner.running is None or bool(owner.running.oldest_ms()))
             waits_outside |= owner.waits_outside
         self.stuck = stuck
-        moves = any(not self._quiet(self._seen[owner].moved_s, now_s) for owner in owners)
+        moves = any(
+            not self._quiet(self._seen[owner].moved_s, now_s) or self._reads_back(owner, self._seen[owner], now_s)
+            for owner in owners
+        )
         # One task that hangs is mended by another process. One that is lost again and again is not: it would end that
         # process as well, and with each the tasks that do move. So it is told, and only ends a process that is idle.
         if hangs or (stuck and not moves and not waits_outside):
             raise PipelineError("; ".join(stuck.values()) + "; the process ends so that its tasks are built anew")
 
+    def _readable(self, where: TopicPartition, lag: Offsets) -> int:
+        """How much of the lag can be read: somebody's open transaction hides what stands behind its first record."""
+        behind = lag.get(where, 0)
+        stable = self._c.reader.stable_end(where)
+        if stable is None or where not in self._ends:
+            return behind
+        return max(0, behind - max(0, self._ends[where] - stable))
+
     def _see(self, owner: Owner[S], behind: int, now_s: float) -> _Seen:
-        seen = self._seen.setdefault(owner, _Seen(owner.progress, moved_s=now_s, well_s=now_s))
+        seen = self._seen.setdefault(owner, _Seen(owner.progress, moved_s=now_s, well_s=now_s, doing_s=now_s))
+        if owner.doing != seen.doing:
+            seen.doing, seen.doing_s = owner.doing, now_s
         if owner.progress != seen.progress:
             seen.progress, seen.moved_s, seen.well_s, seen.built = owner.progress, now_s, now_s, owner.built
         elif owner.running is not None and (behind == 0 or owner.running.waits):
             seen.well_s = now_s
         return seen
+
+    def _reads_back(self, owner: Owner[S], seen: _Seen, now_s: float) -> bool:
+        """Whether it restores, over ground that a task before it had covered: no progress yet, but on its way there."""
+        again = owner.built - seen.built > 1 and not self._quiet(owner.built_s, now_s)
+        return owner.running is None and not again and not self._quiet(seen.doing_s, now_s)
 
     def _quiet(self, since_s: float, now_s: float) -> bool:
         """Whether patience has run out; time without brokers does not count."""

@@ -157,11 +157,11 @@ def _why(error: OSError) -> str:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    places: dict[str, GatewaySettings | MetricsSettings | SimulatorSettings] = {
-        "gateway": settings.gateway,
-        "metrics": settings.metrics,
-    }
-    # Who does not mention the simulator does not run it, and its default port is free for others.
+    places: dict[str, GatewaySettings | MetricsSettings | SimulatorSettings] = {"metrics": settings.metrics}
+    # Every process shows metrics. Who does not mention the others may not run them here, and their default ports are
+    # free for it; who does is told by the part that finds its port taken.
+    if settings.gateway.model_fields_set or settings.simulator.model_fields_set:
+        places = {"gateway": settings.gateway, **places}
     if settings.simulator.model_fields_set:
         places["simulator"] = settings.simulator
     for (one, first), (other, second) in combinations(places.items(), 2):

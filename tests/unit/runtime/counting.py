@@ -63,6 +63,12 @@ class World:
             runner.stop()
             await asyncio.wait({work})
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing of this process runs, as when it is stopped by SIGSTOP."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, virtual_time.VirtualTimeLoop)
+        loop._jumping.ticks += round(seconds * 1_000_000)
+
     async def publish(self, *values: bytes, key: bytes = b"k", topic: str = "in", partition: int = 0) -> None:
         producer = await self.log.producer()
         for value in values:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pipeline.errors import LogUnavailable, PipelineError, TaskLost, UnknownWriter
-from pipeline.runtime.api import Record
+from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import RuntimeSettings
 from pipeline.testing.memory_log import Faults, MemoryLog
@@ -325,3 +325,81 @@ async def test_a_quiet_stage_is_left_alone(world: World) -> None:
         await world.publish(b"v")
         await asyncio.sleep(1)
     assert await world.seen() == [1]
+
+
+@world
+async def test_a_process_that_stood_still_is_not_blamed_for_what_came_meanwhile(world: World) -> None:
+    class SlowAnswers(MemoryLog):
+        async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+            await asyncio.sleep(0.003)
+            return await super().end_offsets(partitions)
+
+    class SlowCommits(Faults):
+        async def before_commit(self, writer: str) -> None:
+            await asyncio.sleep(0.02)
+
+    world.cluster.faults = SlowCommits()
+    async with world.running(settings=SETTINGS, log=SlowAnswers(world.cluster)) as (_, _, work):
+        await world.publish(b"v")
+        await asyncio.sleep(5)
+        world.stand_still(70)
+        await world.publish(*[b"v"] * 3_000)
+        await asyncio.sleep(20)
+        assert not work.done()
+    assert len(await world.seen()) == 3_001
+
+
+@world
+async def test_records_behind_somebodys_open_transaction_cannot_be_read_and_are_no_reason_to_end(world: World) -> None:
+    # Behind such a transaction, for as long as its caller's timeout allows: minutes, with the defaults of most clients.
+    world.cluster._transaction_timeout_s = 900
+    writer = MemoryLog(world.cluster).writer("stranger")
+    await writer.start()
+    await writer.append([Emit("in", b"k", b"v", 0)])
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(300)
+        assert not work.done()
+        assert runner.missing() == []
+
+
+@world
+async def test_a_second_long_restore_is_given_time_although_it_covers_old_ground(world: World) -> None:
+    class Interrupted:
+        """Reads one entry a second, and fails once when it has read for longer than the watchdog's patience."""
+
+        failures = 1
+
+        def __init__(self, reader: MemoryReader) -> None:
+            self._reader = reader
+            self._fetches = 0
+
+        async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
+            await asyncio.sleep(1)
+            self._fetches += 1
+            if Interrupted.failures and self._fetches == 80:
+                Interrupted.failures -= 1
+                raise LogUnavailable("a broker restarts")
+            return await self._reader.fetch(timeout_ms=timeout_ms, max_records=1)
+
+        async def position(self, partition: TopicPartition) -> int:
+            return await self._reader.position(partition)
+
+        async def stop(self) -> None:
+            await self._reader.stop()
+
+    class Slow(MemoryLog):
+        async def reader(self, starts: Mapping[TopicPartition, int]) -> MemoryReader:
+            reader = await super().reader(starts)
+            slow = TopicPartition("count-state", 0) in starts
+            return Interrupted(reader) if slow else reader  # type: ignore[return-value]
+
+    for number in range(100):
+        await world.publish(b"v", key=b"k%d" % number)
+    async with world.running():
+        await asyncio.sleep(5)
+    await world.publish(b"v", key=b"z")
+    async with world.running(settings=SETTINGS, log=Slow(world.cluster)) as (runner, _, work):
+        await asyncio.sleep(400)
+        assert not work.done()
+        assert runner.missing() == []
+    assert len(await world.seen()) == 101
