@@ -26,8 +26,10 @@ S = TypeVar("S")
 
 ASK_WITHIN_S = 30.0
 """A broker that does not tell an end within this is away."""
-FROZEN_S = ASK_WITHIN_S + 15.0
-"""Looks further apart than one can take, and more: this process stood still and could not move anything itself."""
+PAUSE_S = 5.0
+"""Longer than the runner pauses between two looks."""
+FROZEN_S = 5.0
+"""So much more than a pause or a question may take, and this process stood still: nothing of it could move."""
 COMMITTED_WITHIN_S = 5.0
 """How long to ask for the positions of tasks that do not run; then what was last known counts."""
 
@@ -66,7 +68,7 @@ class Watchdog(Generic[S]):
         self._unassigned_s: float | None = now_s
         self._fetched_s = now_s
         self._answering_s: float | None = None
-        self._looked_s = now_s
+        self._awake_s = now_s
         self._seen: dict[Owner[S], _Seen] = {}
         self._ends: Offsets = {}
         self._measured: set[TopicPartition] = set()
@@ -101,10 +103,7 @@ class Watchdog(Generic[S]):
         wanted = [where for owner in owners for where in owner.inputs] or everything
         # A task that does not run reads its changelog: that one's brokers have to answer as well.
         wanted += [TopicPartition(self._changelog, owner.partition) for owner in owners if owner.running is None]
-        begun_s = self._c.clock.monotonic_s()
-        if begun_s - self._looked_s > FROZEN_S:
-            self._answering_s = None
-        self._looked_s = begun_s
+        self._forgive_standstill(PAUSE_S)
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
                 ends = self._ends = await self._c.log.end_offsets(wanted)
@@ -115,9 +114,12 @@ class Watchdog(Generic[S]):
         now_s = self._c.clock.monotonic_s()
         if self._answering_s is None:
             self._answering_s = now_s
-        self._looked_s = now_s
+        self._forgive_standstill(ASK_WITHIN_S)
         if self._unassigned_s is None:
-            lag = {where: behind for owner in owners for where, behind in (await self._lag(owner, ends)).items()}
+            lag: dict[TopicPartition, int] = {}
+            for owner in owners:
+                lag |= await self._lag(owner, ends)
+                self._forgive_standstill(COMMITTED_WITHIN_S)
             self._measure(owners, lag, ends)
         # Asked again: a rebalance may have begun meanwhile.
         if self._unassigned_s is None:
@@ -127,6 +129,13 @@ class Watchdog(Generic[S]):
                 f"{self._c.group} waits for the end of a rebalance for longer than {self._rebalance_s:g} s and "
                 f"{self._patience_s:g} s more although the brokers answer; the process ends so that it joins anew"
             )
+
+    def _forgive_standstill(self, expected_s: float) -> None:
+        """Begin every patience anew when the last ``expected_s`` took much longer, as after SIGSTOP."""
+        now_s = self._c.clock.monotonic_s()
+        if now_s - self._awake_s > expected_s + FROZEN_S and self._answering_s is not None:
+            self._answering_s = now_s
+        self._awake_s = now_s
 
     async def _lag(self, owner: Owner[S], ends: Offsets) -> dict[TopicPartition, int]:
         """Per input how many records are not handled; of a task that does not run, how many are not committed."""
