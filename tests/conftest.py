@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -35,7 +36,16 @@ def _no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> None:
-    """As the program's own: structlog's default writes every local variable of a traceback, which takes seconds."""
+    """As the program's own, and to where this test's output goes.
+
+    structlog's default writes every local variable of a traceback, which takes seconds. And a test that ran a command
+    in this process leaves its logs pointed at a stream that is closed by now: whoever logs after it would fail of that.
+    """
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.StreamHandler) and getattr(handler.stream, "closed", False):
+            root.removeHandler(handler)
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.processors.add_log_level, plain], cache_logger_on_first_use=False)
 
