@@ -23,6 +23,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PipelineError(Exception):
     """Base of the tree; never raised itself."""
@@ -33,7 +35,11 @@ class UsageError(PipelineError):
 
 
 class SettingsError(UsageError):
-    """A setting is missing, unknown or out of range."""
+    """A setting is missing, unknown or out of range; ``problems`` has a line for each, ``message`` may sum them up."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems) or [message]
 
 
 class Poison(PipelineError):

@@ -32,8 +32,7 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
         found = settings(ctx)
     except SettingsError as error:
         if as_json:
-            first, *lines = str(error).splitlines()  # a heading and a line for each, or one problem alone
-            print_json({"ok": False, "problems": [line.strip() for line in lines] or [first]})
+            print_json({"ok": False, "problems": error.problems})
         raise
     enabled = [name for name, provider in found.providers.items() if provider.enabled]
     if as_json:

@@ -40,7 +40,8 @@ def load(
     # Raised outside of any except block: pydantic's error would travel along as context, with all input in it.
     if settings is None or problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise SettingsError("\n".join([f"{count} in the settings:", *(f"  {line}" for line in problems)]))
+        message = "\n".join([f"{count} in the settings:", *(f"  {line}" for line in problems)])
+        raise SettingsError(message, problems)
     return settings
 
 
