@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Hashable
 from typing import Protocol
@@ -28,22 +29,22 @@ class SystemClock:
 
 
 class Seldom:
-    """Lets the same thing through once in ``every_s`` seconds, for what would otherwise fill a log.
+    """Lets the same thing through once in ``every_s`` seconds, for what would otherwise fill a log."""
 
-    What it is asked about must be from a closed list: each is remembered for good.
-    """
+    MOST = 500
+    """Different things remembered; of more, all are forgotten."""
 
-    def __init__(self, clock: Clock, *, every_s: float = 10.0) -> None:
-        self._clock = clock
+    def __init__(self, *, every_s: float = 10.0) -> None:
         self._every_s = every_s
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
-    def passes(self, *what: Hashable) -> int | None:
+    def passes(self, now_s: float, *what: Hashable) -> int | None:
         """How many like it were left out since the last one that passed; None when this one is to be left out."""
-        now_s = self._clock.monotonic_s()
-        passed_s, left_out = self._seen.get(what, (now_s - self._every_s, 0))
+        passed_s, left_out = self._seen.get(what, (-math.inf, 0))
         if now_s - passed_s < self._every_s:
             self._seen[what] = (passed_s, left_out + 1)
             return None
+        if len(self._seen) >= self.MOST:
+            self._seen.clear()
         self._seen[what] = (now_s, 0)
         return left_out

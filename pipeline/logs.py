@@ -21,6 +21,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from pipeline.clock import Seldom
 from pipeline.settings import LoggingSettings
 
 MASK: Final = "***"
@@ -52,11 +53,6 @@ _PAIR = re.compile(
 _SPOKEN = re.compile(r"\b(code|otp|pin|passcode)(\s+(?:is\s+|was\s+)?)[\"']?\d{4,12}\b", re.IGNORECASE)
 _OWN_CODE = re.compile(r"[A-Za-z0-9]{4,12}")
 _DIGITS = re.compile(r"\d{4,12}")
-
-REPEAT_S: Final = 10.0
-"""How often the same message of a library is written at most."""
-KINDS_KEPT: Final = 500
-"""Different messages remembered for that."""
 
 
 def redact_text(text: str) -> str:
@@ -157,13 +153,13 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
 
 class _Calmer(logging.Filter):
     """Takes an error of the Kafka client for the warning it is, drops it where warnings are not wanted, and lets the
-    same message of a library through once in :data:`REPEAT_S`: a broker that is away is worth a line, not ten thousand.
+    same message of a library through once in ten seconds: a broker that is away is worth a line, not ten thousand.
     """
 
     def __init__(self, level: int) -> None:
         super().__init__()
         self._level = level
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seldom = Seldom()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("aiokafka") and record.levelno == logging.ERROR:
@@ -171,14 +167,9 @@ class _Calmer(logging.Filter):
             if self._level > logging.WARNING:
                 return False
         # The text before its values are filled in, so that there are only as many as the libraries' code has.
-        what = (record.name, str(record.msg)[:200])
-        said_s, left_out = self._said.get(what, (-REPEAT_S, 0))
-        if record.created - said_s < REPEAT_S:
-            self._said[what] = (said_s, left_out + 1)
+        left_out = self._seldom.passes(record.created, record.name, str(record.msg)[:200])
+        if left_out is None:
             return False
-        if len(self._said) >= KINDS_KEPT:
-            self._said.clear()
-        self._said[what] = (record.created, 0)
         if left_out:
             record.msg, record.args = f"{record.getMessage()} ({left_out} more like it were left out)", ()
         return True

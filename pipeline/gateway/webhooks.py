@@ -84,7 +84,7 @@ class WebhookReceiver:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_age_s = max_age_s
-        self._seldom = Seldom(clock)
+        self._seldom = Seldom()
 
     async def receive(self, request: Request) -> Response:
         """Answer one webhook and count what became of it."""
@@ -110,7 +110,7 @@ class WebhookReceiver:
         received_at = self._clock.now_ms()
         if not provider.verify_signature(request.headers, body, received_at / 1_000, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
-            if (left_out := self._seldom.passes(name)) is not None:
+            if (left_out := self._seldom.passes(self._clock.monotonic_s(), name)) is not None:
                 _log.warning("webhook_refused", provider=name, reason="bad_signature", left_out=left_out)
             return problem(
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}

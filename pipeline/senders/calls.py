@@ -114,10 +114,7 @@ class RunningCalls:
     clock: Clock
     timeout_s: float
     _calls: dict[str, _Running] = field(default_factory=dict)
-    _seldom: Seldom = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._seldom = Seldom(self.clock)
+    _seldom: Seldom = field(default_factory=Seldom, init=False)
 
     def knows(self, key: str) -> bool:
         """Whether this process runs the call, or holds a result nobody has committed."""
@@ -198,8 +195,9 @@ class RunningCalls:
     def _log(self, answer: Answer, failure: str | None) -> None:
         name = self.provider.instance
         # Late and stale are our own doing. A provider that is away fails every call alike: one line tells it.
-        if failure not in (None, LATE, STALE) and (left_out := self._seldom.passes(failure)) is not None:
-            log.warning("call_failed", provider=name, cause=failure, result=answer.result.value, left_out=left_out)
+        told = None if failure in (None, LATE, STALE) else self._seldom.passes(self.clock.monotonic_s(), failure)
+        if told is not None:
+            log.warning("call_failed", provider=name, cause=failure, result=answer.result.value, left_out=told)
         if answer.alarm is not None:
             log.error("provider_alarm", provider=name, alarm=answer.alarm)
         if answer.unmapped:

@@ -6,12 +6,25 @@ from pipeline.testing.clock import ManualClock
 
 def test_the_same_thing_passes_once_in_its_time_with_the_number_of_those_left_out() -> None:
     clock = ManualClock()
-    seldom = Seldom(clock, every_s=10)
-    assert [seldom.passes("ycloud", "unreachable") for _ in range(3)] == [0, None, None]
-    assert seldom.passes("ycloud", "tls") == 0
+    seldom = Seldom(every_s=10)
+
+    def passes(what: str) -> int | None:
+        return seldom.passes(clock.monotonic_s(), "ycloud", what)
+
+    assert [passes("unreachable") for _ in range(3)] == [0, None, None]
+    assert passes("tls") == 0
     clock.advance(9_999)
-    assert seldom.passes("ycloud", "unreachable") is None
+    assert passes("unreachable") is None
     clock.advance(1)
-    assert [seldom.passes("ycloud", "unreachable") for _ in range(2)] == [3, None]
+    assert [passes("unreachable") for _ in range(2)] == [3, None]
     clock.advance(10_000)
-    assert seldom.passes("ycloud", "unreachable") == 1
+    assert passes("unreachable") == 1
+
+
+def test_no_more_than_so_many_things_are_remembered() -> None:
+    seldom = Seldom()
+    for what in range(Seldom.MOST):
+        assert seldom.passes(0.0, what) == 0
+    assert seldom.passes(0.0, 0) is None
+    assert seldom.passes(0.0, "one more") == 0
+    assert seldom.passes(0.0, 0) == 0
