@@ -70,7 +70,6 @@ class Watchdog(Generic[S]):
         self._answering_s: float | None = None
         self._awake_s = now_s
         self._seen: dict[Owner[S], _Seen] = {}
-        self._ends: Offsets = {}
         self._measured: set[TopicPartition] = set()
         self._gaps: Counter[str] = Counter()
 
@@ -106,7 +105,7 @@ class Watchdog(Generic[S]):
         self._forgive_standstill(PAUSE_S)
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
-                ends = self._ends = await self._c.log.end_offsets(wanted)
+                ends = await self._c.log.end_offsets(wanted)
         except Exception as error:
             log.warning("no ends", action="ends_unknown", stage=self._c.group, cause=repr(error))
             self._answering_s = None
@@ -123,7 +122,7 @@ class Watchdog(Generic[S]):
             self._measure(owners, lag, ends)
         # Asked again: a rebalance may have begun meanwhile.
         if self._unassigned_s is None:
-            self._judge(owners, lag, now_s)
+            self._judge(owners, lag, ends, now_s)
         elif partitions and now_s - max(self._unassigned_s, self._answering_s) > self._rebalance_s + self._patience_s:
             raise PipelineError(
                 f"{self._c.group} waits for the end of a rebalance for longer than {self._rebalance_s:g} s and "
@@ -149,6 +148,11 @@ class Watchdog(Generic[S]):
         known = [where for where in owner.inputs if where.topic in owner.read_to]
         return {where: max(0, ends[where] - owner.read_to[where.topic]) for where in known}
 
+    def _hidden(self, where: TopicPartition, ends: Offsets) -> int | None:
+        """How many records stand behind the first one of an open transaction; None when it is not known."""
+        stable = self._c.reader.stable_end(where)
+        return None if stable is None or where not in ends else max(0, ends[where] - stable)
+
     async def _ask_committed(self, owner: Owner[S]) -> None:
         unknown: list[TopicPartition] = []
         for where in owner.inputs:
@@ -163,7 +167,7 @@ class Watchdog(Generic[S]):
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def _judge(self, owners: Sequence[Owner[S]], lag: Offsets, now_s: float) -> None:
+    def _judge(self, owners: Sequence[Owner[S]], lag: Offsets, ends: Offsets, now_s: float) -> None:
         if self._quiet(self._fetched_s, now_s):
             raise PipelineError(
                 f"{self._c.group} asked for records more than {self._patience_s:g} s ago and was not answered although "
@@ -172,7 +176,8 @@ class Watchdog(Generic[S]):
         stuck: dict[int, str] = {}
         hangs = waits_outside = False
         for owner in owners:
-            behind = sum(self._readable(where, lag) for where in owner.inputs)
+            # What an open transaction of somebody hides cannot be read yet.
+            behind = sum(max(0, lag.get(where, 0) - (self._hidden(where, ends) or 0)) for where in owner.inputs)
             seen = self._see(owner, behind, now_s)
             if not self._quiet(seen.well_s, now_s) or self._reads_back(owner, seen, now_s):
                 continue
@@ -190,14 +195,6 @@ class Watchdog(Generic[S]):
         # process as well, and with each the tasks that do move. So it is told, and only ends a process that is idle.
         if hangs or (stuck and not moves and not waits_outside):
             raise PipelineError("; ".join(stuck.values()) + "; the process ends so that its tasks are built anew")
-
-    def _readable(self, where: TopicPartition, lag: Offsets) -> int:
-        """How much of the lag can be read: somebody's open transaction hides what stands behind its first record."""
-        behind = lag.get(where, 0)
-        stable = self._c.reader.stable_end(where)
-        if stable is None or where not in self._ends:
-            return behind
-        return max(0, behind - max(0, self._ends[where] - stable))
 
     def _see(self, owner: Owner[S], behind: int, now_s: float) -> _Seen:
         seen = self._seen.setdefault(owner, _Seen(owner.progress, moved_s=now_s, well_s=now_s, doing_s=now_s))
@@ -241,10 +238,10 @@ class Watchdog(Generic[S]):
             for w, behind in {**gone, **lag}.items()
         ]
         for where in (where for task in tasks for where in task.owned):
-            stable = self._c.reader.stable_end(where)
-            if stable is not None and where in ends:
+            hidden = self._hidden(where, ends)
+            if hidden is not None:
                 labels = {"topic": where.topic, "partition": str(where.partition)}
-                measures.append(("stable_offset_lag_records", float(max(0, ends[where] - stable)), labels))
+                measures.append(("stable_offset_lag_records", float(hidden), labels))
         ages = dict.fromkeys(self._topics, 0.0)
         for task in tasks:
             for topic, oldest_ms in task.oldest_ms().items():
