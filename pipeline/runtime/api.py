@@ -59,6 +59,12 @@ class Emit:
     partition: int | None = None
     headers: Headers = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of key, value and headers, without framing."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
 
 @dataclass(frozen=True, slots=True)
 class Input:

@@ -201,6 +201,5 @@ class Handling(Generic[S]):
 
 def _check_sizes(effects: Effects[S]) -> None:
     for emit in effects.emits:
-        size = len(emit.key or b"") + len(emit.value or b"") + sum(len(n) + len(v or b"") for n, v in emit.headers)
-        if size > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"an output for {emit.topic} has {size} bytes")
+        if emit.size_bytes > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"an output for {emit.topic} has {emit.size_bytes} bytes")

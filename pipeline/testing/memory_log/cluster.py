@@ -80,8 +80,7 @@ class MemoryCluster:
     def append(self, partition: TopicPartition, emit: Emit, *, writer_time_ms: int, span: Span | None = None) -> int:
         """Write one record; its offset. Raises RecordTooLarge."""
         target = self.partition(partition)
-        size = _RECORD_OVERHEAD_BYTES + len(emit.key or b"") + len(emit.value or b"")
-        size += sum(len(name) + len(value or b"") for name, value in emit.headers)
+        size = _RECORD_OVERHEAD_BYTES + emit.size_bytes
         if size > target.config.max_message_bytes:
             raise RecordTooLarge(
                 f"a record of {size} bytes for {partition.topic}/{partition.partition} is larger than the topic's "
