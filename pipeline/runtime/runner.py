@@ -127,7 +127,8 @@ class StageRunner(Generic[S]):
         if self._fatal is not None:
             raise self._fatal
         for part in (work, *helpers):
-            if not part.cancelled():
+            # A reader that does not let itself be canceled is left behind; what ended the run is told all the same.
+            if part.done() and not part.cancelled():
                 part.result()
 
     async def _work(self) -> None:

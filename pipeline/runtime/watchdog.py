@@ -114,14 +114,13 @@ class Watchdog(Generic[S]):
         if self._answering_s is None:
             self._answering_s = now_s
         self._forgive_standstill(ASK_WITHIN_S)
+        lag: dict[TopicPartition, int] = {}
+        for owner in owners if self._unassigned_s is None else ():
+            lag |= await self._lag(owner, ends)
+            self._forgive_standstill(COMMITTED_WITHIN_S)
+        # Asked again: a rebalance may have begun meanwhile, and what is measured of a closed task says nothing.
         if self._unassigned_s is None:
-            lag: dict[TopicPartition, int] = {}
-            for owner in owners:
-                lag |= await self._lag(owner, ends)
-                self._forgive_standstill(COMMITTED_WITHIN_S)
             self._measure(owners, lag, ends)
-        # Asked again: a rebalance may have begun meanwhile.
-        if self._unassigned_s is None:
             self._judge(owners, lag, ends, now_s)
         elif partitions and now_s - max(self._unassigned_s, self._answering_s) > self._rebalance_s + self._patience_s:
             raise PipelineError(
