@@ -16,10 +16,10 @@ from pytest_socket import disable_socket, enable_socket
 
 UNIT = Path(__file__).parent / "unit"
 
-# The broker's fixtures start Apache Kafka on first use only; a checkout of the unit tests alone does not need them.
 # Ignored SIGHUP is inherited: under nohup no child of a test would end with its terminal.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# The broker's fixtures start Apache Kafka on first use only; a checkout of the unit tests alone does not need them.
 pytest_plugins = ["tests.kafka_fixtures"] if importlib.util.find_spec("tests.kafka_fixtures") else []
 
 

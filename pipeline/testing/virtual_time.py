@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
@@ -63,6 +63,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Simulated seconds since the loop was made."""
         return self._jumping.ticks / _TICKS_PER_S
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing of this process runs, as when it is stopped by SIGSTOP."""
+        self._jumping.ticks += round(seconds * _TICKS_PER_S)
+
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
@@ -81,3 +85,28 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` to its end in a fresh loop with virtual time; raises Deadlock when nothing can go on."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def stand_still(seconds: float) -> None:
+    """Let time pass in which nothing of this process runs, as when it is stopped by SIGSTOP."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop), "only where time is virtual"
+    loop.stand_still(seconds)
+
+
+def scenario(make: Callable[[], T]) -> Callable[[Callable[[T], Awaitable[None]]], Callable[[], None]]:
+    """Decorates a test that takes what ``make`` makes inside the loop: each run has its own, in virtual time."""
+
+    def decorate(test: Callable[[T], Awaitable[None]]) -> Callable[[], None]:
+        async def inside() -> None:
+            await test(make())
+
+        def in_virtual_time() -> None:
+            run(inside())
+
+        # Not functools.wraps: pytest would look through it and ask for the argument as for a fixture.
+        in_virtual_time.__name__ = getattr(test, "__name__", "test")
+        in_virtual_time.__doc__ = test.__doc__
+        return in_virtual_time
+
+    return decorate

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,18 +106,7 @@ class World:
             await asyncio.sleep(0.01)
 
 
-def world(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test in virtual time."""
-
-    async def inside() -> None:
-        await test(World())
-
-    def run() -> None:
-        virtual_time.run(inside())
-
-    run.__name__ = getattr(test, "__name__", "test")
-    run.__doc__ = test.__doc__
-    return run
+world = virtual_time.scenario(World)
 
 
 @pytest.mark.parametrize(

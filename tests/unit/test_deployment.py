@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import count
 
 import pytest
@@ -21,19 +20,7 @@ IP = "203.0.113.77"
 ELSEWHERE = (home("v1") + 1) % PARTITIONS
 IDS = count()
 
-
-def story(test: Callable[[Deployment], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test of one deployment in virtual time."""
-
-    async def inside() -> None:
-        await test(Deployment())
-
-    def run() -> None:
-        virtual_time.run(inside())
-
-    run.__name__ = getattr(test, "__name__", "test")
-    run.__doc__ = test.__doc__
-    return run
+story = virtual_time.scenario(Deployment)
 
 
 async def sent(world: Deployment, **fields: object) -> str:

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import orjson
 import pytest
 
-from .sample import create_topics
-from .test_stage_on_kafka import PARTITIONS, Cluster, eventually
+from .cluster import PARTITIONS, Cluster, eventually
 
 pytestmark = pytest.mark.kafka
 KEYS = 20
 TOTAL = 600
-
-
-@pytest.fixture
-async def cluster(kafka: str, topic_prefix: str) -> AsyncIterator[Cluster]:
-    await create_topics(kafka, topic_prefix, PARTITIONS)
-    cluster = Cluster(kafka, topic_prefix)
-    await cluster.log.start()
-    yield cluster
-    await cluster.log.stop()
-
-
-async def member(cluster: Cluster, *args: str) -> asyncio.subprocess.Process:
-    settings = cluster.settings
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.integration.runtime.member",
-        settings.bootstrap_servers,
-        settings.topic_prefix,
-        *args,
-    )
 
 
 @pytest.mark.parametrize("point", ["before_commit", "in_commit", "after_commit"])
@@ -48,9 +24,9 @@ async def test_kill_in_a_transaction_leaves_input_state_and_output_agreeing(clus
             await asyncio.sleep(0.05)
 
     loading = asyncio.create_task(load())
-    doomed = await member(cluster, "0", point, "3")
+    doomed = await cluster.member("0", point, "3")
     assert await asyncio.wait_for(doomed.wait(), 40) == -signal.SIGKILL
-    heir = await member(cluster, "0")
+    heir = await cluster.member("0")
     try:
         await loading
         found = await cluster.outputs(TOTAL, within_s=60)
@@ -71,7 +47,7 @@ async def test_kill_in_a_transaction_leaves_input_state_and_output_agreeing(clus
 
 async def test_a_static_member_that_restarts_in_time_causes_no_rebalance_at_the_other(cluster: Cluster) -> None:
     async with cluster.running(1) as (runner, measured):
-        other = await member(cluster, "0")
+        other = await cluster.member("0")
 
         async def shared() -> bool:
             return not runner.missing() and 0 < len(runner._running()) < PARTITIONS
@@ -80,7 +56,7 @@ async def test_a_static_member_that_restarts_in_time_causes_no_rebalance_at_the_
         before = measured.total("rebalances_total")
         other.kill()
         await other.wait()
-        other = await member(cluster, "0")
+        other = await cluster.member("0")
         await cluster.publish([(b"k%d" % i, b"v") for i in range(40)])
         await cluster.outputs(40, within_s=30)
         assert measured.total("rebalances_total") == before

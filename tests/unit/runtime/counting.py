@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -63,16 +63,17 @@ class World:
             runner.stop()
             await asyncio.wait({work})
 
-    def stand_still(self, seconds: float) -> None:
-        """Let time pass in which nothing of this process runs, as when it is stopped by SIGSTOP."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, virtual_time.VirtualTimeLoop)
-        loop._jumping.ticks += round(seconds * 1_000_000)
-
     async def publish(self, *values: bytes, key: bytes = b"k", topic: str = "in", partition: int = 0) -> None:
         producer = await self.log.producer()
         for value in values:
             await producer.send(Emit(topic, key, value, partition))
+
+    async def leave_state(self, *partitions: int) -> None:
+        """Run the stage for a moment with a record in each of ``partitions`` (of none given: the first)."""
+        for partition in partitions or (0,):
+            await self.publish(b"v", partition=partition)
+        async with self.running():
+            await asyncio.sleep(2)
 
     async def values(self, topic: str = "out") -> list[bytes]:
         starts = {TopicPartition(topic, number): 0 for number in range(self.partitions)}
@@ -83,15 +84,4 @@ class World:
         return [orjson.loads(value)[2] for value in await self.values()]
 
 
-def world(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test of one world in virtual time."""
-
-    async def inside() -> None:
-        await test(World())
-
-    def run() -> None:
-        virtual_time.run(inside())
-
-    run.__name__ = getattr(test, "__name__", "test")
-    run.__doc__ = test.__doc__
-    return run
+world = virtual_time.scenario(World)

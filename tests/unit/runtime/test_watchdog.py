@@ -11,6 +11,7 @@ from pipeline.errors import LogUnavailable, PipelineError, TaskLost, UnknownWrit
 from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import RuntimeSettings
+from pipeline.testing import virtual_time
 from pipeline.testing.memory_log import Faults, MemoryLog
 from pipeline.testing.memory_log.log import MemoryReader
 from tests.integration.runtime.sample import Count, CountingStage
@@ -106,13 +107,28 @@ async def test_a_rebalance_that_hangs_in_the_middle_of_work_ends_the_process(wor
         assert "rebalance" in await ended(work, within_s=150)
 
 
+@world
+async def test_what_ends_the_process_is_told_although_the_reader_does_not_let_itself_be_canceled(world: World) -> None:
+    class Deaf(Hanging):
+        async def before_fetch(self, reader: str) -> None:
+            try:
+                await super().before_fetch(reader)
+            except asyncio.CancelledError:
+                await asyncio.sleep(100)
+
+    faults = world.cluster.faults = Deaf()
+    async with world.running(settings=SETTINGS) as (_, _, work):
+        await asyncio.sleep(5)
+        faults.hang.add("fetch")
+        await world.publish(b"v")
+        assert "asked for records" in await ended(work, within_s=120)
+
+
 @pytest.mark.parametrize("what", ["scan", "writer"])
 def test_a_restore_that_never_ends_ends_the_process(what: str) -> None:
     @world
     async def story(world: World) -> None:
-        await world.publish(b"v")
-        async with world.running():
-            await asyncio.sleep(2)
+        await world.leave_state()
         hang(world, what)
         await world.publish(b"v")
         async with world.running(settings=SETTINGS) as (_, _, work):
@@ -123,10 +139,7 @@ def test_a_restore_that_never_ends_ends_the_process(what: str) -> None:
 
 @world
 async def test_a_restore_that_hangs_ends_the_process_although_other_tasks_move(world: World) -> None:
-    for partition in (0, 1):
-        await world.publish(b"v", partition=partition)
-    async with world.running():
-        await asyncio.sleep(2)
+    await world.leave_state(0, 1)
 
     class OneHangs(MemoryLog):
         async def reader(self, starts: Mapping[TopicPartition, int]) -> MemoryReader:
@@ -197,9 +210,7 @@ def test_brokers_that_are_away_end_no_process_and_work_goes_on_when_they_are_bac
 def test_stop_ends_the_run_within_its_deadline_whatever_hangs(what: str) -> None:
     @world
     async def story(world: World) -> None:
-        await world.publish(b"v")
-        async with world.running():
-            await asyncio.sleep(2)
+        await world.leave_state()
         hang(world, what)
         await world.publish(b"v")
         async with world.running(settings=SETTINGS) as (runner, _, work):
@@ -234,9 +245,7 @@ class Unreadable(CountingStage):
 
 @world
 async def test_a_task_rebuilt_over_and_over_shows_its_lag_and_ends_the_process(world: World) -> None:
-    await world.publish(b"v")
-    async with world.running():
-        await asyncio.sleep(2)
+    await world.leave_state()
     await world.publish(*[b"v"] * 7)
     async with world.running(Unreadable, settings=SETTINGS) as (_, measured, work):
         await asyncio.sleep(30)
@@ -249,10 +258,7 @@ async def test_a_task_rebuilt_over_and_over_shows_its_lag_and_ends_the_process(w
 @world
 async def test_a_task_rebuilt_over_and_over_beside_tasks_that_move_is_told_and_they_go_on(world: World) -> None:
     """Ending the process would take the healthy tasks along, and the next process after it."""
-    for partition in (0, 1):
-        await world.publish(b"v", partition=partition)
-    async with world.running():
-        await asyncio.sleep(2)
+    await world.leave_state(0, 1)
 
     def make(partition: int) -> CountingStage:
         return Unreadable() if partition == 1 else CountingStage()
@@ -278,9 +284,7 @@ async def test_a_state_of_the_next_release_is_waited_for(world: World) -> None:
                 raise UnknownWriter("a schema of the next release")
             return super().decode(data)
 
-    await world.publish(b"v")
-    async with world.running():
-        await asyncio.sleep(2)
+    await world.leave_state()
     async with world.running(Older, settings=SETTINGS) as (runner, _, work):
         await world.publish(b"v")
         await asyncio.sleep(600)
@@ -342,7 +346,7 @@ async def test_a_process_that_stood_still_is_not_blamed_for_what_came_meanwhile(
     async with world.running(settings=SETTINGS, log=SlowAnswers(world.cluster)) as (_, _, work):
         await world.publish(b"v")
         await asyncio.sleep(5)
-        world.stand_still(70)
+        virtual_time.stand_still(70)
         await world.publish(*[b"v"] * 3_000)
         await asyncio.sleep(20)
         assert not work.done()
