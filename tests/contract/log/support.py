@@ -48,7 +48,7 @@ class LogFactory(Protocol):
         """Return when the session of a member that is gone has timed out."""
 
     async def compact(self, partition: TopicPartition) -> None:
-        """Return when the cleaner has removed at least one record from the partition."""
+        """Return when the cleaner has left no key twice of what the partition holds now."""
 
     async def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Let retention take everything before the offset."""
