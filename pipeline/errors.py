@@ -24,6 +24,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 
 class PipelineError(Exception):
@@ -42,14 +43,24 @@ class SettingsError(UsageError):
         self.problems = list(problems) or [message]
 
 
+class DeadLetterReason(StrEnum):
+    """Why a record became a dead letter."""
+
+    UNKNOWN_FRAMING = "unknown_framing"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    UNDECODABLE = "undecodable"
+    TOO_LARGE = "too_large"
+    ID_CONFLICT = "id_conflict"
+    HANDLER_REFUSED = "handler_refused"
+
+
 class Poison(PipelineError):
     """A record that can never be handled.
 
-    ``reason`` is one of the dead-letter reasons of ``pipeline.model.reasons``; ``detail`` is for people
-    and holds no code, recipient or other secret.
+    ``detail`` is for people and holds no code, recipient or other secret.
     """
 
-    def __init__(self, reason: str, detail: str, verification_id: str | None = None) -> None:
+    def __init__(self, reason: DeadLetterReason, detail: str, verification_id: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

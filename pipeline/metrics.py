@@ -18,7 +18,8 @@ from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from pipeline.model.reasons import DeadLetterReason, Reason, ReplyReason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ReplyKind, VerificationState
 from pipeline.runtime.api import Measure
 

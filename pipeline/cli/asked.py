@@ -9,8 +9,7 @@ from typing import Final
 
 from pipeline.cli.output import message
 from pipeline.client import VerificationClient
-from pipeline.errors import DeadlinePassed, PipelineError
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason, DeadlinePassed, PipelineError
 from pipeline.records.codec import Codec
 from pipeline.records.public import DeadLetter, VerificationOutcome
 from pipeline.records.types import VerificationState

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pipeline.model.reasons import DeadLetterReason, Reason, ReplyReason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.public import VerificationRequest
 from pipeline.records.types import Channel, VerificationState
 

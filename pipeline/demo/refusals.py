@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from pipeline.demo.case import Case, Expected
 from pipeline.demo.cast import PARTITIONS, Cast
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import Reason
 from pipeline.records.codec import Codec
 from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel

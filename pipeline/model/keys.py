@@ -36,9 +36,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pipeline.errors import Poison, UnknownWriter, UsageError
+from pipeline.errors import DeadLetterReason, Poison, UnknownWriter, UsageError
 from pipeline.model.public_seal import PublicKey, open_with, prefixed, public_kid, seal_public
-from pipeline.model.reasons import DeadLetterReason
 
 __all__ = ["KID", "KeyRing", "PublicKey", "seal_public"]
 

@@ -22,8 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from pipeline.errors import Poison, UsageError
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason, Poison, UsageError
 
 LAYOUT: Final = 1
 NAMESPACE: Final = b"verification.v1"

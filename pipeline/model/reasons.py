@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from pipeline.errors import DeadLetterReason
 from pipeline.records.types import VerificationState as State
 
 
@@ -83,17 +84,6 @@ class ReplyReason(StrEnum):
     TOO_LATE_TO_RESEND = "too_late_to_resend"
     ALREADY_FINAL = "already_final"
     INVALID_FIELD = "invalid_field"
-
-
-class DeadLetterReason(StrEnum):
-    """Why a record became a dead letter."""
-
-    UNKNOWN_FRAMING = "unknown_framing"
-    UNKNOWN_SCHEMA = "unknown_schema"
-    UNDECODABLE = "undecodable"
-    TOO_LARGE = "too_large"
-    ID_CONFLICT = "id_conflict"
-    HANDLER_REFUSED = "handler_refused"
 
 
 class ProblemReason(StrEnum):

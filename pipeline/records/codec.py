@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from pipeline.errors import Poison, UnknownSchema, UnpublishedSchema
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason, Poison, UnknownSchema, UnpublishedSchema
 from pipeline.records import framing
 from pipeline.records.binary_numbers import Malformed
 from pipeline.records.binary_read import Read

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline import topics
-from pipeline.errors import Poison, Refused
+from pipeline.errors import DeadLetterReason, Poison, Refused
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.keys import KeyRing
 from pipeline.model.language import normalise_language
-from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.reasons import STATE, Reason
 from pipeline.model.trace import carried
 from pipeline.model.validate import Validator
 from pipeline.records.internal import Decision, RoutingEvent

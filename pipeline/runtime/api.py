@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+from pipeline.errors import DeadLetterReason
+
 
 class Lane(IntEnum):
     """Which of the two queues a record travels in; the smaller number goes first."""
@@ -99,7 +101,7 @@ class Deadline:
 class Refusal:
     """An input that ends as a dead letter on purpose (it does not count towards the poison limit)."""
 
-    reason: str
+    reason: DeadLetterReason
     detail: str
     verification_id: str | None = None
     source: Record | None = None

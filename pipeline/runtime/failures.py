@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-from pipeline.errors import PoisonRun
+from pipeline.errors import DeadLetterReason, PoisonRun
 from pipeline.runtime.api import Record
 
 QUARANTINE_AFTER = 3
@@ -24,7 +24,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._crashes: dict[Item, int] = {}
-        self._reasons: dict[Item, str] = {}
+        self._reasons: dict[Item, DeadLetterReason] = {}
         self._condemned: dict[Item, int] = {}
         self._held: dict[str, Item] = {}
         self.careful = 0
@@ -35,20 +35,20 @@ class Failures:
         item = item_of(work)
         self._crashes[item] = self._crashes.get(item, 0) + 1
 
-    def condemn(self, work: Record | bytes, reason: str) -> None:
+    def condemn(self, work: Record | bytes, reason: DeadLetterReason) -> None:
         """No further try: the same input would fail for ever."""
         self._crashes[item_of(work)] = QUARANTINE_AFTER
         self._reasons[item_of(work)] = reason
         self._condemned[item_of(work)] = self._condemned.get(item_of(work), 0) + 1
 
-    def condemned(self, work: Record | bytes) -> str | None:
+    def condemned(self, work: Record | bytes) -> DeadLetterReason | None:
         """The dead-letter reason when the work is to be quarantined, else None."""
         if not self._crashes:
             return None
         item = item_of(work)
         if self._crashes.get(item, 0) < QUARANTINE_AFTER:
             return None
-        return self._reasons.get(item, "handler_refused")
+        return self._reasons.get(item, DeadLetterReason.HANDLER_REFUSED)
 
     def condemnations(self, work: Record | bytes) -> int:
         """How often it was condemned: more than once when what ended it was refused as well."""

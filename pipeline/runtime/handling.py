@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, cast
 import structlog
 
 from pipeline.errors import (
+    DeadLetterReason,
     Infrastructure,
     Poison,
     PoisonRun,
@@ -81,7 +82,7 @@ class Handling(Generic[S]):
                 self._dead_letter(batch, record, refusal, now_ms)
                 self._absorb(batch, Effects(), record)
             except RecordTooLarge:
-                self._quarantine(batch, record, "too_large", now_ms)
+                self._quarantine(batch, record, DeadLetterReason.TOO_LARGE, now_ms)
             except (Infrastructure, PoisonRun, TaskLost) as error:
                 self.held(error, record.topic, record.offset)
                 raise
@@ -124,7 +125,7 @@ class Handling(Generic[S]):
                 raise AssertionError("the deadline stayed as it was, so the timer would fire for ever")
         except (Infrastructure, TaskLost) as error:
             if isinstance(error, RecordTooLarge):
-                self._quarantine(batch, key, "too_large", now_ms)
+                self._quarantine(batch, key, DeadLetterReason.TOO_LARGE, now_ms)
                 return
             raise
         except Exception as error:
@@ -150,7 +151,7 @@ class Handling(Generic[S]):
         value = effects.state[key] if key in effects.state else self._store.get(key)
         return value is not None and self._stage.deadline(value) == deadline
 
-    def _quarantine(self, batch: Batch, work: Record | bytes, reason: str, now_ms: int) -> None:
+    def _quarantine(self, batch: Batch, work: Record | bytes, reason: DeadLetterReason, now_ms: int) -> None:
         """Take work that can never succeed out of the way; what belongs to it ends in the same transaction.
 
         When that was refused as well, less is tried each time: first without the stage's outputs, then without the
@@ -158,7 +159,11 @@ class Handling(Generic[S]):
         """
         refused = self._failures.condemnations(work) - 1
         what = "record" if isinstance(work, Record) else "timer"
-        detail = f"the {what} failed three times over" if reason == "handler_refused" else "its output is too large"
+        detail = (
+            f"the {what} failed three times over"
+            if reason == DeadLetterReason.HANDLER_REFUSED
+            else "its output is too large"
+        )
         log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
         try:
             effects = self._stage.quarantine(work, self._store, now_ms) if refused < 1 else Effects()

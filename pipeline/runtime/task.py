@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
+from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
@@ -382,7 +382,7 @@ class Task(Generic[S]):
             encoded = None if value is None else self._stage.encode(value)
             if encoded is not None and len(encoded) > MAX_RECORD_BYTES:
                 if key in batch.touched:
-                    self._failures.condemn(batch.touched[key], "too_large")
+                    self._failures.condemn(batch.touched[key], DeadLetterReason.TOO_LARGE)
                 raise TaskLost(f"a state entry of {self._stage.name} has {len(encoded)} bytes")
             entries.append(Emit(self._stage.changelog, key, encoded, self.partition))
         position = encode_position(self._marks.all(), self._partitions)
@@ -399,7 +399,7 @@ class Task(Generic[S]):
         except RecordTooLarge:
             # The broker does not say which record it was: repeat one by one, then take that one out.
             if batch.items <= 1 and batch.last is not None:
-                self._failures.condemn(batch.last, "too_large")
+                self._failures.condemn(batch.last, DeadLetterReason.TOO_LARGE)
             else:
                 self._failures.careful = batch.items + 1
             raise

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.errors import Poison
+from pipeline.errors import DeadLetterReason, Poison
 from pipeline.model.keys import KeyRing
-from pipeline.model.reasons import DeadLetterReason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import CodeHolder
 from pipeline.senders.provider import Opened

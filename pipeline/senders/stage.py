@@ -22,9 +22,9 @@ from typing import Any, Final
 
 from pipeline import topics
 from pipeline.clock import Clock
-from pipeline.errors import PipelineError
+from pipeline.errors import DeadLetterReason, PipelineError
 from pipeline.model.keys import KeyRing
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.model.reasons import Reason
 from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand
 from pipeline.records.journal import JournalEntry, JournalState

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from pipeline.errors import Poison, UnknownWriter
+from pipeline.errors import DeadLetterReason, Poison, UnknownWriter
 from pipeline.model.limits import EARLY_KEPT, KEPT_TEXT
-from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.model.reasons import STATE, Reason
 from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
 from pipeline.records.public import DeliveryStatus

@@ -7,12 +7,12 @@ from typing import TypeVar
 import msgspec
 
 from pipeline import topics
-from pipeline.errors import PipelineError, Poison, Refused
+from pipeline.errors import DeadLetterReason, PipelineError, Poison, Refused
 from pipeline.model.codes import bounded_typed
 from pipeline.model.fields import VERIFICATION_ID, check_echo
 from pipeline.model.keys import KeyRing
 from pipeline.model.limits import KEPT_TEXT, REQUEST_ID_LENGTH
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.model.reasons import Reason
 from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.model.trace import carried
 from pipeline.records.codec import Codec

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.dead_letters import open_dead_letter
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason
 from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import CodeCheck, VerificationRequest

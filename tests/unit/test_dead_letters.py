@@ -18,8 +18,7 @@ from pipeline.dead_letters import (
     open_dead_letter,
     replayed,
 )
-from pipeline.errors import Poison
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason, Poison
 from pipeline.records.codec import MAX_RECORD_BYTES, Codec
 from pipeline.records.internal import Decision
 from pipeline.records.public import CodeCheck, DeadLetter

@@ -15,7 +15,7 @@ STAGE = {*LEAVES, "model", "records", "settings", "runtime.api", "runtime.partit
 ALLOWED: dict[str, set[str]] = {
     "settings": {"errors"},
     "model": {"errors", "records.types", "records.public", "records.internal"},
-    "records": {*LEAVES, "model.reasons", "runtime.api", "runtime.log"},
+    "records": {*LEAVES, "runtime.api", "runtime.log"},
     "runtime": {*LEAVES, "settings"},
     "router": STAGE,
     "tracker": STAGE,

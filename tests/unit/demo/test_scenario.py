@@ -7,7 +7,8 @@ import pytest
 from pipeline.demo.case import Case, Person
 from pipeline.demo.recipients import Recipients
 from pipeline.demo.scenario import kinds, scenario
-from pipeline.model.reasons import STATE, DeadLetterReason, Reason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import STATE, Reason
 from pipeline.model.recipient import canonical
 from pipeline.records.types import Channel, VerificationState
 from pipeline.simulator.magic import TABLE, magic_of

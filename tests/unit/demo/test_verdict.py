@@ -10,7 +10,8 @@ from pipeline.demo.case import Case, Expected, Person
 from pipeline.demo.evidence import Evidence, Played, Written
 from pipeline.demo.summary import latency_rows, outcome_rows, rank
 from pipeline.demo.verdict import actual_end, findings
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import Reason
 from pipeline.records.public import Attempt, DeadLetter, VerificationOutcome, VerificationRequest
 from pipeline.records.types import AttemptStatus, Channel, VerificationState
 from pipeline.topics import REQUESTS

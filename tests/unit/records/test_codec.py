@@ -12,8 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import LogUnavailable, Poison, UnknownWriter
-from pipeline.model.reasons import DeadLetterReason
+from pipeline.errors import DeadLetterReason, LogUnavailable, Poison, UnknownWriter
 from pipeline.records import codec as codec_module
 from pipeline.records import released as released_module
 from pipeline.records.binary_write import varint

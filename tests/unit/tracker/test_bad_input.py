@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from pipeline import topics
-from pipeline.errors import Poison, UnknownWriter
+from pipeline.errors import DeadLetterReason, Poison, UnknownWriter
 from pipeline.model.limits import UNKNOWN_ID_WAIT_MS
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.model.reasons import Reason
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
 from pipeline.records.types import CommandAction, CommandKind, DecisionKind, VerificationState
 from pipeline.runtime.api import Record

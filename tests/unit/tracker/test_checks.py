@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline import topics
+from pipeline.errors import DeadLetterReason
 from pipeline.model.keys import seal_public
-from pipeline.model.reasons import DeadLetterReason, Reason, ReplyReason
+from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.internal import Decision
 from pipeline.records.public import CodeCheck, Command
 from pipeline.records.tracker_state import TrackerForward, TrackerState

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline import topics
 from pipeline.dead_letters import SealedDeadLetters, open_dead_letter, replayed
-from pipeline.model.reasons import DeadLetterReason, Reason
+from pipeline.errors import DeadLetterReason
+from pipeline.model.reasons import Reason
 from pipeline.records.internal import Decision, Plan
 from pipeline.records.public import DeadLetter, VerificationOutcome
 from pipeline.records.types import (
