@@ -7,9 +7,11 @@ adds it (to groups, transactional and instance ids as well).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from pipeline.errors import DeadlinePassed
 from pipeline.runtime.api import Emit, Record
 
 
@@ -76,8 +78,11 @@ class GroupReader(Protocol):
         It never passes a record before :meth:`fetch` has returned it.
         """
 
-    def stable_end(self, partition: TopicPartition) -> int | None:
-        """The last stable offset as of the latest fetch, None when unknown; open transactions hide what follows."""
+    def hidden(self, partition: TopicPartition) -> int | None:
+        """How many records stood behind the first one of an open transaction at the latest fetch; None when unknown.
+
+        As of that fetch both ends, or all that came after it would seem hidden to a reader that fetches no more.
+        """
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance."""
@@ -147,22 +152,37 @@ class Log(Protocol):
         """The first offset whose timestamp is not earlier; the end where there is none."""
 
 
-async def scan(log: Log, starts: Mapping[TopicPartition, int], *, wait_ms: int = 200) -> AsyncIterator[list[Record]]:
+async def scan(
+    log: Log, starts: Mapping[TopicPartition, int], *, wait_ms: int = 200, patience_s: float = 30.0
+) -> AsyncIterator[list[Record]]:
     """Read each partition from its start to the high watermark of this moment and stop.
 
     The end is judged by position, not by the last record's offset: a partition may end in markers, aborted
-    records or compacted gaps that no reader is ever handed.
+    records or compacted gaps that no reader is ever handed. Raises DeadlinePassed when the reader answers but gets no
+    further for ``patience_s``: its broker is away, or an open transaction of somebody hides what is left.
     """
     ends = await log.end_offsets(starts)
     left = {partition for partition, end in ends.items() if starts[partition] < end}
     if not left:
         return
     reader = await log.reader({partition: starts[partition] for partition in left})
+    loop = asyncio.get_running_loop()
+    positions: dict[TopicPartition, int] = {}
+    moved_s = loop.time()
     try:
         while left:
             records = await reader.fetch(timeout_ms=wait_ms, max_records=5_000)
             if records:
                 yield records
-            left = {partition for partition in left if await reader.position(partition) < ends[partition]}
+            before, positions = positions, {partition: await reader.position(partition) for partition in left}
+            if records or positions != before:
+                moved_s = loop.time()
+            elif loop.time() - moved_s > patience_s:
+                where = min(left)
+                raise DeadlinePassed(
+                    f"{where.topic}/{where.partition} gets no further than {positions[where]} of {ends[where]} for "
+                    f"{patience_s:g} s: its broker is away, or an open transaction hides the rest"
+                )
+            left = {partition for partition in left if positions[partition] < ends[partition]}
     finally:
         await reader.stop()
