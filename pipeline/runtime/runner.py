@@ -18,7 +18,7 @@ from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.log import Log, TopicPartition
 from pipeline.runtime.owner import Owner
 from pipeline.runtime.task import Task
-from pipeline.runtime.watchdog import Watchdog
+from pipeline.runtime.watchdog import ASK_WITHIN_S, Watchdog
 from pipeline.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -265,7 +265,8 @@ class StageRunner(Generic[S]):
                 continue
             taken_ms = self._clock.now_ms()
             try:
-                ends = await self._log.end_offsets([where for task in asking for where in task.owned])
+                async with asyncio.timeout(ASK_WITHIN_S):
+                    ends = await self._log.end_offsets([where for task in asking for where in task.owned])
             except Exception as error:
                 log.warning("no ends", action="ends_unknown", stage=self.name, cause=repr(error))
                 await asyncio.sleep(1.0)

@@ -51,6 +51,8 @@ class Task(Generic[S]):
         """Counts changelog records read back, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
+        self.idle = False
+        """Nothing is in hand: it waits for work, or before it tries again. Whatever else takes long is a hang."""
         self._stage = stage
         self._worker = cast("AsyncStage[S]", stage) if hasattr(stage, "launch") else None
         self._partitions = partitions
@@ -164,8 +166,9 @@ class Task(Generic[S]):
 
     @property
     def waits(self) -> bool:
-        """Records are held back on purpose: something is not there yet, or the stage has no room for more."""
-        full = self._worker is not None and any(self._queues[lane] and self._worker.room(lane) <= 0 for lane in Lane)
+        """Records are held back on purpose: something is not there yet, or the stage has no room for any of them."""
+        queued = [lane for lane in Lane if self._queues[lane]]
+        full = self._worker is not None and bool(queued) and all(self._worker.room(lane) <= 0 for lane in queued)
         return full or self.waiting_for is not None
 
     @property
@@ -229,9 +232,11 @@ class Task(Generic[S]):
                 due_ms = timers.next_ms()
                 if due_ms is not None:
                     delay_s = min(delay_s, (due_ms - now_ms) / 1000)
+        self.idle = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(delay_s, 0.001)):
                 await self._wake.wait()
+        self.idle = False
 
     async def _turn(self) -> None:
         """Build one transaction from what is there, and commit it."""
@@ -298,7 +303,9 @@ class Task(Generic[S]):
                 "waiting", action="task_waits", stage=self._stage.name, partition=self.partition, cause=str(error)
             )
         self.waiting_for = str(error)
+        self.idle = True
         await asyncio.sleep(BACK_OFF_S)
+        self.idle = False
 
     # --- timers --------------------------------------------------------------------------------------------------
 

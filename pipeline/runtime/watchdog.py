@@ -120,8 +120,8 @@ class Watchdog(Generic[S]):
             self._forgive_standstill(COMMITTED_WITHIN_S)
         # Asked again: a rebalance may have begun meanwhile, and what is measured of a closed task says nothing.
         if self._unassigned_s is None:
-            self._measure(owners, lag, ends)
-            self._judge(owners, lag, ends, now_s)
+            self._measure(owners, lag)
+            self._judge(owners, lag, now_s)
         elif partitions and now_s - max(self._unassigned_s, self._answering_s) > self._rebalance_s + self._patience_s:
             raise PipelineError(
                 f"{self._c.group} waits for the end of a rebalance for longer than {self._rebalance_s:g} s and "
@@ -147,11 +147,6 @@ class Watchdog(Generic[S]):
         known = [where for where in owner.inputs if where.topic in owner.read_to]
         return {where: max(0, ends[where] - owner.read_to[where.topic]) for where in known}
 
-    def _hidden(self, where: TopicPartition, ends: Offsets) -> int | None:
-        """How many records stand behind the first one of an open transaction; None when it is not known."""
-        stable = self._c.reader.stable_end(where)
-        return None if stable is None or where not in ends else max(0, ends[where] - stable)
-
     async def _ask_committed(self, owner: Owner[S]) -> None:
         unknown: list[TopicPartition] = []
         for where in owner.inputs:
@@ -166,7 +161,7 @@ class Watchdog(Generic[S]):
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def _judge(self, owners: Sequence[Owner[S]], lag: Offsets, ends: Offsets, now_s: float) -> None:
+    def _judge(self, owners: Sequence[Owner[S]], lag: Offsets, now_s: float) -> None:
         if self._quiet(self._fetched_s, now_s):
             raise PipelineError(
                 f"{self._c.group} asked for records more than {self._patience_s:g} s ago and was not answered although "
@@ -176,14 +171,14 @@ class Watchdog(Generic[S]):
         hangs = waits_outside = False
         for owner in owners:
             # What an open transaction of somebody hides cannot be read yet.
-            behind = sum(max(0, lag.get(where, 0) - (self._hidden(where, ends) or 0)) for where in owner.inputs)
+            behind = sum(max(0, lag.get(where, 0) - (self._c.reader.hidden(where) or 0)) for where in owner.inputs)
             seen = self._see(owner, behind, now_s)
             if not self._quiet(seen.well_s, now_s) or self._reads_back(owner, seen, now_s):
                 continue
             stuck[owner.partition] = text = self._plight(owner, seen, behind)
             if owner.partition not in self.stuck:
                 log.error("task stuck", action="task_stuck", stage=self._c.group, partition=owner.partition, cause=text)
-            hangs |= self._quiet(seen.doing_s, now_s) and (owner.running is None or bool(owner.running.oldest_ms()))
+            hangs |= self._quiet(seen.doing_s, now_s) and _has_begun(owner)
             waits_outside |= owner.waits_outside
         self.stuck = stuck
         moves = any(
@@ -201,7 +196,7 @@ class Watchdog(Generic[S]):
             seen.doing, seen.doing_s = owner.doing, now_s
         if owner.progress != seen.progress:
             seen.progress, seen.moved_s, seen.well_s, seen.built = owner.progress, now_s, now_s, owner.built
-        elif owner.running is not None and (behind == 0 or owner.running.waits):
+        elif owner.running is not None and owner.running.idle and (behind == 0 or owner.running.waits):
             seen.well_s = now_s
         return seen
 
@@ -222,11 +217,12 @@ class Watchdog(Generic[S]):
             return f"{owner.name} was built {owner.built - seen.built} times and got nowhere, lost to: {owner.why()}"
         if owner.running is None:
             return f"{owner.name} is not restored, and has not moved for {self._patience_s:g} s"
-        return f"{owner.name} has not moved for {self._patience_s:g} s although {behind} records wait"
+        what = f"{behind} records wait" if owner.running.idle else f"it is at work, and {behind} records wait"
+        return f"{owner.name} has not moved for {self._patience_s:g} s although {what}"
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
-    def _measure(self, owners: Sequence[Owner[S]], lag: Offsets, ends: Offsets) -> None:
+    def _measure(self, owners: Sequence[Owner[S]], lag: Offsets) -> None:
         stage = self._c.group
         tasks = [owner.running for owner in owners if owner.running is not None]
         # What another process owns now is that one's to tell.
@@ -237,7 +233,7 @@ class Watchdog(Generic[S]):
             for w, behind in {**gone, **lag}.items()
         ]
         for where in (where for task in tasks for where in task.owned):
-            hidden = self._hidden(where, ends)
+            hidden = self._c.reader.hidden(where)
             if hidden is not None:
                 labels = {"topic": where.topic, "partition": str(where.partition)}
                 measures.append(("stable_offset_lag_records", float(hidden), labels))
@@ -252,3 +248,9 @@ class Watchdog(Generic[S]):
             measures.append(("offset_gaps_total", float(new), {"stage": stage, "topic": topic}))
         self._gaps = gaps
         self._c.metrics.apply(measures)
+
+
+def _has_begun(owner: Owner[S]) -> bool:
+    """Whether something is in hand: a restore, records handed over, or a transaction."""
+    task = owner.running
+    return task is None or not task.idle or bool(task.oldest_ms())

@@ -67,8 +67,9 @@ class RuntimeSettings(Section):
     """This many poison records in a row stop the stage: it is us."""
     max_poison_share: float = Field(0.5, gt=0, le=1)
     """... as does this share of the last thousand records."""
-    stuck_after_s: float = Field(60.0, gt=0)
-    """The watchdog ends the process when nothing moved for this long although there is lag and the brokers answer."""
+    stuck_after_s: float = Field(60.0, ge=30)
+    """The watchdog ends the process when nothing moved for this long although there is lag and the brokers answer. No
+    less than the runtime itself gives brokers for an answer."""
     shutdown_s: float = Field(25.0, gt=0)
     """One deadline for revoke and shutdown. Running calls are awaited, so it must be 5 s more than the longest
     ``timeout_s`` of an enabled provider; a supervisor must wait longer before it kills."""

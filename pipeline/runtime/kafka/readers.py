@@ -258,10 +258,12 @@ class KafkaGroupReader:
         state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
         return int(state.position) if state is not None and state.has_valid_position else -1
 
-    def stable_end(self, partition: TopicPartition) -> int | None:
-        """The last stable offset as of the latest fetch."""
+    def hidden(self, partition: TopicPartition) -> int | None:
+        """From high watermark and last stable offset of the latest fetch."""
         state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
-        return None if state is None or state.lso is None else int(state.lso)
+        if state is None or state.lso is None or state.highwater is None:
+            return None
+        return max(0, int(state.highwater) - int(state.lso))
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment."""

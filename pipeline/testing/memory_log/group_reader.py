@@ -32,6 +32,7 @@ class MemoryGroupReader:
         self._group = process.cluster.group(self._group_name)
         self._watch = Watch(process)
         self._positions: dict[TopicPartition, int] = {}
+        self._hidden: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._turns: list[TopicPartition] = []
         self._is_settled = False
@@ -100,9 +101,9 @@ class MemoryGroupReader:
         self._process.check()
         return self._positions.get(partition, -1)
 
-    def stable_end(self, partition: TopicPartition) -> int | None:
-        """The last stable offset now."""
-        return self._process.cluster.partition(self._process.full(partition)).last_stable
+    def hidden(self, partition: TopicPartition) -> int | None:
+        """As of the latest fetch."""
+        return self._hidden.get(partition)
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance.
@@ -181,6 +182,7 @@ class MemoryGroupReader:
 
     def _own(self, partitions: frozenset[TopicPartition]) -> None:
         self._positions = dict.fromkeys(sorted(partitions), 0)
+        self._hidden = {}
         self._turns = list(self._positions)
         self._paused = set(partitions)
         self._watch.watch(self._turns)
@@ -190,6 +192,9 @@ class MemoryGroupReader:
         resets = self._process.cluster.resets
         known = len(resets)
         found = take(self._process, self._positions, ready, max_records)
+        for partition in ready:
+            read = self._process.cluster.partition(self._process.full(partition))
+            self._hidden[partition] = read.end - read.last_stable
         self.gaps.update(where.topic.removeprefix(self._process.prefix) for where, _ in resets[known:])
         if self._turns:
             # Next time another partition comes first, or a busy one would use up max_records for ever.

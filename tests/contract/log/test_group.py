@@ -176,6 +176,33 @@ async def test_a_members_position_moves_past_markers_and_aborted_records(
     assert [record.value for record in reader.records] == [b"kept"]
 
 
+async def test_a_member_knows_how_many_records_an_open_transaction_hides(
+    log_factory: LogFactory, log: Log, member: MakeMember
+) -> None:
+    topic = await log_factory.topic()
+    partition = TopicPartition(topic, 0)
+    reader = await member(topic)
+    await reader.owns(1)
+    await commit(log, "task", emits(partition, b"kept"))
+    await reader.read(1)
+    assert reader.reader.hidden(partition) == 0
+    transaction = await log_factory.leave_transaction_open(topic, 0, values=(b"a", b"b"))
+    async with asyncio.timeout(20):
+        while reader.reader.hidden(partition) != 2:  # noqa: ASYNC110 - the log has no event for this
+            await asyncio.sleep(0.01)
+    await transaction.commit()
+    await reader.read(3)
+    async with asyncio.timeout(20):
+        while reader.reader.hidden(partition) != 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    # What it does not fetch is hidden by nothing but itself.
+    reader.reader.pause([partition])
+    await asyncio.sleep(log_factory.patience_ms / 1_000)
+    await commit(log, "task", emits(partition, b"c", b"d"))
+    await asyncio.sleep(log_factory.patience_ms / 1_000)
+    assert reader.reader.hidden(partition) == 0
+
+
 async def test_a_position_that_retention_has_overrun_moves_to_the_first_record_kept_and_is_counted(
     log_factory: LogFactory, log: Log, member: MakeMember
 ) -> None:

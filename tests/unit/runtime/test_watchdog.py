@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
 from pipeline.errors import LogUnavailable, PipelineError, TaskLost, UnknownWriter
-from pipeline.runtime.api import Emit, Record
+from pipeline.runtime.api import Effects, Emit, Lane, Record, StateView
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import RuntimeSettings
 from pipeline.testing import virtual_time
 from pipeline.testing.memory_log import Faults, MemoryLog
+from pipeline.testing.memory_log.group_reader import MemoryGroupReader
 from pipeline.testing.memory_log.log import MemoryReader
 from tests.integration.runtime.sample import Count, CountingStage
 from tests.unit.runtime.counting import World, world
@@ -364,6 +365,153 @@ async def test_records_behind_somebodys_open_transaction_cannot_be_read_and_are_
         await asyncio.sleep(300)
         assert not work.done()
         assert runner.missing() == []
+
+
+@world
+async def test_a_reader_that_fetches_no_more_is_noticed_although_its_fetches_return(world: World) -> None:
+    """What came since its last fetch is not hidden by any transaction."""
+
+    class Stalled(MemoryGroupReader):
+        stalled = False
+
+        async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
+            if self.stalled:
+                await asyncio.sleep(timeout_ms / 1000)
+                return {}
+            return await super().fetch(timeout_ms=timeout_ms, max_records=max_records)
+
+    class StalledLog(MemoryLog):
+        def group_reader(self, group: str, topics: Sequence[str], instance: str) -> MemoryGroupReader:
+            return Stalled(self._process, group=group, topics=topics, instance=instance)
+
+    async with world.running(settings=SETTINGS, log=StalledLog(world.cluster)) as (_, measured, work):
+        await world.publish(b"v")
+        await asyncio.sleep(5)
+        Stalled.stalled = True
+        await asyncio.sleep(1)
+        await world.publish(*[b"v"] * 10)
+        await asyncio.sleep(5)
+        assert measured.last("lag_records", topic="in", partition="0") == 10
+        assert measured.last("stable_offset_lag_records", topic="in", partition="0") == 0
+        assert "10 records wait" in await ended(work, within_s=80)
+
+
+@world
+async def test_an_open_transaction_on_a_changelog_is_told_and_the_tasks_beside_it_go_on(world: World) -> None:
+    """No restart would change it, and would take them along."""
+    await world.leave_state(0, 1)
+    world.cluster._transaction_timeout_s = 300
+    writer = MemoryLog(world.cluster).writer("stranger")
+    await writer.start()
+    await writer.append([Emit("count-state", b"k", b"[9,0]", 1)])
+    async with world.running(settings=SETTINGS) as (runner, _, work):
+        for _ in range(200):
+            await asyncio.sleep(1)
+            await world.publish(b"v")
+        assert not work.done()
+        assert any("count-state/1 gets no further than" in what for what in runner.missing())
+        await world.publish(b"v", partition=1)
+        await asyncio.sleep(150)
+        assert runner.missing() == []
+    assert len(await world.seen()) == 203
+
+
+@world
+async def test_a_task_that_hangs_over_a_timers_output_ends_the_process_although_no_record_waits(world: World) -> None:
+    class Elsewhere(CountingStage):
+        def fire(self, key: bytes, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            effects = super().fire(key, state, now_ms)
+            effects.emits = [Emit("dead", key, b"v")]
+            return effects
+
+    class NoMetadata(MemoryLog):
+        async def partitions(self, topic: str) -> int:
+            if topic == "dead":
+                await asyncio.sleep(10_000)
+            return await super().partitions(topic)
+
+    await world.publish(b"wake:%d" % (world.clock.now_ms() + 5_000))
+    async with world.running(Elsewhere, settings=SETTINGS, log=NoMetadata(world.cluster)) as (_, _, work):
+        assert "it is at work" in await ended(work, within_s=90)
+
+
+@world
+async def test_ends_that_never_come_for_due_timers_are_asked_for_again(world: World) -> None:
+    class OneQuestionLost(MemoryLog):
+        lost = False
+
+        async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+            asked = list(partitions)
+            # The watchdog asks for both partitions at once, a timer for its own.
+            if len(asked) == len(CountingStage.inputs) and not self.lost:
+                self.lost = True
+                await asyncio.sleep(10_000)
+            return await super().end_offsets(asked)
+
+    log = OneQuestionLost(world.cluster)
+    async with world.running(settings=SETTINGS, log=log) as (_, _, work):
+        await asyncio.sleep(5)
+        await world.publish(b"wake:%d" % (world.clock.now_ms() + 5_000))
+        await asyncio.sleep(10)
+        assert log.lost
+        assert len(await world.values()) == 1
+        await asyncio.sleep(30)
+        assert len(await world.values()) == 2
+        assert not work.done()
+
+
+class Calling(CountingStage):
+    """Bulk records wait for calls that take long, so that its lane is full."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        if record.topic != "in.bulk":
+            return super().handle(record, state, now_ms)
+        self.calls += 1
+        return Effects(hold=True, actions=[(record.topic, record.offset)])
+
+    def restored(self, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        return Effects()
+
+    def launch(self, action: object, post: Callable[[object], None]) -> None:
+        asyncio.get_running_loop().call_later(100, post, action)
+
+    def on_event(self, event: object, state: StateView[Count], now_ms: int) -> Effects[Count]:
+        self.calls -= 1
+        return Effects(finished=[event])  # type: ignore[list-item]
+
+    def room(self, lane: Lane) -> int:
+        return 3 - self.calls if lane is Lane.BULK else 3
+
+    async def drain(self) -> None:
+        return
+
+
+@world
+async def test_a_stage_whose_lane_is_full_of_slow_calls_is_left_alone(world: World) -> None:
+    await world.publish(*[b"v"] * 30, topic="in.bulk")
+    async with world.running(Calling, settings=SETTINGS) as (_, _, work):
+        await asyncio.sleep(350)
+        assert not work.done()
+
+
+@world
+async def test_a_full_bulk_lane_excuses_no_task_that_leaves_interactive_records_waiting(world: World) -> None:
+    await world.publish(*[b"v"] * 30, topic="in.bulk")
+    async with world.running(Calling, settings=SETTINGS) as (runner, _, work):
+        await asyncio.sleep(5)
+        task = next(task for task in runner._running() if task.partition == 0)
+
+        async def never_woken() -> None:
+            task.idle = True
+            await asyncio.Event().wait()
+
+        task._wait = never_woken  # type: ignore[method-assign]
+        await asyncio.sleep(10)
+        await world.publish(*[b"v"] * 3)
+        assert "count/0 has not moved" in await ended(work, within_s=90)
 
 
 @world
