@@ -88,7 +88,7 @@ class Handling(Generic[S]):
                 raise
             except Exception as error:
                 self._failures.crashed(record)
-                where = f"{record.topic}/{record.partition}@{record.offset}"
+                where = f"{record.topic}/{record.partition} offset {record.offset}"
                 raise TaskLost(f"{self._stage.name} failed at {where}: {type(error).__name__}") from error
             else:
                 batch.poison.append(None)

@@ -6,8 +6,10 @@ import asyncio
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.errors import Misconfigured, PipelineError, PoisonRun, UnknownSchema, UnknownWriter
+from pipeline.logs import redact_text
 from pipeline.runtime.api import Deadline, Effects, Emit, Record, Refusal, StateView
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.partition import partition_for
@@ -171,6 +173,20 @@ async def test_a_record_that_went_well_after_a_crash_starts_with_a_clean_sheet(w
         assert not any(runner._failures.values())
     assert await world.seen() == [1, 2]
     assert await world.values("dead") == []
+
+
+@world
+async def test_the_log_of_a_crash_names_the_record_also_after_redaction(world: World) -> None:
+    class Faulty(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            raise RuntimeError("a bug")
+
+    await world.publish(b"v")
+    with capture_logs() as lines:
+        async with world.running(Faulty):
+            await asyncio.sleep(1)
+    lost = next(line for line in lines if line.get("action") == "task_lost")
+    assert redact_text(lost["error"]) == "count failed at in/0 offset 0: RuntimeError"
 
 
 @world
