@@ -234,3 +234,16 @@ def test_an_option_is_held_to_what_its_setting_may_be(
 ) -> None:
     assert main(argv) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_sender_of_no_provider_is_refused_before_anything_is_connected(
+    check: Check, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check("[providers.ycloud]\nenabled = true\napi_key = 'k'\n") == []
+
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("connected")
+
+    monkeypatch.setattr("pipeline.process.opened", connect)
+    assert main(["run", "sender", "--provider", "yclod"]) == 2
+    assert "providers.yclod: is not configured and enabled; enabled are: ycloud" in capsys.readouterr().err
