@@ -11,6 +11,7 @@ from pipeline.cli.context import settings
 
 if TYPE_CHECKING:
     from pipeline.process import Parts, Service
+    from pipeline.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +39,7 @@ def router(ctx: typer.Context, instance: Instance = None) -> None:
     """
     from pipeline import services
 
-    _run(ctx, "router", instance, lambda parts: [services.router(parts)])
+    _run(settings(ctx), "router", instance, lambda parts: [services.router(parts)])
 
 
 @app.command()
@@ -49,7 +50,7 @@ def tracker(ctx: typer.Context, instance: Instance = None) -> None:
     """
     from pipeline import services
 
-    _run(ctx, "tracker", instance, lambda parts: [services.tracker(parts)])
+    _run(settings(ctx), "tracker", instance, lambda parts: [services.tracker(parts)])
 
 
 @app.command()
@@ -63,8 +64,11 @@ def sender(
     Example: `pipeline run sender --provider ycloud --instance 0`
     """
     from pipeline import services
+    from pipeline.senders import registry
 
-    _run(ctx, f"sender.{provider}", instance, lambda parts: [services.SenderRunner(parts, provider)])
+    loaded = settings(ctx)
+    registry.load_one(loaded, provider)  # a wrong name shall not wait for Kafka, nor be taken for its fault
+    _run(loaded, f"sender.{provider}", instance, lambda parts: [services.SenderRunner(parts, provider)])
 
 
 @app.command()
@@ -75,7 +79,7 @@ def gateway(ctx: typer.Context, instance: Instance = None) -> None:
     """
     from pipeline import services
 
-    _run(ctx, "gateway", instance, lambda parts: [services.gateway(parts)])
+    _run(settings(ctx), "gateway", instance, lambda parts: [services.gateway(parts)])
 
 
 @app.command(name="all")
@@ -86,14 +90,13 @@ def everything(ctx: typer.Context, instance: Instance = None) -> None:
     """
     from pipeline import services
 
-    _run(ctx, "all", instance, services.everything)
+    _run(settings(ctx), "all", instance, services.everything)
 
 
-def _run(ctx: typer.Context, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]) -> None:
+def _run(loaded: Settings, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]) -> None:
     from pipeline.logs import configure
     from pipeline.process import Process, opened, run_loop
 
-    loaded = settings(ctx)
     configure(loaded.logging)
 
     async def work() -> None:

@@ -143,7 +143,7 @@ class Codec:
         if frame.fingerprint is not None:
             readable = self.store.find(frame.fingerprint)
             if readable is None:
-                why = self.store.refusal(frame.fingerprint) or "it is not on verification.schemas"
+                why = self.store.refusal(frame.fingerprint) or "none was taken from verification.schemas"
                 raise _unknown(f"writer schema {fingerprint_key(frame.fingerprint)}: {why}", public)
         else:
             assert frame.schema_id is not None

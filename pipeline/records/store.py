@@ -7,6 +7,7 @@ come from our own types, their released versions, a folder, the topic ``verifica
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,10 @@ from pipeline.runtime.api import Record
 
 MAX_FOREIGN: Final = 1_000
 """Schemas that are not ours: whoever may write to the topic must not be able to fill the memory with readers."""
+_MAX_WHY: Final = 300
+"""Characters remembered of why a schema was refused: it may hold a name, and that may be as long as the schema."""
+_FINGERPRINT: Final = re.compile(rb"[0-9a-f]{16}")
+"""A key of ``verification.schemas``, see :func:`fingerprint_key`."""
 
 
 class SchemaRefused(ValueError):
@@ -112,10 +117,12 @@ class SchemaStore:
             return None
         try:
             fingerprint = self.add(record.value.decode())
-        except UnicodeDecodeError:
-            return "the schema is not UTF-8"
-        except SchemaRefused as refusal:
-            return str(refusal)
+        except (UnicodeDecodeError, SchemaRefused) as error:
+            why = str(error) if isinstance(error, SchemaRefused) else "the schema is not UTF-8"
+            # What is no schema has no fingerprint of its own; records written with it name the one in the key.
+            if (named := _FINGERPRINT.fullmatch(record.key or b"")) is not None:
+                self._remember(int(named[0], 16), why)
+            return why
         self._published.add(fingerprint)
         if record.key != fingerprint_key(fingerprint).encode():
             return f"the key is not {fingerprint_key(fingerprint)}, the fingerprint of the schema"
@@ -135,9 +142,15 @@ class SchemaStore:
         self._known[schema.fingerprint] = Readable(schema, record, read)
 
     def _refuse(self, schema: Schema, why: str) -> SchemaRefused:
-        if len(self._refusals) < MAX_FOREIGN:
-            self._refusals[schema.fingerprint] = why
+        self._remember(schema.fingerprint, why)
         return SchemaRefused(why)
+
+    def _remember(self, fingerprint: int, why: str) -> None:
+        """The newest reasons are kept, as the topic keeps the newest schema of a key."""
+        self._refusals.pop(fingerprint, None)
+        if len(self._refusals) >= MAX_FOREIGN:
+            self._refusals.pop(next(iter(self._refusals)))
+        self._refusals[fingerprint] = why[:_MAX_WHY]
 
     def _add_folder(self, folder: Path) -> None:
         if not folder.is_dir():

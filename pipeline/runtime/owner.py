@@ -148,6 +148,6 @@ class Owner(Generic[S]):
             stage=self._runner.name,
             partition=task.partition,
             cause=cause,
-            error=str(error) if known else repr(error),
+            error=self.why(),
             exc_info=error if not known or error.__cause__ is not None else None,
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from pipeline.clock import Clock
+import structlog
+
+from pipeline.clock import Clock, Seldom
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendResult
 from pipeline.records.journal import JournalEntry
@@ -20,12 +22,15 @@ from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider, Unsendable, not_sent, rejected
 from pipeline.senders.results import TOO_LATE, uncalled
 
+log = structlog.get_logger(__name__)
+
 RESTART_S: Final = 0.1
 """A command that was frozen starts again after this, so that RELEASED stands in a transaction of its own."""
+_UNBUILT: Final = not_sent(Reason.PROVIDER_ERROR, "the request could not be built")
 
 
 class Dispatch:
-    """The way of one task's works from the backlog to a call; pure but for the backlog and the permits."""
+    """The way of one task's works from the backlog to a call; pure but for the backlog, the permits and the log."""
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Dispatch:
         self._partition = partition
         self._clock = clock
         self._wake_at_s: float | None = None
+        self._seldom = Seldom()
 
     def woken(self, tick: Tick) -> None:
         """A WakeAfter is over; only the one asked for last counts."""
@@ -92,6 +98,14 @@ class Dispatch:
         except Unsendable as problem:
             self._permits.free(work.key)
             self.finish(effects, work, uncalled(command, _unsendable(problem), now_ms), now_ms)
+            return
+        except Exception as error:
+            # A bug of ours, or a setting that fits into no request. Raised on, it would take down the task again and
+            # again, with all that waits in it; but nothing has left, so another provider may try at once.
+            if (left_out := self._seldom.passes(now_s, type(error).__name__)) is not None:
+                log.exception("request_not_built", provider=self._provider.instance, left_out=left_out)
+            self._permits.free(work.key)
+            self.finish(effects, work, uncalled(command, _UNBUILT, now_ms), now_ms)
             return
         self._journal.start(effects, work, state.get(work.key.encode()), now_ms)
         effects.actions.append(

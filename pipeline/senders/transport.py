@@ -9,6 +9,7 @@ that counts is noted at the one place where it happens: between acquiring a conn
 
 =====================================  ====================================================
 name resolution, refused, TLS, pool    :class:`NotSent`, nothing can have reached the provider
+a header that cannot be written        :class:`NotSent`, before there is a connection
 the hook before the first byte raises  :class:`NotSent`, the connection is closed unused
 anything later without a full answer   :class:`InDoubt`
 a full answer of any status            the :class:`httpx.Response`
@@ -21,6 +22,7 @@ no proxies from the environment, no headers that the request does not name.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -36,6 +38,8 @@ BEFORE_FIRST_BYTE: Final = "before_first_byte"
 
 _AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CHUNK_BYTES: Final = 16_384
+_UNWRITABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header may hold, https://www.rfc-editor.org/rfc/rfc9110#name-field-values."""
 
 
 class CallFailed(httpx.TransportError):
@@ -128,6 +132,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             _CALL.reset(token)
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        headers = request.headers.raw
+        if any(_UNWRITABLE.search(name) or _UNWRITABLE.search(value) for name, value in headers):
+            # aiohttp finds it too, but behind the gate, where an error says nothing of what was sent.
+            raise NotSent("bad_request")
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
@@ -141,7 +149,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         answer = await session.request(
             request.method,
             URL(str(request.url), encoded=True),
-            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
             data=request.content or None,
             allow_redirects=False,
             timeout=self._timeout,

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
+
+
+def shaped(pattern: str, says: str) -> AfterValidator:
+    """Text that matches ``pattern`` as a whole; ``says`` tells a person what that is."""
+    whole = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if not whole.fullmatch(text):
+            raise ValueError(f"must be {says}")
+        return text
+
+    return AfterValidator(check)
+
 
 ChannelName = Literal["sms", "voice", "whatsapp", "viber", "email"]
-CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+CountryCode = Annotated[str, shaped(r"[A-Z]{2}", 'two capital letters, such as "DE"')]
 """ISO 3166-1 alpha-2, capitals."""
-DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
+DecimalText = Annotated[str, shaped(r"[0-9]{1,12}(\.[0-9]{1,6})?", 'a decimal as text, such as "12.50"')]
 """An amount of money; a string, so that no digit is lost."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Name = Annotated[str, shaped(r"[a-z][a-z0-9_-]{0,39}", "a lower-case letter, then at most 39 of a-z 0-9 _ -")]
 """What an operator calls a tenant, provider, template or key; it stands in topics, metrics and variables."""
 
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -55,6 +69,12 @@ def _url(text: str) -> str:
     return text
 
 
+def _one_text(servers: object) -> object:
+    if isinstance(servers, list | tuple):
+        raise ValueError('must be one text with commas between the brokers, such as "10.0.0.1:9092,10.0.0.2:9092"')
+    return servers
+
+
 def _servers(text: str) -> str:
     for server in text.split(","):
         host, _, port = server.strip().rpartition(":")
@@ -70,7 +90,7 @@ Host = Annotated[str, AfterValidator(_host)]
 """An address to listen on."""
 Url = Annotated[str, AfterValidator(_url)]
 """Base address of an HTTP service, or empty."""
-Servers = Annotated[str, AfterValidator(_servers)]
+Servers = Annotated[str, BeforeValidator(_one_text), AfterValidator(_servers)]
 """``host:port`` with commas between them."""
 
 
@@ -80,3 +100,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes true for 1.
+        if isinstance(value, bool):
+            annotation: Any = cls.model_fields[str(info.field_name)].annotation
+            kinds = get_args(annotation) or (annotation,)
+            if int in kinds:
+                raise PydanticKnownError("int_type")
+            if float in kinds:
+                raise PydanticKnownError("float_type")
+        return value

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings.base import CountryCode, Host, Section, Url
+from pipeline.settings.base import CountryCode, Host, Section, Url, shaped
+from pipeline.settings.credentials import Credential
 
 
 class ApiKeySettings(Section):
     """One key of the gateway's API."""
 
-    key_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    key_sha256: Annotated[str, shaped(r"[0-9a-f]{64}", "64 hex digits in lower case")] | None = None
     """SHA-256 of the key, hex."""
-    key: SecretStr | None = None
+    key: Credential | None = None
     """The key in clear, for development."""
     tenant: str = "default"
     """Whose verifications it starts and sees."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings.base import Section, Servers
+from pipeline.settings.base import Section, Servers, shaped
+from pipeline.settings.credentials import Password
 
 
 class KafkaSettings(Section):
@@ -17,7 +18,7 @@ class KafkaSettings(Section):
     """Brokers to ask first, ``host:port`` with commas between them."""
     client_id: str = "pipeline"
     """How the broker's logs and quotas name us."""
-    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    topic_prefix: Annotated[str, shaped(r"[A-Za-z0-9._-]{0,100}", "at most 100 of the letters, digits and . _ -")] = ""
     """Prefixes topics, consumer groups, transactional ids and instance names."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the broker."""
@@ -25,7 +26,7 @@ class KafkaSettings(Section):
     """How to log in, for the SASL protocols."""
     sasl_username: str = ""
     """User for SASL."""
-    sasl_password: SecretStr = SecretStr("")
+    sasl_password: Password = SecretStr("")
     """Password for SASL."""
     ssl_cafile: Path | None = None
     """Certificates to trust; without it the system's."""
@@ -91,7 +92,7 @@ class RegistrySettings(Section):
     """Base address of the registry's API, without user and password; not in this version, which refuses it."""
     username: str = ""
     """User, where the registry wants one."""
-    password: SecretStr = SecretStr("")
+    password: Password = SecretStr("")
     """Password of the user."""
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section
+from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section, shaped
 
 Mode = Literal["off", "monitor", "enforce"]
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -69,7 +69,7 @@ class RouteRule(Section):
     """Only for this use case."""
     country: CountryCode | None = None
     """Only for recipients of this country."""
-    prefix: str | None = Field(None, pattern=r"^\+[1-9][0-9]{0,14}$")
+    prefix: Annotated[str, shaped(r"\+[1-9][0-9]{0,14}", '+ and digits, such as "+4915"')] | None = None
     """Only for numbers that begin like this, with ``+``."""
     channel: ChannelName | None = None
     """Only for this channel."""
@@ -135,7 +135,7 @@ class PriceRule(Section):
 class PricesSettings(Section):
     """Prices where providers do not tell them; used to choose by cost and for budgets."""
 
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    currency: Annotated[str, shaped(r"[A-Z]{3}", 'three capital letters, such as "EUR"')] = "EUR"
     """ISO 4217."""
     rules: list[PriceRule] = []
     """In order; not in this version, which refuses them."""

@@ -111,9 +111,11 @@ def shown(path: Path) -> str:
 
 
 def _origin(path: Path, sources: list[Source]) -> str:
+    # The variable or secret file may hold the whole list or section in which the value stands.
+    around = ["__".join(str(part).lower() for part in path[:depth]) for depth in range(len(path), 0, -1)]
     for source in sources:
         if source.holds(path):
-            return f" (from {source.names.get('__'.join(str(part).lower() for part in path)) or source.label})"
+            return f" (from {next((source.names[name] for name in around if name in source.names), source.label)})"
     return ""
 
 
@@ -131,9 +133,8 @@ def _problem(found: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
     if kind == "missing":
         return "is missing; set it"
     if kind == "value_error":
-        return str(context.get("error", "is invalid"))
-    if found["loc"][-1:] == ("[key]",):
-        return f"this name is not allowed; it must match {context.get('pattern', 'the pattern of names')}"
+        told = str(context.get("error", "is invalid"))
+        return f"this name is not allowed; it {told}" if found["loc"][-1:] == ("[key]",) else told
     if kind in _SECTION_EXPECTED or kind == "list_type":
         return _shape(kind, path, data)
     for beginning, clear in _EXPECTED.items():

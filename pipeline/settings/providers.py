@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, SecretStr, Tag, field_validator
 
 from pipeline.settings.base import Section, Url
+from pipeline.settings.credentials import Credential, Password, SigningSecret
 
-Secrets = list[SecretStr]
+Secrets = list[SigningSecret]
 """One secret, or several while it is being rotated: each of them is accepted."""
 
 DRAIN_S: Final = 5.0
@@ -48,9 +49,14 @@ class _WithSecrets(ProviderSettings):
         # Variables and secret files hold one text: lines or commas separate several secrets.
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
-        if isinstance(value, str):
-            return [part for line in value.splitlines() for part in map(str.strip, line.split(",")) if part]
-        return value
+        if not isinstance(value, str):
+            return value
+        if value.lstrip()[:1] in ("[", "{"):
+            raise ValueError('begins like a list and is none; write ["one", "two"], or one, two')
+        parts = [part for line in value.splitlines() for part in map(str.strip, line.split(",")) if part]
+        if value and not parts:
+            raise ValueError("is blank; give the secret, or remove it")
+        return parts
 
 
 class YCloudSettings(_WithSecrets):
@@ -63,7 +69,7 @@ class YCloudSettings(_WithSecrets):
     as YCloud publishes no limit for Verify."""
     channels: list[Literal["sms", "voice", "whatsapp", "email"]] = []
     """Channels to use; empty means all that the provider offers."""
-    api_key: SecretStr = SecretStr("")
+    api_key: Credential = SecretStr("")
     """Sent as ``X-API-Key``."""
     webhook_secret: Secrets = []
     """Of the webhook endpoint; without it receipts are refused. Several are accepted while rotating."""
@@ -76,9 +82,9 @@ class TelesignSettings(ProviderSettings):
     """Which provider it is."""
     channels: list[Literal["sms", "voice"]] = []
     """Channels to use; empty means all that the provider offers."""
-    customer_id: SecretStr = SecretStr("")
+    customer_id: Credential = SecretStr("")
     """Customer id, 36 characters."""
-    api_key: SecretStr = SecretStr("")
+    api_key: Credential = SecretStr("")
     """API key, Base64; also signs the callbacks."""
     auth: Literal["basic", "digest"] = "digest"
     """``digest`` signs each request (HMAC-SHA256), ``basic`` sends the key."""
@@ -91,9 +97,9 @@ class BirdSettings(_WithSecrets):
     """Which provider it is."""
     channels: dict[Literal["sms", "email", "whatsapp"], str] = {}
     """Channel → channel id in the workspace."""
-    workspace_id: SecretStr = SecretStr("")
+    workspace_id: Credential = SecretStr("")
     """The workspace."""
-    access_key: SecretStr = SecretStr("")
+    access_key: Credential = SecretStr("")
     """Access key with the verify role."""
     signing_key: Secrets = []
     """Of the webhook subscription; without it receipts are refused. Several are accepted while rotating."""
@@ -114,9 +120,9 @@ class NeutrinoSettings(ProviderSettings):
     """Channels to use; empty means all that the provider offers."""
     requires_receipts: bool = False
     """Neutrino sends none."""
-    user_id: SecretStr = SecretStr("")
+    user_id: Credential = SecretStr("")
     """User id of the account."""
-    api_key: SecretStr = SecretStr("")
+    api_key: Credential = SecretStr("")
     """API key of the user."""
 
 
@@ -136,7 +142,7 @@ class ThunderSmsSettings(_WithSecrets):
     """Which provider it is."""
     channels: dict[Literal["whatsapp", "sms", "voice", "viber"], ProviderChannelSettings] = {}
     """Channel → its account data; empty means all channels without any."""
-    access_token: SecretStr = SecretStr("")
+    access_token: Credential = SecretStr("")
     """Bearer token."""
     webhook_secret: Secrets = []
     """Signs the callbacks; without it they are refused. Several are accepted while rotating."""
@@ -157,7 +163,7 @@ class SmtpSettings(ProviderSettings):
     """Its port."""
     username: str = ""
     """User, where the server wants one."""
-    password: SecretStr = SecretStr("")
+    password: Password = SecretStr("")
     """Password of the user."""
     from_address: str = ""
     """Sender of the messages."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from pipeline.settings.base import Name, Section
+from pipeline.settings.base import Name, Section, shaped
 from pipeline.settings.edges import (
     GatewaySettings,
     LoggingSettings,
@@ -28,7 +28,9 @@ from pipeline.settings.policy import (
 )
 from pipeline.settings.providers import AnyProvider, ProviderSettings
 
-TenantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+TenantName = Annotated[
+    str, shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "at most 64 letters, digits and . _ -, no sign first")
+]
 
 
 class Settings(Section):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 from pipeline.settings.root import Settings
@@ -46,7 +46,9 @@ class _Variables(EnvSettingsSource):
             except ValueError:
                 # Kept as text: validation then names the exact path, and no parser's message shows the value.
                 return value
-        return [part for part in map(str.strip, re.split(r"[,\n]", value)) if part]
+        parts = [part for part in map(str.strip, re.split(r"[,\n]", value)) if part]
+        # What is blank is no list without entries but a mistake, so it is left for validation to refuse.
+        return parts if parts or not value else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _secret_files(directory: Path) -> tuple[Source, list[str]]:
                 problem = f"is larger than {_MAX_SECRET_BYTES} bytes; it holds one value"
                 unreadable.append(f"secret file {path} {problem}")
                 continue
-            found[PREFIX + _plain(path.name)] = path.read_text(encoding="utf-8").strip()
+            found[PREFIX + _plain(path.name)] = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             unreadable.append(f"secret file {path} cannot be read: {_why(error)}; mend or remove it")
         names[_plain(path.name)] = f"secret file {path}"
@@ -158,7 +160,8 @@ def _toml(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise SettingsError(f"settings file {path} does not exist; name another with --config or {CONFIG}")
     try:
-        return TomlConfigSettingsSource(_Fields, toml_file=path)()
+        # Editors on Windows begin a file with a byte order mark, which TOML itself does not know.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         problem = f"is no TOML: {error.args[0]}"
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import traceback
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -309,6 +310,22 @@ async def test_cookies_are_neither_kept_nor_sent(transport: AiohttpTransport) ->
 async def test_certificates_are_checked(transport: AiohttpTransport) -> None:
     assert AiohttpTransport(max_connections=1, timeout_s=1, connect_timeout_s=1)._connector_options["ssl"] is True
     assert ssl.create_default_context().verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("value", ["SECR\nET", "SECR\rET", "SECR\0ET", "SECR\x1bET", "SECR\x7fET"], ids=ascii)
+@pytest.mark.parametrize("warm", [False, True], ids=["new connection", "kept-alive connection"])
+async def test_a_header_that_cannot_be_written_is_not_sent(transport: AiohttpTransport, warm: bool, value: str) -> None:
+    ran: list[bool] = []
+    async with provider_server(ok) as server:
+        if warm:
+            await transport.handle_async_request(request(server.url))
+        broken = request(server.url, hook=lambda: ran.append(True))
+        broken.headers["X-API-Key"] = value
+        with pytest.raises(NotSent) as failure:
+            await transport.handle_async_request(broken)
+        await asyncio.sleep(0.02)
+        assert (failure.value.cause, ran, len(server.requests)) == ("bad_request", [], 1 if warm else 0)
+    assert "SECR" not in "".join(traceback.format_exception(failure.value))
 
 
 async def test_a_canceled_call_is_no_answer(transport: AiohttpTransport) -> None:

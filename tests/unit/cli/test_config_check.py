@@ -173,10 +173,24 @@ def test_what_works_is_not_refused(check: Check, text: str) -> None:
         ("[tracing]\nenabled = 'maybe'", "must be true or false"),
         ("[policy]\nautomatic = []", "must not be empty"),
         ("[kafka]\nssl_cafile = 3", "must be a path"),
+        (
+            "[kafka]\nbootstrap_servers = ['a:9092', 'b:9092']",
+            'must be one text with commas between the brokers, such as "10.0.0.1:9092,10.0.0.2:9092"',
+        ),
+        ("[[routes.rules]]\nproviders = ['x']\ncountry = 'de'", 'must be two capital letters, such as "DE"'),
+        ("[metrics]\ncountries = ['germany']", 'must be two capital letters, such as "DE"'),
+        ("[[routes.rules]]\nproviders = ['x']\nprefix = '49'", 'must be + and digits, such as "+4915"'),
+        ("[prices]\ncurrency = 'euro'", 'must be three capital letters, such as "EUR"'),
+        ("[protections.budget]\namount = '1,50'", 'must be a decimal as text, such as "12.50"'),
+        ("[kafka]\ntopic_prefix = 'a/b'", "must be at most 100 of the letters, digits and . _ -"),
+        ("[gateway.api_keys.a]\nkey_sha256 = 'x'", "must be 64 hex digits in lower case"),
+        ("[providers.YCloud]\nkind = 'ycloud'", "must be a lower-case letter, then at most 39 of a-z 0-9 _ -"),
+        ("[tenants.'my shop']\nlanguage = 'en'", "must be at most 64 letters, digits and . _ -, no sign first"),
     ],
 )
 def test_what_has_another_shape_is_told_in_the_words_of_the_file(check: Check, text: str, words: str) -> None:
     problem, *_ = check(text)
+    assert "pattern" not in problem
     assert problem.endswith(words) or problem.split(": ", 1)[1].startswith(words)
     assert "dictionary" not in problem
     assert "instance of" not in problem
@@ -220,3 +234,16 @@ def test_an_option_is_held_to_what_its_setting_may_be(
 ) -> None:
     assert main(argv) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_sender_of_no_provider_is_refused_before_anything_is_connected(
+    check: Check, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check("[providers.ycloud]\nenabled = true\napi_key = 'k'\n") == []
+
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("connected")
+
+    monkeypatch.setattr("pipeline.process.opened", connect)
+    assert main(["run", "sender", "--provider", "yclod"]) == 2
+    assert "providers.yclod: is not configured and enabled; enabled are: ycloud" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from typing import Any
 
+import fastavro.schema
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,10 +22,12 @@ from pipeline.records.codec import MAX_RECORD_BYTES, Codec
 from pipeline.records.framing import confluent, single_object
 from pipeline.records.internal import SendResult
 from pipeline.records.public import CodeCheck, Command, Reply, VerificationRequest
-from pipeline.records.schemas import parse
+from pipeline.records.schemas import fingerprint_of, parse
 from pipeline.records.store import SchemaStore, current
 from pipeline.records.types import AvroRecord
+from pipeline.runtime.api import Record
 from pipeline.testing.registry import MemoryRegistry
+from pipeline.topics import SCHEMAS
 from tests.unit.records.strategies import FEW, filled, records
 
 CODEC = Codec()
@@ -76,6 +79,37 @@ def test_a_refused_schema_says_in_the_dead_letter_why_it_was_refused() -> None:
         codec.store.add(json.dumps(schema))
     found = poison(Command, single_object(parse(json.dumps(schema)).fingerprint), codec=codec)
     assert "lacks the field verification_id" in found.detail
+
+
+NODE = {
+    "type": "record",
+    "name": "Node",
+    "fields": [{"name": "next", "type": ["null", "Node"]}, {"name": "x", "type": "int"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("extra", "why"),
+    [
+        (NODE, "Node contains itself, so bytes could nest it without end"),
+        ({"type": "array", "items": "null"}, "is null outside a union, so it takes no byte"),
+        ({"type": "record", "name": "Empty", "fields": []}, "Empty has no field, so it takes no byte"),
+    ],
+)
+def test_a_schema_that_was_published_and_refused_as_unsafe_is_not_called_unpublished(extra: Any, why: str) -> None:
+    tree = json.loads(current(VerificationRequest).schema.text)
+    tree["fields"].append({"name": "extra", "type": extra})
+    fingerprint = fingerprint_of(fastavro.schema.to_parsing_canonical_form(fastavro.schema.parse_schema(tree)))
+    codec = Codec()
+    before = poison(VerificationRequest, single_object(fingerprint), codec=codec)
+    assert before.detail == f"writer schema {fingerprint:016x}: none was taken from verification.schemas"
+    key, value = f"{fingerprint:016x}".encode(), json.dumps(tree).encode()
+    published = Record(topic=SCHEMAS, partition=0, offset=0, timestamp_ms=0, key=key, value=value)
+    assert codec.store.apply(published) is not None
+    found = poison(VerificationRequest, single_object(fingerprint), codec=codec)
+    assert found.reason == DeadLetterReason.UNKNOWN_SCHEMA
+    assert found.detail.startswith(f"writer schema {fingerprint:016x}: ")
+    assert found.detail.endswith(why)
 
 
 def test_a_tombstone_where_a_record_belongs_is_poison() -> None:

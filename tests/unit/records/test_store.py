@@ -15,7 +15,7 @@ from pipeline.records import store as store_module
 from pipeline.records.catalogue import RECORDS
 from pipeline.records.public import CodeCheck
 from pipeline.records.released import released
-from pipeline.records.schemas import MAX_SCHEMA_BYTES
+from pipeline.records.schemas import MAX_SCHEMA_BYTES, parse
 from pipeline.records.store import SchemaRefused, SchemaStore, current
 from pipeline.runtime.api import Record
 
@@ -163,6 +163,43 @@ def test_a_schema_under_a_wrong_key_is_told_but_usable() -> None:
     assert refusal is not None
     assert "the key is not" in refusal
     assert store.find(SchemaStore().add(check_with("int"))) is not None
+
+
+def test_why_a_schema_was_refused_is_remembered_by_the_key_it_was_published_under() -> None:
+    store = SchemaStore()
+    store.apply(schema_record(b"00000000000000ab", b"\xff"))
+    store.apply(schema_record(b"00000000000000ac", HOSTILE["JSON nested without end"][0].encode()))
+    assert store.refusal(0xAB) == "the schema is not UTF-8"
+    assert "no JSON" in str(store.refusal(0xAC))
+    assert store.refusal(0xAD) is None
+
+
+@pytest.mark.parametrize("key", [None, b"", b"k", b"\xff" * 16, b"00000000000000AB", b"0" * 17])
+def test_a_refused_schema_under_no_fingerprint_is_remembered_by_none(key: bytes | None) -> None:
+    store = SchemaStore()
+    assert store.apply(schema_record(key, b"{}")) is not None
+    assert [store.refusal(fingerprint) for fingerprint in (0, 0xAB)] == [None, None]
+
+
+def test_a_schema_published_anew_and_refused_again_is_told_by_its_newest_reason() -> None:
+    store = SchemaStore()
+    other = check_with("int").replace("verification.v1.CodeCheck", "other.Record")
+    fingerprint = parse(other).fingerprint
+    for value in (b"{}", other.encode()):
+        store.apply(schema_record(f"{fingerprint:016x}".encode(), value))
+    assert store.refusal(fingerprint) == "other.Record is no record of ours"
+    assert store.find(fingerprint) is None
+
+
+def test_refusals_are_remembered_up_to_a_number_the_newest_and_in_few_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_FOREIGN", 2)
+    store = SchemaStore()
+    for key in ("a", "b", "c"):
+        store.apply(schema_record(key.rjust(16, "0").encode(), b"{}"))
+    assert [store.refusal(fingerprint) is None for fingerprint in (0xA, 0xB, 0xC)] == [True, False, False]
+    long_name = check_with({"type": "record", "name": "N" * 100_000, "fields": []})
+    store.apply(schema_record(b"000000000000000d", long_name.encode()))
+    assert len(str(store.refusal(0xD))) <= 300
 
 
 def test_a_tombstone_on_the_topic_forgets_nothing() -> None:

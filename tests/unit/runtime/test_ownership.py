@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.errors import Misconfigured, UnknownWriter
 from pipeline.runtime.api import Effects, Lane, Record, StateView
@@ -150,3 +152,27 @@ async def test_a_stop_waits_for_calls_as_long_as_settings_promise_and_still_ends
         await asyncio.wait({work}, timeout=settings.shutdown_s)
         assert work.done()
     assert drained == ["call"] * world.partitions
+
+
+class Foreign(CountingStage):
+    """Fails with an error of another library, whose repr holds what could not be encoded."""
+
+    def decode(self, data: bytes) -> Count:
+        API_KEY.encode("ascii")
+        raise AssertionError
+
+
+API_KEY = "TOP\u00a0SECRET"
+
+
+@world
+async def test_a_task_lost_to_another_librarys_error_is_told_by_its_type_and_traceback_only(world: World) -> None:
+    await world.leave_state()
+    with capture_logs() as lines:
+        async with world.running(Foreign):
+            await asyncio.sleep(2)
+    told = [line for line in lines if line.get("action") == "task_lost"]
+    assert {line["error"] for line in told} == {"UnicodeEncodeError"}
+    shown = "".join(traceback.format_exception(told[0]["exc_info"]))
+    assert "UnicodeEncodeError: 'ascii' codec can't encode character" in shown
+    assert "SECRET" not in shown

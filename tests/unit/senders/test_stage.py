@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from pipeline import topics
 from pipeline.errors import Poison, UnknownWriter
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import SendResult
+from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalState
 from pipeline.records.types import AttemptResult, Channel, CodeHolder, CommandKind, ResultClass
 from pipeline.runtime.api import Lane, Record
 from pipeline.senders.calls import LATE, STALE
 from pipeline.senders.journal import KEEP_MS, LOOK_AGAIN_MS
 from pipeline.senders.permits import LEASE_S
-from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
+from pipeline.senders.provider import Answer, Opened, in_doubt, not_sent, rejected, throttled
 from pipeline.senders.stage import INPUTS
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command, key
 
+API_KEY = "TOP\u00a0SECRET"
 ACCEPTED = Answer(result=AttemptResult.ACCEPTED, provider_message_id="ve_1")
 
 
@@ -128,6 +130,37 @@ def test_a_callers_own_code_is_opened_and_amount_and_payee_are_bound_into_ours(
     )
     assert process.calls.call("v2.1").opened.code == bound
     assert process.calls.call("v3.1").opened.code is None
+
+
+@pytest.mark.parametrize("permit", ["at once", "later"])
+def test_a_request_that_cannot_be_built_is_not_sent_and_stops_nothing_behind_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], permit: str
+) -> None:
+    process, log = Process(max_concurrency=1), Partition()
+    build = process.provider.build
+
+    def broken_for_the_first(told: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
+        return API_KEY.encode("ascii") if told.verification_id == "v1" else build(told, opened, now_ms)  # type: ignore[return-value]
+
+    monkeypatch.setattr(process.provider, "build", broken_for_the_first)
+    task = Task(process, log)
+    if permit == "later":
+        process.permits.pause(1.0)
+    log.write(command())
+    log.write(command(2))
+    task.run()
+    process.calls.advance(2_000)
+    task.settle()
+    [(_, result)] = log.results
+    assert (result.command_id, result.result, result.reason) == ("v1.1", AttemptResult.NOT_SENT, Reason.PROVIDER_ERROR)
+    assert result.called_at is None
+    assert state_of(task, "v1.1") is JournalState.FINISHED
+    assert process.calls.begun == ["v2.1"], "the permit went on to the next command"
+    assert log.committed == {"verification.send.sms": 1}
+    logged = capsys.readouterr().out
+    assert logged.count("request_not_built") == 1
+    assert "UnicodeEncodeError: 'ascii' codec can't encode" in logged
+    assert "SECRET" not in logged
 
 
 def test_bulk_results_stay_in_the_bulk_lane(task: Task, process: Process, log: Partition) -> None:

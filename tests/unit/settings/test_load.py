@@ -387,3 +387,142 @@ def test_the_ordinal_is_the_one_set_else_the_host_name_s_number(
     instance: int | None, hostname: str, ordinal: int
 ) -> None:
     assert instance_ordinal(Settings(instance=instance), hostname) == ordinal
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("TOP\u00a0SECRET", "character 4 is NO-BREAK SPACE; it must be visible ASCII without spaces"),
+        ("TOP\u200bSECRET", "character 4 is ZERO WIDTH SPACE;"),
+        ("TOP\u2013SECRET", "character 4 is EN DASH;"),
+        ("TOPSECR\u00c9T", "character 8 is LATIN CAPITAL LETTER E WITH ACUTE;"),
+        ("TOP SECRET", "character 4 is SPACE;"),
+        ("TOP\nSECRET", "character 4 is LINE FEED;"),
+        ("TOPSECRET\r\n", "character 10 is CARRIAGE RETURN;"),
+        ("TOP\x00SECRET", "character 4 is U+0000;"),
+        ("TOP\x7fSECRET", "character 4 is U+007F;"),
+        (" ", "is blank;"),
+        (" \n\u00a0", "is blank;"),
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_refused_by_place_and_name_of_a_character_only(value: str, told: str) -> None:
+    message = refusal(f"[providers.ycloud]\napi_key = {json.dumps(value)}")
+    assert message.startswith("1 problem in the settings:")
+    assert "providers.ycloud.api_key (from " in message
+    assert told in message
+    assert not any(part in message for part in ("TOP", "SECR"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "providers.ycloud.api_key",
+        "providers.neutrino.user_id",
+        "providers.neutrino.api_key",
+        "providers.telesign.customer_id",
+        "providers.telesign.api_key",
+        "providers.bird.workspace_id",
+        "providers.bird.access_key",
+        "providers.thundersms.access_token",
+        "gateway.api_keys.shop.key",
+    ],
+)
+def test_every_credential_of_an_http_request_is_held_to_what_a_header_can_carry(path: str) -> None:
+    section, _, name = path.rpartition(".")
+    message = refusal(f"[{section}]\n{name} = 'schl\u00fcssel'")
+    assert f"{path} (from " in message
+    assert "character 5 is LATIN SMALL LETTER U WITH DIAERESIS" in message
+    assert "ssel" not in message
+
+
+@pytest.mark.parametrize("path", ["kafka.sasl_password", "providers.smtp.password", "providers.bird.signing_key"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("TOP\nSECRET", "is LINE FEED"), ("TOP\u00a0SECRET", "is NO-BREAK SPACE"), (" ", "is blank"), ("\t", "is blank")],
+)
+def test_any_other_secret_holds_only_what_a_person_can_see(path: str, value: str, told: str) -> None:
+    section, _, name = path.rpartition(".")
+    written = json.dumps([value] if name == "signing_key" else value)
+    message = refusal(f"[{section}]\n{name} = {written}")
+    assert told in message
+    assert "SECRET" not in message
+
+
+def test_a_password_may_hold_spaces_and_letters_of_any_language() -> None:
+    kafka = load(toml("[kafka]\nsasl_password = 'schlüssel mit Leerzeichen'"), environ={}).kafka
+    assert kafka.sasl_password.get_secret_value() == "schlüssel mit Leerzeichen"
+
+
+@pytest.mark.parametrize("content", ["key\n", "\r\n key \n\n", "\ufeffkey"])
+def test_what_an_editor_leaves_around_a_secret_in_a_file_is_no_part_of_it(tmp_path: Path, content: str) -> None:
+    (tmp_path / "providers__ycloud__api_key").write_text(content, encoding="utf-8")
+    ycloud = load(environ={"PIPELINE_SECRETS_DIR": str(tmp_path)}).providers["ycloud"]
+    assert isinstance(ycloud, YCloudSettings)
+    assert ycloud.api_key.get_secret_value() == "key"
+
+
+def test_a_line_break_inside_a_secret_file_is_told_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "providers__ycloud__api_key").write_text("TOP\nSECRET\n", encoding="utf-8")
+    message = refusal(PIPELINE_SECRETS_DIR=str(tmp_path))
+    assert f"(from secret file {tmp_path / 'providers__ycloud__api_key'}): character 4 is LINE FEED" in message
+    assert "SECRET" not in message
+
+
+@pytest.mark.parametrize("written", ['["whsec_x', "[whsec_x]", '{"whsec_x"', " [whsec_x,whsec_y"])
+def test_a_list_of_secrets_that_lost_a_bracket_is_no_secret(tmp_path: Path, written: str) -> None:
+    named = "PIPELINE_PROVIDERS__YCLOUD__WEBHOOK_SECRET"
+    message = refusal(**{named: written})
+    assert f"providers.ycloud.webhook_secret (from {named}): begins like a list" in message
+    assert "whsec" not in message
+    (tmp_path / "providers__ycloud__webhook_secret").write_text(written, encoding="utf-8")
+    message = refusal(PIPELINE_SECRETS_DIR=str(tmp_path))
+    assert "begins like a list" in message
+    assert str(tmp_path / "providers__ycloud__webhook_secret") in message
+    assert "whsec" not in message
+
+
+def test_any_list_in_a_variable_that_lost_a_bracket_is_refused_by_the_variable_s_name() -> None:
+    message = refusal(PIPELINE_TEST_NUMBERS='["+4915112345678"')
+    assert "test_numbers (from PIPELINE_TEST_NUMBERS): must be a list" in message
+
+
+@pytest.mark.parametrize("written", ['[""]', '" "', '["ok", " "]', '" , "'])
+def test_a_blank_webhook_secret_is_refused(written: str) -> None:
+    assert "providers.ycloud.webhook_secret" in refusal(f"[providers.ycloud]\nwebhook_secret = {written}")
+
+
+@pytest.mark.parametrize("written", [" ", " , ", '[""]', '["ok", " "]'])
+def test_a_blank_webhook_secret_in_a_variable_is_refused_by_the_variable_s_name(written: str) -> None:
+    named = "PIPELINE_PROVIDERS__YCLOUD__WEBHOOK_SECRET"
+    assert f"(from {named})" in refusal(**{named: written})
+
+
+def test_a_secret_of_bytes_that_are_no_text_is_refused_without_showing_it() -> None:
+    # As the process gets bytes that are no UTF-8 in its environment.
+    message = refusal(PIPELINE_PROVIDERS__YCLOUD__API_KEY="TOP\udcfcSECRET")
+    assert "character 4 is U+DCFC" in message
+    assert "SECRET" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[gateway]\nport = true", "gateway.port (from {file}): must be a whole number"),
+        ("[records]\nwrite_version = true", "records.write_version (from {file}): must be a whole number"),
+        ("[kafka]\nrequest_timeout_ms = false", "kafka.request_timeout_ms (from {file}): must be a whole number"),
+        ("[providers.ycloud]\nrate_per_s = true", "providers.ycloud.rate_per_s (from {file}): must be a number"),
+        ("instance = true", "instance (from {file}): must be a whole number"),
+    ],
+)
+def test_true_is_no_number(text: str, told: str) -> None:
+    message = refusal(text)
+    assert message.startswith("1 problem in the settings:")
+    assert told.replace("{file}", str(Path("settings.toml").absolute())) in message
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_as_editors_on_windows_write_it() -> None:
+    assert load(toml("\ufeff[kafka]\r\nclient_id = 'x'\r\n"), environ={}).kafka.client_id == "x"
+
+
+def test_a_rule_may_name_a_provider_that_is_switched_off_so_that_it_can_be_at_any_time() -> None:
+    assert load(toml("[providers.ycloud]\n[[routes.rules]]\nproviders = ['ycloud']"), environ={})
