@@ -21,7 +21,7 @@ from pipeline.runtime.partition import partition_for
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.restore import POSITION_KEY, encode_position, find_positions, read_changelog
 from pipeline.runtime.store import Store
-from pipeline.runtime.timers import Timers
+from pipeline.runtime.timers import LANES, Timers
 
 log = structlog.get_logger(__name__)
 S = TypeVar("S")
@@ -62,8 +62,7 @@ class Task(Generic[S]):
         }
         self._writer: Writer = context.log.writer(f"{stage.name}.{partition}")
         self._store: Store[S] = Store()
-        # One heap per lane: bulk timers that wait for a bulk backlog must not stand before interactive ones.
-        self._timers: dict[Lane | None, Timers] = {None: Timers(), Lane.INTERACTIVE: Timers(), Lane.BULK: Timers()}
+        self._timers = Timers()
         self._frontier = Frontier(stage.inputs)
         self._marks = Marks()
         self._handling = Handling(
@@ -129,7 +128,7 @@ class Task(Generic[S]):
             except UnpublishedSchema as error:
                 self._handling.held(error, self._stage.changelog, key)
                 raise
-            self._set_timer(key, value)
+            self._timers.set(key, self._stage.deadline(value))
             # A million entries take seconds, in which other tasks of the process have transactions to finish.
             if number % LOAD_SLICE == 0:
                 await asyncio.sleep(0)
@@ -225,8 +224,8 @@ class Task(Generic[S]):
             delay_s = BLOCKED_S
         else:
             now_ms = self._c.clock.now_ms()
-            for timers in self._timers.values():
-                due_ms = timers.next_ms()
+            for lane in LANES:
+                due_ms = self._timers.next_ms(lane)
                 if due_ms is not None:
                     delay_s = min(delay_s, (due_ms - now_ms) / 1000)
         with contextlib.suppress(TimeoutError):
@@ -302,36 +301,30 @@ class Task(Generic[S]):
 
     # --- timers --------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, key: bytes, value: S | None) -> None:
-        deadline = None if value is None else self._stage.deadline(value)
-        for lane, timers in self._timers.items():
-            timers.set(key, deadline if deadline is not None and deadline.lane is lane else None)
-
     async def _find_due_timers(self) -> None:
         """Move due timers whose inputs were read far enough to the ready ones."""
         self._blocked = False
         if self._ready or self._closing:
             return
         now_ms = self._c.clock.now_ms()
-        looked = False
-        for lane, timers in self._timers.items():
-            next_ms = timers.next_ms()
-            if next_ms is None or next_ms > now_ms:
+        limit = self._c.settings.max_batch_records
+        earliest = {lane: self._timers.next_ms(lane) for lane in LANES}
+        due = {lane: at_ms for lane, at_ms in earliest.items() if at_ms is not None and at_ms <= now_ms}
+        if not due:
+            return
+        self._frontier.reached(await self.read_to())
+        found = self._timers.forced(now_ms, limit)
+        for lane, at_ms in due.items():
+            complete_ms = min(self._frontier.complete_ms(lane), now_ms)
+            if at_ms <= complete_ms:
+                found |= self._timers.due(lane, complete_ms, limit)
                 continue
-            if not looked:
-                self._frontier.reached(await self.read_to())
-                looked = True
-            complete_ms = self._frontier.complete_ms(lane)
-            for key, deadline in timers.due(now_ms, self._c.settings.max_batch_records):
-                forced = deadline.force_at_ms is not None and deadline.force_at_ms <= now_ms
-                if forced or complete_ms >= deadline.at_ms:
-                    self._ready.append((key, deadline))
-                    continue
-                self._blocked = True
-                # An end asked for after the deadline stays the goal until it is reached: a newer one each time
-                # would run away under load.
-                if not self._frontier.asked_since(deadline.at_ms):
-                    self.wants_ends = True
+            self._blocked = True
+            # An end asked for after the deadline stays the goal until it is reached: a newer one each time
+            # would run away under load.
+            if not self._frontier.asked_since(at_ms):
+                self.wants_ends = True
+        self._ready.extend(sorted(found.items(), key=lambda item: item[1].at_ms))
 
     async def read_to(self) -> dict[str, int]:
         """Per input the offset before which everything was handled, markers and aborted records included."""
@@ -409,7 +402,7 @@ class Task(Generic[S]):
             self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
         for key, value in self._store.changed.items():
-            self._set_timer(key, value)
+            self._timers.set(key, None if value is None else self._stage.deadline(value))
         self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None
