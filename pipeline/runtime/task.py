@@ -48,7 +48,7 @@ class Task(Generic[S]):
         self.moved = 0
         """Counts everything handled and committed, for the watchdog."""
         self.restored = 0
-        """Counts changelog records read back, for the watchdog."""
+        """Counts changelog records read back and entries decoded, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
         self._stage = stage
@@ -122,7 +122,7 @@ class Task(Generic[S]):
 
     async def _load(self, entries: Mapping[bytes, bytes]) -> None:
         state: dict[bytes, S] = {}
-        for number, (key, encoded) in enumerate(entries.items()):
+        for number, (key, encoded) in enumerate(entries.items(), start=1):
             try:
                 value = state[key] = self._stage.decode(encoded)
             except UnpublishedSchema as error:
@@ -131,6 +131,7 @@ class Task(Generic[S]):
             self._timers.set(key, self._stage.deadline(value))
             # A million entries take seconds, in which other tasks of the process have transactions to finish.
             if number % LOAD_SLICE == 0:
+                self.restored += LOAD_SLICE
                 await asyncio.sleep(0)
         self._store.load(state)
 
