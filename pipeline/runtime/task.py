@@ -10,12 +10,12 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
+from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, UnpublishedSchema
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
-from pipeline.runtime.handling import MAX_RECORD_BYTES, Handling
+from pipeline.runtime.handling import Handling
 from pipeline.runtime.log import TopicPartition, Writer
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.positions import Marks
@@ -238,9 +238,7 @@ class Task(Generic[S]):
         batch = Batch()
         settings = self._c.settings
         begun_s = self._c.clock.monotonic_s()
-        limit = settings.max_batch_records
-        if self._failures.careful > 0:
-            limit, self._failures.careful = 1, self._failures.careful - 1
+        limit = 1 if self._failures.careful else settings.max_batch_records
         await self._find_due_timers()
         waited: Infrastructure | None = None
         while batch.items < limit:
@@ -256,6 +254,7 @@ class Task(Generic[S]):
                     break
         await self._commit(batch)
         self.moved += batch.items
+        self._failures.careful = max(0, self._failures.careful - batch.items)
         for lane in tuple(self._paused):
             if len(self._queues[lane]) <= settings.queue_low:
                 self._paused.discard(lane)
@@ -342,10 +341,13 @@ class Task(Generic[S]):
 
     async def _commit(self, batch: Batch, *, force: bool = False) -> None:
         outputs = [await self._placed(emit) for emit in batch.emits]
-        outputs += self._changelog(batch)
+        entries, deadlines = self._changed(batch)
+        outputs += entries
         marks = self._marks.pending()
         if outputs or (marks and (force or self._ridden_enough())):
             await self._transact(batch, outputs, marks)
+            for key, deadline in deadlines:
+                self._timers.set(key, deadline)
         elif marks and self._uncommitted_since_s is None:
             # Records that changed nothing open no transaction; their offsets ride with the next one.
             self._uncommitted_since_s = self._c.clock.monotonic_s()
@@ -368,20 +370,20 @@ class Task(Generic[S]):
             # A label that the catalogue refuses is a bug of ours, but no verification may wait for it to be mended.
             log.exception("measure refused", action="measure_refused", stage=self._stage.name)
 
-    def _changelog(self, batch: Batch) -> list[Emit]:
-        if not self._store.changed:
-            return []
+    def _changed(self, batch: Batch) -> tuple[list[Emit], list[tuple[bytes, Deadline | None]]]:
+        """The changelog's part of the transaction, and the deadlines from its commit on."""
         entries: list[Emit] = []
+        deadlines: list[tuple[bytes, Deadline | None]] = []
         for key, value in self._store.changed.items():
-            encoded = None if value is None else self._stage.encode(value)
-            if encoded is not None and len(encoded) > MAX_RECORD_BYTES:
-                if key in batch.touched:
-                    self._failures.condemn(batch.touched[key], DeadLetterReason.TOO_LARGE)
-                raise TaskLost(f"a state entry of {self._stage.name} has {len(encoded)} bytes")
+            # Both before anything is written: of an entry that the stage cannot read a deadline from, it cannot
+            # restore.
+            encoded, deadline = (None, None) if value is None else self._handling.entry(batch, key, value)
             entries.append(Emit(self._stage.changelog, key, encoded, self.partition))
-        position = encode_position(self._marks.all(), self._partitions)
-        entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
-        return entries
+            deadlines.append((key, deadline))
+        if entries:
+            position = encode_position(self._marks.all(), self._partitions)
+            entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
+        return entries, deadlines
 
     async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
         offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
@@ -402,8 +404,6 @@ class Task(Generic[S]):
             result = "committed" if committed else "lost"
             self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
-        for key, value in self._store.changed.items():
-            self._timers.set(key, None if value is None else self._stage.deadline(value))
         self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None
