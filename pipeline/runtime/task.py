@@ -87,7 +87,10 @@ class Task(Generic[S]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Become the owner. The order is everything: fence, changelog, positions, tables, state, then read."""
+        """Become the owner. The order is everything: fence, changelog, positions, tables, state; then settle and read.
+
+        It may be canceled, as all it changes is the fence.
+        """
         begun_s = self._c.clock.monotonic_s()
         await self._writer.start()
         restored = await read_changelog(
@@ -102,10 +105,6 @@ class Task(Generic[S]):
         self._marks.start(positions)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
-        if self._worker is not None:
-            batch = Batch()
-            self._handling.restored(batch, self._c.clock.now_ms())
-            await self._commit(batch)
         took_s = self._c.clock.monotonic_s() - begun_s
         self._c.metrics.apply([("restore_seconds", took_s, {"stage": self._stage.name})])
         log.info(
@@ -116,6 +115,13 @@ class Task(Generic[S]):
             entries=len(self._store),
             took_ms=round(took_s * 1000),
         )
+
+    async def settle(self) -> None:
+        """Commit what becomes of the work that a crash left open; begins work on the outside."""
+        if self._worker is not None:
+            batch = Batch()
+            self._handling.restored(batch, self._c.clock.now_ms())
+            await self._commit(batch)
 
     def _read_back(self, records: int) -> None:
         self.restored += records
