@@ -12,7 +12,6 @@ from pipeline.errors import (
     DeadLetterReason,
     Infrastructure,
     Poison,
-    PoisonRun,
     RecordTooLarge,
     TablesBehind,
     TaskLost,
@@ -36,8 +35,7 @@ MAX_RECORD_BYTES = 900_000
 class Handling(Generic[S]):
     """Applies a task's stage to work; every method adds to the batch or raises.
 
-    Raised: Infrastructure (try this work again later), TaskLost (rebuild), PoisonRun (stop the stage). On any of
-    them nothing of this work was added.
+    Raised: Infrastructure (try this work again later), TaskLost (rebuild). On either nothing of this work was added.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class Handling(Generic[S]):
                     self._dead_letter(effects, record, refusal, now_ms)
             except RecordTooLarge:
                 self._quarantine(batch, record, DeadLetterReason.TOO_LARGE, now_ms)
-            except (Infrastructure, PoisonRun, TaskLost) as error:
+            except (Infrastructure, TaskLost) as error:
                 self.held(error, record.topic, record.offset)
                 raise
             except Exception as error:

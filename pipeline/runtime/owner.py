@@ -130,6 +130,8 @@ class Owner(Generic[S]):
             except (PoisonRun, Misconfigured) as error:
                 self._lost(task, "fatal", error)
                 runner.fatal(error)
+                if isinstance(error, PoisonRun):
+                    await self._finish(task)
                 return
             except Exception as error:
                 self._lost(task, type(error).__name__.lower(), error)
@@ -155,6 +157,14 @@ class Owner(Generic[S]):
         finally:
             self._restore = None
         return not self._closing.is_set()
+
+    async def _finish(self, task: Task[S]) -> None:
+        """Keep the results of calls that run; the end of the process bounds the wait."""
+        task.close()
+        try:
+            await task.finish()
+        except Exception as error:
+            self._lost(task, type(error).__name__.lower(), error)
 
     def _lost(self, task: Task[S], cause: str, error: Exception) -> None:
         self.running = None

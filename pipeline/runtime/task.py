@@ -142,16 +142,26 @@ class Task(Generic[S]):
         self._store.load(state)
 
     async def run(self) -> None:
-        """Handle work until :meth:`close`; any error means that the task must be rebuilt."""
+        """Handle work until :meth:`close`; any error but PoisonRun means that the task must be rebuilt."""
         while not self._closing:
             if not self._has_work():
                 await self._wait()
             self._wake.clear()
             await self._turn()
+            # Only now, as what was committed beside the poison has to be launched.
+            self._c.poison.check()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """After :meth:`close`, let running work end and commit its results; not after an error that needs a rebuild."""
         if self._worker is not None:
             await self._worker.drain()
             while self._events:
+                moved = self.moved
                 await self._turn()
+                if self.moved == moved:
+                    # The event waits for something that is not there yet, and nobody may wait for the loop.
+                    await asyncio.sleep(BACK_OFF_S)
         await self._commit(Batch(), force=True)
 
     def close(self) -> None:
@@ -364,7 +374,6 @@ class Task(Generic[S]):
             self._failures.forget(work)
         for poison in batch.poison:
             self._c.poison.note(poison)
-        self._c.poison.check()
         if self._worker is not None:
             for action in batch.actions:
                 self._worker.launch(action, self.post)
