@@ -65,8 +65,8 @@ class Batch:
     emits: list[Emit] = field(default_factory=list)
     counts: list[Measure] = field(default_factory=list)
     actions: list[Any] = field(default_factory=list)
-    touched: dict[bytes, Record | bytes] = field(default_factory=dict)
-    """Which work changed a state key last."""
+    touched: dict[bytes, Record | bytes | None] = field(default_factory=dict)
+    """Which work changed a state key last; None for an event."""
     topics: dict[str, int] = field(default_factory=dict)
     """Handled records per topic."""
     poison: list[str | None] = field(default_factory=list)

@@ -25,10 +25,9 @@ class Failures:
     def __init__(self) -> None:
         self._crashes: dict[Item, int] = {}
         self._reasons: dict[Item, DeadLetterReason] = {}
-        self._condemned: dict[Item, int] = {}
         self._held: dict[str, Item] = {}
         self.careful = 0
-        """So many further items are to be committed one by one, to find the one that the broker refuses."""
+        """So many further items are to be committed one by one, to find the one that spoils its transaction."""
 
     def crashed(self, work: Record | bytes) -> None:
         """The stage raised something that is a bug."""
@@ -37,9 +36,9 @@ class Failures:
 
     def condemn(self, work: Record | bytes, reason: DeadLetterReason) -> None:
         """No further try: the same input would fail for ever."""
-        self._crashes[item_of(work)] = QUARANTINE_AFTER
-        self._reasons[item_of(work)] = reason
-        self._condemned[item_of(work)] = self._condemned.get(item_of(work), 0) + 1
+        item = item_of(work)
+        self._crashes[item] = max(self._crashes.get(item, 0) + 1, QUARANTINE_AFTER)
+        self._reasons[item] = reason
 
     def condemned(self, work: Record | bytes) -> DeadLetterReason | None:
         """The dead-letter reason when the work is to be quarantined, else None."""
@@ -50,9 +49,9 @@ class Failures:
             return None
         return self._reasons.get(item, DeadLetterReason.HANDLER_REFUSED)
 
-    def condemnations(self, work: Record | bytes) -> int:
-        """How often it was condemned: more than once when what ended it was refused as well."""
-        return self._condemned.get(item_of(work), 0)
+    def quarantines(self, work: Record | bytes) -> int:
+        """How often it was taken out of the way in vain: what was to end it failed as well."""
+        return max(0, self._crashes.get(item_of(work), 0) - QUARANTINE_AFTER)
 
     def first_hold(self, topic: str, item: Item) -> bool:
         """Whether this record has to wait for the first time; of each topic one waits at a time."""
@@ -68,7 +67,6 @@ class Failures:
         """The work is out of the way."""
         self._crashes.pop(item_of(work), None)
         self._reasons.pop(item_of(work), None)
-        self._condemned.pop(item_of(work), None)
 
 
 class PoisonLimit:

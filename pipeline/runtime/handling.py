@@ -12,7 +12,6 @@ from pipeline.errors import (
     DeadLetterReason,
     Infrastructure,
     Poison,
-    PoisonRun,
     RecordTooLarge,
     TablesBehind,
     TaskLost,
@@ -36,8 +35,7 @@ MAX_RECORD_BYTES = 900_000
 class Handling(Generic[S]):
     """Applies a task's stage to work; every method adds to the batch or raises.
 
-    Raised: Infrastructure (try this work again later), TaskLost (rebuild), PoisonRun (stop the stage). On any of
-    them nothing of this work was added.
+    Raised: Infrastructure (try this work again later), TaskLost (rebuild). On either nothing of this work was added.
     """
 
     def __init__(
@@ -68,34 +66,28 @@ class Handling(Generic[S]):
         if condemned is not None:
             self._quarantine(batch, record, condemned, now_ms)
         else:
+            poison: DeadLetterReason | None = None
             try:
-                effects = self._stage.handle(record, self._store, now_ms)
-                _check_sizes(effects)
-            except Poison as poison:
-                if isinstance(poison, UnknownSchema) and record.offset > self.covered.get(record.topic, -1):
-                    # Its writer may have published the schema just before; reading the table to its end decides.
-                    raise TablesBehind(poison.detail) from None
-                if isinstance(poison, UnknownSchema):
-                    batch.counts.append(("schema_unknown_total", 1.0, {"topic": record.topic}))
-                batch.poison.append(poison.reason)
-                refusal = Refusal(poison.reason, poison.detail, poison.verification_id)
-                self._dead_letter(batch, record, refusal, now_ms)
-                self._absorb(batch, Effects(), record)
+                try:
+                    effects = self._stage.handle(record, self._store, now_ms)
+                    _check_sizes(effects)
+                except Poison as error:
+                    poison = error.reason
+                    effects = self._poisoned(record, error)
+                for refusal in effects.refusals:
+                    self._dead_letter(effects, record, refusal, now_ms)
             except RecordTooLarge:
                 self._quarantine(batch, record, DeadLetterReason.TOO_LARGE, now_ms)
-            except (Infrastructure, PoisonRun, TaskLost) as error:
+            except (Infrastructure, TaskLost) as error:
                 self.held(error, record.topic, record.offset)
                 raise
             except Exception as error:
-                self._failures.crashed(record)
                 where = f"{record.topic}/{record.partition} offset {record.offset}"
-                raise TaskLost(f"{self._stage.name} failed at {where}: {type(error).__name__}") from error
+                raise self._crashed(record, where, error) from error
             else:
-                batch.poison.append(None)
+                batch.poison.append(poison)
                 if self._failures:
                     batch.done.append(record)
-                for refusal in effects.refusals:
-                    self._dead_letter(batch, record, refusal, now_ms)
                 hold = effects.hold
                 self._absorb(batch, effects, record)
         self._marks.handled(record.topic, record.offset, hold=hold)
@@ -103,6 +95,21 @@ class Handling(Generic[S]):
         batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
         if batch.first_ms is None:
             batch.first_ms = record.timestamp_ms
+
+    def _poisoned(self, record: Record, poison: Poison) -> Effects[S]:
+        effects: Effects[S] = Effects(refusals=[Refusal(poison.reason, poison.detail, poison.verification_id)])
+        if isinstance(poison, UnknownSchema):
+            if record.offset > self.covered.get(record.topic, -1):
+                # Its writer may have published the schema just before; reading the table to its end decides.
+                raise TablesBehind(poison.detail) from None
+            effects.count("schema_unknown_total", topic=record.topic)
+        return effects
+
+    def _crashed(self, work: Record | bytes | None, where: str, error: Exception) -> TaskLost:
+        """What to raise for a bug of the stage, which counts against the work it was met at."""
+        if work is not None:
+            self._failures.crashed(work)
+        return TaskLost(f"{self._stage.name} failed at {where}: {type(error).__name__}")
 
     def held(self, error: Exception, topic: str, item: int | bytes) -> None:
         """Count a record that waits because nobody published its schema; at once, as nothing of it is committed."""
@@ -112,7 +119,11 @@ class Handling(Generic[S]):
     def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
         """Fire one deadline, unless the entry has changed it meanwhile."""
         value = self._store.get(key)
-        if value is None or self._stage.deadline(value) != deadline:
+        if value is None:
+            return
+        # Of what this transaction has changed it is not known yet whether a deadline can be read from it.
+        present = self.entry(batch, key, value)[1] if key in self._store.changed else self._stage.deadline(value)
+        if present != deadline:
             return
         condemned = self._failures.condemned(key)
         if condemned is not None:
@@ -129,8 +140,7 @@ class Handling(Generic[S]):
                 return
             raise
         except Exception as error:
-            self._failures.crashed(key)
-            raise TaskLost(f"{self._stage.name} failed at a timer: {type(error).__name__}") from error
+            raise self._crashed(key, "a timer", error) from error
         lateness_s = max(0.0, (now_ms - deadline.at_ms) / 1000)
         batch.counts.append(("timer_lateness_seconds", lateness_s, {"stage": self._stage.name}))
         self._absorb(batch, effects, key)
@@ -141,6 +151,23 @@ class Handling(Generic[S]):
         """Handle what launched work has posted."""
         worker = cast("AsyncStage[S]", self._stage)
         self._absorb(batch, worker.on_event(event, self._store, now_ms), None)
+
+    def entry(self, batch: Batch, key: bytes, value: S) -> tuple[bytes, Deadline | None]:
+        """A changed entry as the changelog is to have it, and its deadline; failing counts against what changed it."""
+        try:
+            encoded, deadline = self._stage.encode(value), self._stage.deadline(value)
+        except (Infrastructure, TaskLost):
+            raise
+        except Exception as error:
+            # Of several that changed it in one transaction the last may be innocent: one by one, that shows.
+            self._failures.careful = batch.items + 1
+            raise self._crashed(batch.touched.get(key), "a state entry", error) from error
+        if len(encoded) > MAX_RECORD_BYTES:
+            work = batch.touched.get(key)
+            if work is not None:
+                self._failures.condemn(work, DeadLetterReason.TOO_LARGE)
+            raise TaskLost(f"a state entry of {self._stage.name} has {len(encoded)} bytes")
+        return encoded, deadline
 
     def restored(self, batch: Batch, now_ms: int) -> None:
         """Settle what a crash left open."""
@@ -154,10 +181,10 @@ class Handling(Generic[S]):
     def _quarantine(self, batch: Batch, work: Record | bytes, reason: DeadLetterReason, now_ms: int) -> None:
         """Take work that can never succeed out of the way; what belongs to it ends in the same transaction.
 
-        When that was refused as well, less is tried each time: first without the stage's outputs, then without the
-        record in its dead letter. Some answer has to get through, or the partition would stand still for ever.
+        When that failed as well, less is tried each time: first without the stage's outputs, then without the record
+        in its dead letter. Some answer has to get through, or the partition would stand still for ever.
         """
-        refused = self._failures.condemnations(work) - 1
+        failed = self._failures.quarantines(work)
         what = "record" if isinstance(work, Record) else "timer"
         detail = (
             f"the {what} failed three times over"
@@ -166,37 +193,43 @@ class Handling(Generic[S]):
         )
         log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
         try:
-            effects = self._stage.quarantine(work, self._store, now_ms) if refused < 1 else Effects()
+            effects = self._stage.quarantine(work, self._store, now_ms) if failed < 1 else Effects()
             _check_sizes(effects)
         except Exception:
             log.exception("quarantine failed", action="quarantine_failed", stage=self._stage.name)
             effects = Effects()
-        if isinstance(work, Record):
-            told = work if refused < 2 else replace(work, key=None, value=None, headers=())
-            self._dead_letter(batch, told, Refusal(reason, detail), now_ms)
-        else:
-            value = self._store.get(work) if refused < 2 else None
-            encoded = None if value is None else self._stage.encode(value)
-            timer = FailedTimer(changelog=self._stage.changelog, partition=self._partition, key=work, entry=encoded)
-            batch.emits.append(self._c.dead_letters.for_timer(self._stage.name, timer, Refusal(reason, detail), now_ms))
-            batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": reason}))
-            # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
-            effects.state.setdefault(work, None)
+        try:
+            if isinstance(work, Record):
+                told = work if failed < 2 else replace(work, key=None, value=None, headers=())
+                self._dead_letter(effects, told, Refusal(reason, detail), now_ms)
+            else:
+                value = self._store.get(work) if failed < 2 else None
+                encoded = None if value is None else self._stage.encode(value)
+                timer = FailedTimer(changelog=self._stage.changelog, partition=self._partition, key=work, entry=encoded)
+                effects.emits.append(
+                    self._c.dead_letters.for_timer(self._stage.name, timer, Refusal(reason, detail), now_ms)
+                )
+                effects.count("dead_letters_total", stage=self._stage.name, reason=reason)
+                # Otherwise the entry's deadline stays due for ever; the stage may keep the entry with another one.
+                effects.state.setdefault(work, None)
+        except (Infrastructure, TaskLost):
+            raise
+        except Exception as error:
+            raise self._crashed(work, f"the dead letter of a {what}", error) from error
         self._absorb(batch, effects, work)
         batch.done.append(work)
 
-    def _dead_letter(self, batch: Batch, record: Record, refusal: Refusal, now_ms: int) -> None:
+    def _dead_letter(self, effects: Effects[S], record: Record, refusal: Refusal, now_ms: int) -> None:
         told = record if refusal.source is None else refusal.source
-        batch.emits.append(self._c.dead_letters.for_record(self._stage.name, told, refusal, now_ms))
-        batch.counts.append(("dead_letters_total", 1.0, {"stage": self._stage.name, "reason": refusal.reason}))
+        effects.emits.append(self._c.dead_letters.for_record(self._stage.name, told, refusal, now_ms))
+        effects.count("dead_letters_total", stage=self._stage.name, reason=refusal.reason)
 
     def _absorb(self, batch: Batch, effects: Effects[S], work: Record | bytes | None) -> None:
         batch.items += 1
         batch.last = work
         if effects.state:
             self._store.change(effects.state)
-            if work is not None:
-                batch.touched.update(dict.fromkeys(effects.state, work))
+            batch.touched.update(dict.fromkeys(effects.state, work))
         batch.emits += effects.emits
         batch.counts += effects.counts
         batch.actions += effects.actions

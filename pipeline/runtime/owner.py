@@ -37,7 +37,8 @@ class Owner(Generic[S]):
         """What ended the task before the present one."""
         self._runner = runner
         self._failures = failures
-        self._closing = False
+        self._closing = asyncio.Event()
+        self._restore: asyncio.Task[None] | None = None
         self._task: Task[S] | None = None
         self._ended: Task[S] | None = None
         self._committed = 0
@@ -82,8 +83,13 @@ class Owner(Generic[S]):
         return str(self.lost_to) if isinstance(self.lost_to, PipelineError) else type(self.lost_to).__name__
 
     async def close(self, deadline_s: float) -> None:
-        """Let the task commit and end; after the deadline it is abandoned, its work redone by the next owner."""
-        self._closing = True
+        """Let the task commit and end; after the deadline it is abandoned, its work redone by the next owner.
+
+        A restore ends at once: it has nothing to lose, and a whole group would wait for it in its rebalance.
+        """
+        self._closing.set()
+        if self._restore is not None:
+            self._restore.cancel()
         if self._task is not None:
             self._task.close()
         done, _ = await asyncio.wait({self._loop}, timeout=deadline_s)
@@ -98,7 +104,7 @@ class Owner(Generic[S]):
     async def _own(self) -> None:
         backoff_s = 0.05
         runner = self._runner
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 task = self._task = runner.make_task(self.partition, self._failures)
             except Exception as error:
@@ -109,7 +115,9 @@ class Owner(Generic[S]):
             self.built += 1
             self.built_s = began_s = runner.monotonic_s()
             try:
-                await task.start()
+                if not await self._restored(task):
+                    return
+                await task.settle()
                 self.running = task
                 runner.reader.resume(task.owned)
                 await task.run()
@@ -122,6 +130,8 @@ class Owner(Generic[S]):
             except (PoisonRun, Misconfigured) as error:
                 self._lost(task, "fatal", error)
                 runner.fatal(error)
+                if isinstance(error, PoisonRun):
+                    await self._finish(task)
                 return
             except Exception as error:
                 self._lost(task, type(error).__name__.lower(), error)
@@ -131,8 +141,30 @@ class Owner(Generic[S]):
                 await task.release()
             if runner.monotonic_s() - began_s > 30:
                 backoff_s = 0.05
-            await asyncio.sleep(backoff_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff_s):
+                    await self._closing.wait()
             backoff_s = min(backoff_s * 2, 5.0)
+
+    async def _restored(self, task: Task[S]) -> bool:
+        """Start the task; False when it was closed meanwhile."""
+        self._restore = asyncio.create_task(task.start())
+        try:
+            await self._restore
+        except asyncio.CancelledError:
+            if not self._closing.is_set():
+                raise
+        finally:
+            self._restore = None
+        return not self._closing.is_set()
+
+    async def _finish(self, task: Task[S]) -> None:
+        """Keep the results of calls that run; the end of the process bounds the wait."""
+        task.close()
+        try:
+            await task.finish()
+        except Exception as error:
+            self._lost(task, type(error).__name__.lower(), error)
 
     def _lost(self, task: Task[S], cause: str, error: Exception) -> None:
         self.running = None

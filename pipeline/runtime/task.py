@@ -10,18 +10,18 @@ from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, TaskLost, UnpublishedSchema
+from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, UnpublishedSchema
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
-from pipeline.runtime.handling import MAX_RECORD_BYTES, Handling
+from pipeline.runtime.handling import Handling
 from pipeline.runtime.log import TopicPartition, Writer
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.restore import POSITION_KEY, encode_position, find_positions, read_changelog
 from pipeline.runtime.store import Store
-from pipeline.runtime.timers import Timers
+from pipeline.runtime.timers import LANES, Timers
 
 log = structlog.get_logger(__name__)
 S = TypeVar("S")
@@ -48,7 +48,7 @@ class Task(Generic[S]):
         self.moved = 0
         """Counts everything handled and committed, for the watchdog."""
         self.restored = 0
-        """Counts changelog records read back, for the watchdog."""
+        """Counts changelog records read back and entries decoded, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
         self.idle = False
@@ -64,8 +64,7 @@ class Task(Generic[S]):
         }
         self._writer: Writer = context.log.writer(f"{stage.name}.{partition}")
         self._store: Store[S] = Store()
-        # One heap per lane: bulk timers that wait for a bulk backlog must not stand before interactive ones.
-        self._timers: dict[Lane | None, Timers] = {None: Timers(), Lane.INTERACTIVE: Timers(), Lane.BULK: Timers()}
+        self._timers = Timers()
         self._frontier = Frontier(stage.inputs)
         self._marks = Marks()
         self._handling = Handling(
@@ -90,7 +89,10 @@ class Task(Generic[S]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Become the owner. The order is everything: fence, changelog, positions, tables, state, then read."""
+        """Become the owner. The order is everything: fence, changelog, positions, tables, state; then settle and read.
+
+        It may be canceled, as all it changes is the fence.
+        """
         begun_s = self._c.clock.monotonic_s()
         await self._writer.start()
         restored = await read_changelog(
@@ -105,10 +107,6 @@ class Task(Generic[S]):
         self._marks.start(positions)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
-        if self._worker is not None:
-            batch = Batch()
-            self._handling.restored(batch, self._c.clock.now_ms())
-            await self._commit(batch)
         took_s = self._c.clock.monotonic_s() - begun_s
         self._c.metrics.apply([("restore_seconds", took_s, {"stage": self._stage.name})])
         log.info(
@@ -120,34 +118,52 @@ class Task(Generic[S]):
             took_ms=round(took_s * 1000),
         )
 
+    async def settle(self) -> None:
+        """Commit what becomes of the work that a crash left open; begins work on the outside."""
+        if self._worker is not None:
+            batch = Batch()
+            self._handling.restored(batch, self._c.clock.now_ms())
+            await self._commit(batch)
+
     def _read_back(self, records: int) -> None:
         self.restored += records
 
     async def _load(self, entries: Mapping[bytes, bytes]) -> None:
         state: dict[bytes, S] = {}
-        for number, (key, encoded) in enumerate(entries.items()):
+        for number, (key, encoded) in enumerate(entries.items(), start=1):
             try:
                 value = state[key] = self._stage.decode(encoded)
             except UnpublishedSchema as error:
                 self._handling.held(error, self._stage.changelog, key)
                 raise
-            self._set_timer(key, value)
+            self._timers.set(key, self._stage.deadline(value))
             # A million entries take seconds, in which other tasks of the process have transactions to finish.
             if number % LOAD_SLICE == 0:
+                self.restored += LOAD_SLICE
                 await asyncio.sleep(0)
         self._store.load(state)
 
     async def run(self) -> None:
-        """Handle work until :meth:`close`; any error means that the task must be rebuilt."""
+        """Handle work until :meth:`close`; any error but PoisonRun means that the task must be rebuilt."""
         while not self._closing:
             if not self._has_work():
                 await self._wait()
             self._wake.clear()
             await self._turn()
+            # Only now, as what was committed beside the poison has to be launched.
+            self._c.poison.check()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """After :meth:`close`, let running work end and commit its results; not after an error that needs a rebuild."""
         if self._worker is not None:
             await self._worker.drain()
             while self._events:
+                moved = self.moved
                 await self._turn()
+                if self.moved == moved:
+                    # The event waits for something that is not there yet, and nobody may wait for the loop.
+                    await asyncio.sleep(BACK_OFF_S)
         await self._commit(Batch(), force=True)
 
     def close(self) -> None:
@@ -228,8 +244,8 @@ class Task(Generic[S]):
             delay_s = BLOCKED_S
         else:
             now_ms = self._c.clock.now_ms()
-            for timers in self._timers.values():
-                due_ms = timers.next_ms()
+            for lane in LANES:
+                due_ms = self._timers.next_ms(lane)
                 if due_ms is not None:
                     delay_s = min(delay_s, (due_ms - now_ms) / 1000)
         self.idle = True
@@ -243,9 +259,7 @@ class Task(Generic[S]):
         batch = Batch()
         settings = self._c.settings
         begun_s = self._c.clock.monotonic_s()
-        limit = settings.max_batch_records
-        if self._failures.careful > 0:
-            limit, self._failures.careful = 1, self._failures.careful - 1
+        limit = 1 if self._failures.careful else settings.max_batch_records
         await self._find_due_timers()
         waited: Infrastructure | None = None
         while batch.items < limit:
@@ -261,6 +275,7 @@ class Task(Generic[S]):
                     break
         await self._commit(batch)
         self.moved += batch.items
+        self._failures.careful = max(0, self._failures.careful - batch.items)
         for lane in tuple(self._paused):
             if len(self._queues[lane]) <= settings.queue_low:
                 self._paused.discard(lane)
@@ -309,36 +324,30 @@ class Task(Generic[S]):
 
     # --- timers --------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, key: bytes, value: S | None) -> None:
-        deadline = None if value is None else self._stage.deadline(value)
-        for lane, timers in self._timers.items():
-            timers.set(key, deadline if deadline is not None and deadline.lane is lane else None)
-
     async def _find_due_timers(self) -> None:
         """Move due timers whose inputs were read far enough to the ready ones."""
         self._blocked = False
         if self._ready or self._closing:
             return
         now_ms = self._c.clock.now_ms()
-        looked = False
-        for lane, timers in self._timers.items():
-            next_ms = timers.next_ms()
-            if next_ms is None or next_ms > now_ms:
+        limit = self._c.settings.max_batch_records
+        earliest = {lane: self._timers.next_ms(lane) for lane in LANES}
+        due = {lane: at_ms for lane, at_ms in earliest.items() if at_ms is not None and at_ms <= now_ms}
+        if not due:
+            return
+        self._frontier.reached(await self.read_to())
+        found = self._timers.forced(now_ms, limit)
+        for lane, at_ms in due.items():
+            complete_ms = min(self._frontier.complete_ms(lane), now_ms)
+            if at_ms <= complete_ms:
+                found |= self._timers.due(lane, complete_ms, limit)
                 continue
-            if not looked:
-                self._frontier.reached(await self.read_to())
-                looked = True
-            complete_ms = self._frontier.complete_ms(lane)
-            for key, deadline in timers.due(now_ms, self._c.settings.max_batch_records):
-                forced = deadline.force_at_ms is not None and deadline.force_at_ms <= now_ms
-                if forced or complete_ms >= deadline.at_ms:
-                    self._ready.append((key, deadline))
-                    continue
-                self._blocked = True
-                # An end asked for after the deadline stays the goal until it is reached: a newer one each time
-                # would run away under load.
-                if not self._frontier.asked_since(deadline.at_ms):
-                    self.wants_ends = True
+            self._blocked = True
+            # An end asked for after the deadline stays the goal until it is reached: a newer one each time
+            # would run away under load.
+            if not self._frontier.asked_since(at_ms):
+                self.wants_ends = True
+        self._ready.extend(sorted(found.items(), key=lambda item: item[1].at_ms))
 
     async def read_to(self) -> dict[str, int]:
         """Per input the offset before which everything was handled, markers and aborted records included."""
@@ -355,10 +364,13 @@ class Task(Generic[S]):
 
     async def _commit(self, batch: Batch, *, force: bool = False) -> None:
         outputs = [await self._placed(emit) for emit in batch.emits]
-        outputs += self._changelog(batch)
+        entries, deadlines = self._changed(batch)
+        outputs += entries
         marks = self._marks.pending()
         if outputs or (marks and (force or self._ridden_enough())):
             await self._transact(batch, outputs, marks)
+            for key, deadline in deadlines:
+                self._timers.set(key, deadline)
         elif marks and self._uncommitted_since_s is None:
             # Records that changed nothing open no transaction; their offsets ride with the next one.
             self._uncommitted_since_s = self._c.clock.monotonic_s()
@@ -369,7 +381,6 @@ class Task(Generic[S]):
             self._failures.forget(work)
         for poison in batch.poison:
             self._c.poison.note(poison)
-        self._c.poison.check()
         if self._worker is not None:
             for action in batch.actions:
                 self._worker.launch(action, self.post)
@@ -381,20 +392,20 @@ class Task(Generic[S]):
             # A label that the catalogue refuses is a bug of ours, but no verification may wait for it to be mended.
             log.exception("measure refused", action="measure_refused", stage=self._stage.name)
 
-    def _changelog(self, batch: Batch) -> list[Emit]:
-        if not self._store.changed:
-            return []
+    def _changed(self, batch: Batch) -> tuple[list[Emit], list[tuple[bytes, Deadline | None]]]:
+        """The changelog's part of the transaction, and the deadlines from its commit on."""
         entries: list[Emit] = []
+        deadlines: list[tuple[bytes, Deadline | None]] = []
         for key, value in self._store.changed.items():
-            encoded = None if value is None else self._stage.encode(value)
-            if encoded is not None and len(encoded) > MAX_RECORD_BYTES:
-                if key in batch.touched:
-                    self._failures.condemn(batch.touched[key], DeadLetterReason.TOO_LARGE)
-                raise TaskLost(f"a state entry of {self._stage.name} has {len(encoded)} bytes")
+            # Both before anything is written: of an entry that the stage cannot read a deadline from, it cannot
+            # restore.
+            encoded, deadline = (None, None) if value is None else self._handling.entry(batch, key, value)
             entries.append(Emit(self._stage.changelog, key, encoded, self.partition))
-        position = encode_position(self._marks.all(), self._partitions)
-        entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
-        return entries
+            deadlines.append((key, deadline))
+        if entries:
+            position = encode_position(self._marks.all(), self._partitions)
+            entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
+        return entries, deadlines
 
     async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
         offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
@@ -415,8 +426,6 @@ class Task(Generic[S]):
             result = "committed" if committed else "lost"
             self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
-        for key, value in self._store.changed.items():
-            self._set_timer(key, value)
         self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None

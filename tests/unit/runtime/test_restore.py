@@ -10,7 +10,10 @@ from pipeline.errors import Misconfigured
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.restore import POSITION_KEY, encode_position
+from pipeline.settings import RuntimeSettings
+from pipeline.testing import virtual_time
 from pipeline.testing.memory_log import MemoryLog
+from tests.integration.runtime.sample import Count, CountingStage
 from tests.unit.runtime.counting import World, world
 
 IN = TopicPartition("in", 0)
@@ -77,3 +80,21 @@ async def test_state_written_under_another_partition_count_is_refused(world: Wor
     with pytest.raises(Misconfigured, match="written with 3 partitions, the topics now have 2"):
         work.result()
     assert await world.values() == []
+
+
+@world
+async def test_state_that_takes_long_to_decode_is_no_restore_that_hangs(world: World) -> None:
+    for number in range(10_000):
+        await world.publish(b"v", key=b"%d" % number)
+    async with world.running():
+        await asyncio.sleep(20)
+
+    class Slow(CountingStage):
+        def decode(self, data: bytes) -> Count:
+            virtual_time.stand_still(0.004)
+            return super().decode(data)
+
+    async with world.running(Slow, settings=RuntimeSettings(stuck_after_s=15)) as (runner, _, work):
+        await asyncio.sleep(120)
+        assert not work.done()
+        assert runner.missing() == []

@@ -335,6 +335,27 @@ async def test_a_deadline_may_be_forced_although_an_input_is_not_read_so_far(wor
 
 
 @world
+async def test_a_forced_deadline_does_not_stand_behind_those_that_wait_for_the_inputs(world: World) -> None:
+    class Forced(CountingStage):
+        def deadline(self, value: Count) -> Deadline | None:
+            at_ms = value.wake_at_ms
+            return Deadline(at_ms, None, force_at_ms=at_ms if at_ms % 10 else None) if at_ms else None
+
+    due_ms = world.clock.now_ms() + 1_000
+    for number in range(3):
+        await world.publish(b"wake:%d" % due_ms, key=b"waits %d" % number)
+    await world.publish(b"wake:%d" % (due_ms + 501), key=b"forced")
+    async with world.running(Forced, settings=RuntimeSettings(max_batch_records=3)):
+        # A transaction that stays open: nobody can read its input to the end before it is given up, after 5 s.
+        stalled = world.log.writer("somebody")
+        await stalled.start()
+        await stalled.append([Emit("in.bulk", b"k", b"v", 0)])
+        await asyncio.sleep(2)
+        told = [orjson.loads(value) for value in await world.values()]
+    assert [value[1] - due_ms for value in told if value[0] == "timer"] == [501]
+
+
+@world
 async def test_unequal_partition_counts_refuse_to_start(world: World) -> None:
     world.cluster.create_topic("odd", partitions=3)
 

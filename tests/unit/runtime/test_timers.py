@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.runtime.api import Deadline
+from pipeline.runtime.api import Deadline, Lane
 from pipeline.runtime.timers import Timers
 
+LANE = Lane.INTERACTIVE
 CHANGES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.one_of(st.none(), st.integers(0, 20))))
 
 
@@ -22,23 +23,50 @@ def test_exactly_the_last_deadline_of_each_key_comes_due_in_order(
         expected.pop(key, None)
         if at_ms is not None:
             expected[key] = at_ms
-    due = [(deadline.at_ms, key) for key, deadline in timers.due(now_ms, 100)]
+    due = [(deadline.at_ms, key) for key, deadline in timers.due(LANE, now_ms, 100).items()]
     assert due == sorted((at_ms, key) for key, at_ms in expected.items() if at_ms <= now_ms)
-    assert timers.next_ms() == min(expected.values(), default=None)
+    assert timers.next_ms(LANE) == min(expected.values(), default=None)
     assert len(timers) == len(expected)
 
 
 def test_a_due_timer_stays_due_until_its_entry_moves_it() -> None:
     timers = Timers()
     timers.set(b"a", Deadline(5))
-    assert timers.due(10, 10) == timers.due(10, 10) == [(b"a", Deadline(5))]
+    assert timers.due(LANE, 10, 10) == timers.due(LANE, 10, 10) == {b"a": Deadline(5)}
     timers.set(b"a", Deadline(50))
-    assert timers.due(10, 10) == []
+    assert timers.due(LANE, 10, 10) == {}
 
 
 def test_the_heap_does_not_grow_with_deadlines_that_were_replaced() -> None:
     timers = Timers()
     for at_ms in range(10_000):
         timers.set(b"a", Deadline(at_ms))
-    assert len(timers._heap) < 2_000
-    assert timers.next_ms() == 9_999
+    assert len(timers._heaps[LANE]._items) < 2_000
+    assert timers.next_ms(LANE) == 9_999
+
+
+def test_a_deadline_that_moves_to_another_lane_comes_due_only_there() -> None:
+    timers = Timers()
+    timers.set(b"a", Deadline(5, Lane.BULK))
+    timers.set(b"a", Deadline(5, None))
+    assert (timers.next_ms(Lane.BULK), timers.next_ms(None)) == (None, 5)
+    assert timers.due(Lane.BULK, 10, 10) == {}
+    assert timers.due(None, 10, 10) == {b"a": Deadline(5, None)}
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 20), st.integers(0, 20) | st.none())
+    ),
+    now_ms=st.integers(0, 20),
+)
+def test_exactly_the_last_deadline_of_each_key_is_forced_at_its_time_and_not_before_it_is_due(
+    changes: list[tuple[bytes, int, int | None]], now_ms: int
+) -> None:
+    timers = Timers()
+    for key, at_ms, force_at_ms in changes:
+        timers.set(key, Deadline(at_ms, LANE, force_at_ms))
+    expected = {key: (at_ms, force_ms) for key, at_ms, force_ms in changes}
+    assert timers.forced(now_ms, 100).keys() == {
+        key for key, (at_ms, force_ms) in expected.items() if force_ms is not None and max(at_ms, force_ms) <= now_ms
+    }
