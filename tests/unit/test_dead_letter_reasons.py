@@ -6,20 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from pipeline import topics
 from pipeline.dead_letters import open_dead_letter
 from pipeline.errors import DeadLetterReason
 from pipeline.records.codec import Codec
-from pipeline.records.internal import SendCommand
 from pipeline.records.public import CodeCheck, VerificationRequest
 from pipeline.records.types import AvroRecord, CommandKind
 from pipeline.runtime.api import Headers
-from pipeline.senders.provider import Opened, Provider
-from pipeline.senders.providers.ycloud import YCloud
-from pipeline.settings import YCloudSettings
+from pipeline.senders.provider import Provider
 from pipeline.testing import virtual_time
 from tests.unit.deployment import PARTITIONS, RING, Deployment, home, ycloud
 from tests.unit.senders.doubles import command
@@ -32,15 +28,11 @@ NOBODYS = b"\xc3\x01" + bytes(range(8))
 """The frame of a schema that nobody has published."""
 
 
-class Broken(YCloud):
-    """A provider's module with a bug."""
-
-    def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
-        raise RuntimeError("a bug")
-
-
 def broken() -> Provider:
-    return Broken(instance="ycloud", settings=YCloudSettings.model_validate({"api_key": "k", "webhook_secret": "s"}))
+    """A provider's module with a bug, met as soon as a command is read: nobody set what it can do."""
+    provider = ycloud()
+    del provider.capabilities
+    return provider
 
 
 def request(recipient: str = PHONE, **fields: object) -> VerificationRequest:

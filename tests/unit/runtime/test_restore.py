@@ -91,10 +91,10 @@ async def test_state_that_takes_long_to_decode_is_no_restore_that_hangs(world: W
 
     class Slow(CountingStage):
         def decode(self, data: bytes) -> Count:
-            virtual_time.stand_still(0.004)
+            virtual_time.stand_still(0.008)
             return super().decode(data)
 
-    async with world.running(Slow, settings=RuntimeSettings(stuck_after_s=15)) as (runner, _, work):
+    async with world.running(Slow, settings=RuntimeSettings(stuck_after_s=30)) as (runner, _, work):
         await asyncio.sleep(120)
         assert not work.done()
         assert runner.missing() == []
