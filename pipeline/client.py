@@ -39,6 +39,7 @@ class VerificationClient:
     Outcomes and replies are read from the end of their topics at the moment of entering, so enter before publishing.
     A broker that is away is waited for. When reading itself fails (a right was taken away, a damaged batch), whoever
     waits is told the cause at once with LogUnavailable, and so is whoever asks before reading goes on where it was.
+    Outside of its ``async with`` everybody is told UsageError, also who waits while it is left.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class VerificationClient:
         self._checks: dict[tuple[str, str], list[asyncio.Future[Reply | Exception]]] = {}
         self._changed = asyncio.Condition()
         self._positions: dict[TopicPartition, int] = {}
+        self._open = False
         self._failure: Exception | None = None
         """Why nothing can be read now."""
         self._opened = contextlib.AsyncExitStack()
@@ -78,6 +80,8 @@ class VerificationClient:
             opened.push_async_callback(_cancelled, asyncio.create_task(self._follow(), name="outcomes"))
             self._producer = await self._log.producer()
             opened.push_async_callback(self._producer.stop)
+            opened.push_async_callback(self._close)
+            self._open = True
             self._opened = opened.pop_all()
         return self
 
@@ -89,7 +93,8 @@ class VerificationClient:
     async def start(self, request: VerificationRequest, *, bulk: bool = False) -> str:
         """Publish a request; returns its verification id once all in-sync replicas have it.
 
-        Publishing the same request again is harmless. Raises LogUnavailable, RecordTooLarge.
+        Publishing the same request again is harmless. Raises LogUnavailable, RecordTooLarge, and UsageError when the
+        client is closed.
         """
         topic = topics.lane(topics.REQUESTS, bulk)
         await self._publish(Emit(topic, request_key(request), self._codec.encode(request), None, ()), request)
@@ -101,8 +106,8 @@ class VerificationClient:
         """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
 
         Raises DeadlinePassed when no reply came in time and LogUnavailable when none can be read (ask again with the
-        same id), and UsageError for an id that no reply may repeat: its check would be a dead letter, and never
-        answered.
+        same id), and UsageError when the client is closed or for an id that no reply may repeat: its check would be a
+        dead letter, and never answered.
         """
         try:
             fields.check_id(verification_id)
@@ -115,6 +120,7 @@ class VerificationClient:
             code=code,
             checked_at=self._clock.now_ms(),
         )
+        self._expect_open()
         self._expect_readable()
         key = (verification_id, check.check_id)
         answer: asyncio.Future[Reply | Exception] = asyncio.get_running_loop().create_future()
@@ -130,6 +136,7 @@ class VerificationClient:
             if not self._checks[key]:
                 del self._checks[key]
         if isinstance(found, Exception):
+            self._expect_open()
             raise _unreadable(found) from found
         return found
 
@@ -146,11 +153,12 @@ class VerificationClient:
     ) -> VerificationOutcome:
         """The first outcome for which ``until`` holds, by default the final one.
 
-        Raises DeadlinePassed, and LogUnavailable when outcomes cannot be read.
+        Raises DeadlinePassed, LogUnavailable when outcomes cannot be read, and UsageError when the client is closed.
         """
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 while (outcome := self._outcomes.get(verification_id)) is None or not until(outcome):
+                    self._expect_open()
                     self._expect_readable()
                     await self._changed.wait()
                 return outcome
@@ -158,8 +166,13 @@ class VerificationClient:
             raise DeadlinePassed(f"no such outcome of {verification_id} within {timeout_s:g} s") from error
 
     async def _publish(self, emit: Emit, record: AvroRecord) -> None:
-        assert self._producer is not None, "use `async with`"
+        self._expect_open()
+        assert self._producer is not None
         await self._producer.send(Emit(emit.topic, emit.key, emit.value, emit.partition, self._codec.headers(record)))
+
+    def _expect_open(self) -> None:
+        if not self._open:
+            raise UsageError("the client is not open (any more); ask it within its `async with`")
 
     def _expect_readable(self) -> None:
         if self._failure is not None:
@@ -193,12 +206,24 @@ class VerificationClient:
     async def _stop_reading(self) -> None:
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            await reader.stop()
+            try:
+                await reader.stop()
+            except Exception as error:
+                # It is let go either way, and another one may read.
+                log.warning("reader not stopped", action="client_reader_not_stopped", cause=repr(error))
 
     async def _fail(self, error: Exception) -> None:
         log.warning("outcomes and replies interrupted", action="client_interrupted", cause=repr(error))
+        self._failure = error
+        await self._tell(error)
+
+    async def _close(self) -> None:
+        self._open = False
+        await self._tell(LogUnavailable("the client was closed"))
+
+    async def _tell(self, error: Exception) -> None:
+        """Let whoever waits look again; no reply comes any more to the checks that are under way."""
         async with self._changed:
-            self._failure = error
             for answer in itertools.chain.from_iterable(self._checks.values()):
                 if not answer.done():
                     answer.set_result(error)

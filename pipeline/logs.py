@@ -21,7 +21,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from pipeline.clock import Seldom
+from pipeline.clock import Clock, Seldom, SystemClock
 from pipeline.settings import LoggingSettings
 
 MASK: Final = "***"
@@ -98,10 +98,12 @@ def is_secret(name: str) -> bool:
     return plain in _SECRET or (plain.endswith(_SECRET_ENDS) and plain not in _NOT_SECRET)
 
 
-def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | None = None) -> None:
+def configure(
+    settings: LoggingSettings, *, stage: str = "", stream: TextIO | None = None, clock: Clock | None = None
+) -> None:
     """Set up structlog and :mod:`logging` for this process; may be called again.
 
-    ``stage`` is on every event. ``stream`` is standard error unless given.
+    ``stage`` is on every event. ``stream`` is standard error and ``clock`` the machine's unless given.
     """
     out = stream if stream is not None else sys.stderr
     level = logging.getLevelNamesMapping()[settings.level.upper()]
@@ -144,7 +146,7 @@ def configure(settings: LoggingSettings, *, stage: str = "", stream: TextIO | No
     # being chosen); what it gives up on reaches us as an exception. So its warnings are for debugging, its errors
     # warnings. What it writes at debug is never let out: whole answers of the broker, and with them records and codes.
     logging.getLogger("aiokafka").setLevel(logging.INFO if level <= logging.DEBUG else logging.ERROR)
-    handler.addFilter(_Calmer(level))
+    handler.addFilter(_Calmer(level, clock or SystemClock()))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -156,9 +158,10 @@ class _Calmer(logging.Filter):
     same message of a library through once in ten seconds: a broker that is away is worth a line, not ten thousand.
     """
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, clock: Clock) -> None:
         super().__init__()
         self._level = level
+        self._clock = clock
         self._seldom = Seldom()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -166,8 +169,9 @@ class _Calmer(logging.Filter):
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             if self._level > logging.WARNING:
                 return False
-        # The text before its values are filled in, so that there are only as many as the libraries' code has.
-        left_out = self._seldom.passes(record.created, record.name, str(record.msg)[:200])
+        # Not the record's own time, which may jump back. The text before its values are filled in, so that there are
+        # only as many as the libraries' code has.
+        left_out = self._seldom.passes(self._clock.monotonic_s(), record.name, str(record.msg)[:200])
         if left_out is None:
             return False
         if left_out:

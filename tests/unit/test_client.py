@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline import topics
 from pipeline.client import VerificationClient
 from pipeline.errors import DeadlinePassed, LogUnavailable, UsageError
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
-from pipeline.records.public import CodeCheck, Reply, VerificationOutcome
+from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
 from pipeline.records.types import AvroRecord, ReplyKind, VerificationState
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import TopicPartition, scan
@@ -236,6 +237,54 @@ async def test_leaving_stops_producer_and_reader_after_reading_failed(world: Wor
         await asyncio.sleep(10)
     world.reading.error = None
     assert await world.log.has_stopped()
+
+
+@world
+async def test_whoever_waits_while_the_client_is_left_is_told_so_at_once(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    async with world.client() as client:
+        waiting = asyncio.create_task(client.wait("v", timeout_s=300))
+        check = asyncio.create_task(client.check("v", "000000", timeout_s=120))
+        await world.checks(1)
+        left_s = loop.time()
+    for waiter in (waiting, check):
+        with pytest.raises(UsageError, match=r"not open .* within its"):
+            await waiter
+    assert loop.time() - left_s < 1
+
+
+@world
+async def test_a_client_that_was_left_or_never_entered_says_so_at_once(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    async with world.client() as client:
+        await world.end("seen")
+        await client.wait("seen")
+    began_s = loop.time()
+    request = VerificationRequest(verification_id="v", recipient="+4915112345678")
+    for each in (client, VerificationClient(log=world.log, codec=world.codec)):
+        for ask in (each.wait("v"), each.check("v", "000000"), each.start(request)):
+            with pytest.raises(UsageError, match="not open"):
+                await ask
+    assert (await client.wait("seen")).is_final
+    assert loop.time() == began_s
+    assert await world.checks(0) == []
+
+
+@world
+async def test_a_reader_that_cannot_be_stopped_is_replaced_all_the_same(world: World) -> None:
+    async def cannot_stop() -> None:
+        raise RuntimeError("cannot stop")
+
+    async with world.client() as client:
+        world.log.readers[0].stop = cannot_stop  # type: ignore[method-assign]
+        world.reading.error = RuntimeError("a damaged batch")
+        with capture_logs() as told:
+            await asyncio.sleep(3)
+        world.reading.error = None
+        await asyncio.sleep(3)
+        await world.end("v")
+        assert (await client.wait("v", timeout_s=5)).is_final
+    assert "cannot stop" in next(line["cause"] for line in told if line["action"] == "client_reader_not_stopped")
 
 
 @world

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from pipeline import logs
 from pipeline.records.public import VerificationRequest
 from pipeline.settings import LoggingSettings
+from pipeline.testing.clock import ManualClock
 
 PHONE = "+4915112345678"
 EMAIL = "jo.doe@example.org"
@@ -255,3 +256,18 @@ def test_a_library_that_repeats_itself_is_heard_once_and_its_silence_is_counted(
         logging.getLogger("aiokafka").error("Unable connect to node with id %s", number)
     logging.getLogger("aiokafka").error("Something else")
     assert [event["message"] for event in events(out)] == ["Unable connect to node with id 0", "Something else"]
+
+
+def test_a_wall_clock_set_back_an_hour_silences_no_library() -> None:
+    out = io.StringIO()
+    clock = ManualClock()
+    logs.configure(LoggingSettings(level="info", format="json"), stream=out, clock=clock)
+    told = {"name": "aiokafka", "levelno": logging.WARNING, "levelname": "WARNING", "msg": "a broker is away"}
+    for passed_ms in (0, 5_000, 6_000):
+        clock.advance(passed_ms)
+        logging.getLogger("aiokafka").handle(logging.makeLogRecord(told | {"created": clock.now_ms() / 1_000}))
+        clock.jump(-3_600_000)
+    assert [event["message"] for event in events(out)] == [
+        "a broker is away",
+        "a broker is away (1 more like it were left out)",
+    ]

@@ -23,7 +23,7 @@ import aiokafka
 import aiokafka.errors
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from pipeline.errors import Misconfigured
 from pipeline.runtime.kafka.header_names import TolerantRecords
@@ -32,11 +32,18 @@ BACKOFF_S = 0.004
 """Pause between two transactions of one task while the markers of the first are being written."""
 
 KNOWN = {
-    sender.BaseHandler.do: "1106439a38fe7943",
-    fetcher.PartitionRecords._unpack_records: "b803e6d46480732c",
-    _DefaultRecordBatchPy._read_msg: "0997ab7a58505c93",
+    "producer.sender.BaseHandler.do": "1106439a38fe7943",
+    "producer.sender.AddPartitionsToTxnHandler.handle_response": "67266db24da2dfaf",
+    "consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47eed5",
+    "consumer.fetcher.PartitionRecords._unpack_records": "b803e6d46480732c",
+    "record.default_records._DefaultRecordBatchPy.__init__": "adc08a5cd162e8c2",
+    "record.default_records._DefaultRecordBatchPy._maybe_uncompress": "c9d0dc2bed50cc86",
+    "record.default_records._DefaultRecordBatchPy._read_msg": "0997ab7a58505c93",
+    "record.default_records._DefaultRecordBatchPy.__iter__": "492967e59f459124",
+    "record.default_records._DefaultRecordBatchPy.__next__": "d05784bae3cbcfb9",
 }
-"""First digits of the SHA-256 of what is replaced or relied upon, in the release this was written against."""
+"""First digits of the SHA-256 of what is replaced or relied upon, in the release this was written against: also of
+what reads a name that is replaced, since under another one it would go on as before."""
 
 
 class AnswerLost(aiokafka.errors.KafkaError):  # type: ignore[misc]
@@ -73,18 +80,39 @@ def digest(function: Any) -> str:
 
 def apply() -> None:
     """Change the library; harmless to repeat. Raises Misconfigured when it is not the release we know."""
-    for function, known in KNOWN.items():
-        if not digest(function).startswith(known):
-            raise Misconfigured(
-                f"aiokafka {aiokafka.__version__} does {function.__qualname__} in a way this version does not know; "
-                "install the release pinned in pyproject.toml"
-            )
+    for name, known in KNOWN.items():
+        function = _found(name)
+        if function is None or not digest(function).startswith(known):
+            raise _unknown(name)
     if not DefaultRecordBatch.__module__.endswith("_crecords.default_records"):
         raise Misconfigured(
             "aiokafka runs without its C extension and would read a hundred times slower; "
             "unset AIOKAFKA_NO_EXTENSIONS or install a wheel for this platform"
         )
-    sender.BACKOFF_OVERRIDE = BACKOFF_S
-    fetcher.MemoryRecords = TolerantRecords
+    _replace(sender, "BACKOFF_OVERRIDE", BACKOFF_S)
+    _replace(fetcher, "MemoryRecords", TolerantRecords)
     for handler in HANDLERS:
-        handler.do = _do_once
+        if handler.do not in (sender.BaseHandler.do, _do_once):
+            raise _unknown(f"producer.sender.{handler.__name__}.do")
+        _replace(handler, "do", _do_once)
+
+
+def _replace(owner: Any, name: str, ours: Any) -> None:
+    if not hasattr(owner, name):
+        raise _unknown(f"{owner.__name__.removeprefix('aiokafka.')}.{name}")
+    setattr(owner, name, ours)
+
+
+def _found(name: str) -> Any:
+    """What the library has under this name; None for nothing."""
+    found: Any = aiokafka
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _unknown(name: str) -> Misconfigured:
+    return Misconfigured(
+        f"aiokafka {aiokafka.__version__} does not have {name} as this version knows it; "
+        "install the release pinned in pyproject.toml"
+    )

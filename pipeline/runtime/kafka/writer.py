@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from aiokafka import TopicPartition as KafkaPartition
 
 from pipeline.errors import DeadlinePassed, Fenced, LogUnavailable, PipelineError, RecordTooLarge, TaskLost
 from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.connection import compression, connection_options
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import KafkaSettings
@@ -35,6 +35,7 @@ class KafkaWriter:
         self._transaction_timeout_ms = transaction_timeout_ms
         self._deadline_s = deadline_s
         self._producer: AIOKafkaProducer | None = None
+        self._transacting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Fence earlier writers; raises DeadlinePassed when the coordinator does not answer in time."""
@@ -57,11 +58,12 @@ class KafkaWriter:
     async def commit(self, outputs: Sequence[Emit], offsets: Mapping[TopicPartition, int], group: str) -> None:
         """One transaction; on any error this writer is finished."""
         # The whole transaction runs as a task of its own: cancelling or timing out aiokafka's commit trips its
-        # state machine of asserts (hazards 3 and 4), so a transaction that does not end is left behind, not
-        # cancelled, and the rebuilt task's InitProducerId decides about it.
+        # state machine of asserts (hazards 3 and 4), so a transaction that does not end is left alone until ``stop``
+        # abandons the whole producer, and the rebuilt task's InitProducerId decides about it.
+        self._transacting = asyncio.create_task(self._transaction(outputs, offsets, group))
         try:
-            await within(self._transaction(outputs, offsets, group), self._deadline_s, f"commit of {self._id}")
-        except DeadlinePassed as error:
+            await within(self._transacting, self._deadline_s, f"commit of {self._id}")
+        except (DeadlinePassed, LogUnavailable) as error:
             raise TaskLost(str(error)) from error
         except PipelineError:
             raise
@@ -90,7 +92,9 @@ class KafkaWriter:
                     self._prefix + group,
                 )
         except BaseException:
-            await asyncio.gather(*deliveries, return_exceptions=True)
+            # Not awaited: some may never end, and nothing of this transaction matters any more.
+            for delivery in deliveries:
+                delivery.add_done_callback(retrieve)
             raise
         await producer.commit_transaction()
 
@@ -126,25 +130,17 @@ class KafkaWriter:
         return TaskLost(f"writer {self._id}: " + "; ".join(dict.fromkeys(repr(c) for c in causes)))
 
     async def stop(self) -> None:
-        """Release connections; an open transaction is left to the next owner's InitProducerId."""
+        """Release everything at once; an open transaction is left to the next owner's InitProducerId.
+
+        There is nothing to wait for: what a commit has returned from is delivered, and in what it has not, this writer
+        has no say any more.
+        """
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        waiter = getattr(producer._txn_manager, "_transaction_waiter", None)
-        if waiter is not None:
-            if not waiter.done():
-                # Somebody may still wait in an abandoned commit; it ends with the connection.
-                waiter.add_done_callback(retrieve)
-            else:
-                retrieve(waiter)
-        try:
-            await within(producer.stop(), 5.0, f"stop of writer {self._id}")
-        except Exception:  # hazard 4: stop() may wait for brokers that are away; closing sockets always works
-            with contextlib.suppress(Exception):
-                await producer.client.close()
+        if producer is not None:
+            await abandon(producer, *(() if self._transacting is None else (self._transacting,)))
 
 
-async def within(work: Coroutine[Any, Any, T], deadline_s: float, what: str) -> T:
+async def within(work: Coroutine[Any, Any, T] | asyncio.Task[T], deadline_s: float, what: str) -> T:
     """Await ``work`` for at most ``deadline_s`` without ever cancelling it; raises DeadlinePassed."""
     task = asyncio.ensure_future(work)
     try:

@@ -1,0 +1,49 @@
+"""How a producer is given up for good: nothing of it runs on, waits, or sends under its epoch.
+
+Closing it the library's way waits for what is still to be delivered, and that may never be (hazard 4): its tasks then
+outlive it, connect anew, and go on with the transaction or, from a start that ran out of time, fence the successor.
+What was sent before cannot be called back; the successor's InitProducerId decides about that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+WITHIN_S = 1.0
+"""More than canceled tasks and cut connections need, which is a few turns of the loop."""
+
+
+async def abandon(producer: AIOKafkaProducer, *more: asyncio.Task[Any]) -> None:
+    """End the producer's tasks and ``more``, cut its connections, and see to it that nobody is told of it later."""
+    producer._closed = True
+    client, accumulator = producer.client, producer._message_accumulator
+    tasks = {task for task in more if not task.done()} | _tasks_of(producer, producer._sender, client, accumulator)
+    for task in tasks:
+        task.cancel()
+    for connection in client._conns.values():
+        if connection._writer is not None:
+            # Closed only, it would first deliver what the broker has not taken yet, however long that lasts.
+            connection._writer.transport.abort()
+        connection.close()
+    if tasks:
+        await asyncio.wait(tasks, timeout=WITHIN_S)
+    # What failed before, and nobody was waiting for.
+    batches = itertools.chain(accumulator._pending_batches, *accumulator._batches.values())
+    failed = [each for batch in batches for each in (batch.future, batch._drain_waiter)]
+    for future in (*failed, producer._txn_manager._transaction_waiter):
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
+
+
+def _tasks_of(*objects: object) -> set[asyncio.Task[Any]]:
+    """The running tasks that are methods of these; the library keeps no list of them."""
+    return {task for task in asyncio.all_tasks() if any(_self(task) is each for each in objects)}
+
+
+def _self(task: asyncio.Task[Any]) -> object:
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return None if frame is None else frame.f_locals.get("self")

@@ -1,0 +1,129 @@
+"""A writer whose broker does not answer is given up at once and for good: nothing of it is left or writes later."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
+
+from pipeline.errors import DeadlinePassed, TaskLost
+from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka import KafkaLog
+from pipeline.runtime.kafka.writer import KafkaWriter
+
+from .cluster import Cluster
+
+
+class Remains:
+    """What is left of the writers made since this was made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._tasks = asyncio.all_tasks()
+        self.untold: list[dict[str, Any]] = []
+        self.sent: list[str] = []
+        """The client ids of all requests, in order."""
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.untold.append(context))
+        send = AIOKafkaConnection.send
+
+        def counted(connection: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Any:
+            self.sent.append(connection._client_id)
+            return send(connection, request, expect_response)
+
+        monkeypatch.setattr(AIOKafkaConnection, "send", counted)
+
+    async def tasks(self) -> set[str]:
+        """The tasks that still run."""
+        gc.collect()
+        await asyncio.sleep(0)
+        return {repr(task) for task in asyncio.all_tasks() - self._tasks}
+
+
+@pytest.fixture
+async def impatient(cluster: Cluster) -> AsyncIterator[KafkaLog]:
+    # Less than the request timeout, after which the client connects anew and is deaf no more.
+    log = KafkaLog(cluster.settings, client_id="test", commit_deadline_s=2)
+    await log.start()
+    yield log
+    await log.stop()
+
+
+def deaf(writer: KafkaWriter, group: int) -> None:
+    """From now on no answer to this writer arrives, though its requests do."""
+    assert writer._producer is not None
+    for (_, each), connection in writer._producer.client._conns.items():
+        if each == group:
+            connection._writer.transport.pause_reading()
+
+
+@pytest.mark.parametrize("group", [ConnectionGroup.DEFAULT, ConnectionGroup.COORDINATION])
+async def test_of_a_writer_whose_commit_ran_out_of_time_nothing_is_left_and_nothing_is_sent(
+    group: int, cluster: Cluster, impatient: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = Remains(monkeypatch)
+    writer = impatient.writer("task")
+    await writer.start()
+    await writer.commit([Emit("out", b"k", b"first", 0)], {}, "group")
+    deaf(writer, group)
+    with pytest.raises(TaskLost):
+        await writer.commit([Emit("out", b"k", b"lost", p) for p in range(4)], {}, "group")
+    began_s = time.monotonic()
+    await writer.stop()
+    assert time.monotonic() - began_s < 1
+    assert await remains.tasks() == set()
+    sent = remains.sent.count("task")
+    await asyncio.sleep(2)
+    assert remains.sent.count("task") == sent
+    successor = impatient.writer("task")
+    await successor.start()
+    await successor.commit([Emit("out", b"k", b"second", 0)], {}, "group")
+    await successor.stop()
+    assert await remains.tasks() == set()
+    assert {record.value for record in await cluster.read("out")} == {b"first", b"second"}
+    assert remains.untold == []
+
+
+async def test_a_start_that_ran_out_of_time_never_fences_its_successor(
+    impatient: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = Remains(monkeypatch)
+    answers = asyncio.Event()
+    ask = AIOKafkaClient.coordinator_lookup
+
+    async def late(client: AIOKafkaClient, *what: Any) -> Any:
+        await answers.wait()
+        return await ask(client, *what)
+
+    monkeypatch.setattr(AIOKafkaClient, "coordinator_lookup", late)
+    writer = impatient.writer("task")
+    with pytest.raises(DeadlinePassed):
+        await writer.start()
+    await writer.stop()
+    answers.set()
+    sent = remains.sent.count("task")
+    await asyncio.sleep(1)
+    assert remains.sent.count("task") == sent
+    assert await remains.tasks() == set()
+    assert remains.untold == []
+
+
+async def test_a_writer_that_is_stopped_in_a_commit_tells_that_its_task_is_lost(
+    impatient: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = Remains(monkeypatch)
+    writer = impatient.writer("task")
+    await writer.start()
+    await writer.commit([Emit("out", b"k", b"first", 0)], {}, "group")
+    deaf(writer, ConnectionGroup.DEFAULT)
+    commit = asyncio.create_task(writer.commit([Emit("out", b"k", b"lost", 0)], {}, "group"))
+    await asyncio.sleep(0.1)
+    await writer.stop()
+    with pytest.raises(TaskLost):
+        await commit
+    assert await remains.tasks() == set()
+    assert remains.untold == []
