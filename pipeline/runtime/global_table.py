@@ -125,7 +125,7 @@ class GlobalTable:
         except Exception:
             # Raised on, it would be met again by every reader and at every start: one record would stop everything
             # that needs the table, for good, as a compacted topic keeps it.
-            where = f"{record.partition}@{record.offset}"
+            where = f"partition {record.partition} offset {record.offset}"
             log.exception("table record passed over", action="table_record_failed", topic=self.topic, where=where)
 
     async def _read(self) -> None:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from pipeline.errors import LogUnavailable, Misconfigured, RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
+from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
 from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names
 from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
@@ -206,6 +207,7 @@ class KafkaProducer:
         try:
             await within(self._producer.start(), self._settings.connect_timeout_s, "start of the producer")
         except Exception as error:
+            await abandon(self._producer)
             raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
 
     async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
@@ -237,7 +239,8 @@ class KafkaProducer:
         try:
             await within(self._producer.stop(), 5.0, "stop of the producer")
         except Exception:
-            await self._producer.client.close()
+            # What it still holds was told to its sender as not acknowledged.
+            await abandon(self._producer)
 
 
 async def _result(future: Awaitable[Any]) -> Any:

@@ -300,12 +300,15 @@ class KafkaReader:
         )
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
-        """Connect and take the positions; raises LogUnavailable."""
+        """Connect and take the positions; raises LogUnavailable. It may be canceled."""
         try:
             await self._consumer.start()
-        except aiokafka.errors.KafkaConnectionError as error:
-            await self._consumer.stop()
-            raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
+        except BaseException as error:
+            # Whoever was refused or canceled has no reader to stop, and the library goes on connecting.
+            await self.stop()
+            if isinstance(error, aiokafka.errors.KafkaConnectionError):
+                raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
+            raise
         theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
         self._consumer.assign(list(theirs))
         for partition, offset in theirs.items():
