@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 FETCH_WAIT_MS = 200
 """Long poll of one fetch. aiokafka has one fetch in flight per broker, and a partition that is resumed or sought
 only joins the next one, so this bounds how long it waits."""
-
-
+STOP_S = 5.0
+"""How long a reader without a group may take to stop, or to connect once nobody wants it any more."""
 TWIN_TIMES, TWIN_WINDOW_S = 3, 60.0
 """Forgotten so often in so short a time is a twin's doing; a process that froze loses its place once."""
 
@@ -301,10 +301,15 @@ class KafkaReader:
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
         """Connect and take the positions; raises LogUnavailable. It may be canceled."""
+        connecting = asyncio.ensure_future(self._consumer.start())
+        connecting.add_done_callback(retrieve)
         try:
-            await self._consumer.start()
+            await asyncio.shield(connecting)
         except BaseException as error:
-            # Whoever was refused or canceled has no reader to stop, and the library goes on connecting.
+            # Whoever is refused or canceled has no reader to stop. And canceled in the middle, the library would lose
+            # sight of a connection that it has just made.
+            await asyncio.wait({connecting}, timeout=STOP_S)
+            connecting.cancel()
             await self.stop()
             if isinstance(error, aiokafka.errors.KafkaConnectionError):
                 raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
@@ -327,4 +332,4 @@ class KafkaReader:
     async def stop(self) -> None:
         """Release connections."""
         with contextlib.suppress(Exception):
-            await within(self._consumer.stop(), 5.0, "stop of the reader")
+            await within(self._consumer.stop(), STOP_S, "stop of the reader")
