@@ -44,6 +44,17 @@ class Writer(Protocol):
         """Release connections; bounded in time."""
 
 
+class LatestEnds(NamedTuple):
+    """Where a partition ended when it was last fetched."""
+
+    high: int
+    """The high watermark."""
+    stable: int
+    """The last stable offset: an open transaction hides what stands between it and the high watermark."""
+    age_s: float
+    """How long ago that was."""
+
+
 class GroupReader(Protocol):
     """A member of a consumer group (read_committed, range assignment, static membership)."""
 
@@ -78,11 +89,8 @@ class GroupReader(Protocol):
         It never passes a record before :meth:`fetch` has returned it.
         """
 
-    def hidden(self, partition: TopicPartition) -> int | None:
-        """How many records stood behind the first one of an open transaction at the latest fetch; None when unknown.
-
-        As of that fetch both ends, or all that came after it would seem hidden to a reader that fetches no more.
-        """
+    def latest_ends(self, partition: TopicPartition) -> LatestEnds | None:
+        """Where the partition ended at its latest fetch; None before the first."""
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance."""
@@ -168,16 +176,19 @@ async def scan(
     reader = await log.reader({partition: starts[partition] for partition in left})
     loop = asyncio.get_running_loop()
     positions: dict[TopicPartition, int] = {}
-    moved_s = loop.time()
+    waited_s = 0.0
     try:
         while left:
+            asked_s = loop.time()
             records = await reader.fetch(timeout_ms=wait_ms, max_records=5_000)
+            # A fetch takes much longer when this process stood still in it, which is no fault of the log.
+            waited_s += min(loop.time() - asked_s, 2 * wait_ms / 1000)
             if records:
                 yield records
             before, positions = positions, {partition: await reader.position(partition) for partition in left}
             if records or positions != before:
-                moved_s = loop.time()
-            elif loop.time() - moved_s > patience_s:
+                waited_s = 0.0
+            elif waited_s > patience_s:
                 where = min(left)
                 raise DeadlinePassed(
                     f"{where.topic}/{where.partition} gets no further than {positions[where]} of {ends[where]} for "

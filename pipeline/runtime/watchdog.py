@@ -32,6 +32,8 @@ FROZEN_S = 5.0
 """So much more than a pause or a question may take, and this process stood still: nothing of it could move."""
 COMMITTED_WITHIN_S = 5.0
 """How long to ask for the positions of tasks that do not run; then what was last known counts."""
+FETCHED_OF_LATE_S = 10.0
+"""A partition that is fetched is fetched more often than this, also when nothing comes."""
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -170,8 +172,7 @@ class Watchdog(Generic[S]):
         stuck: dict[int, str] = {}
         hangs = waits_outside = False
         for owner in owners:
-            # What an open transaction of somebody hides cannot be read yet.
-            behind = sum(max(0, lag.get(where, 0) - (self._c.reader.hidden(where) or 0)) for where in owner.inputs)
+            behind = sum(self._readable(owner, where, lag.get(where, 0)) for where in owner.inputs)
             seen = self._see(owner, behind, now_s)
             if not self._quiet(seen.well_s, now_s) or self._reads_back(owner, seen, now_s):
                 continue
@@ -189,6 +190,17 @@ class Watchdog(Generic[S]):
         # process as well, and with each the tasks that do move. So it is told, and only ends a process that is idle.
         if hangs or (stuck and not moves and not waits_outside):
             raise PipelineError("; ".join(stuck.values()) + "; the process ends so that its tasks are built anew")
+
+    def _readable(self, owner: Owner[S], where: TopicPartition, behind: int) -> int:
+        """How much of the lag can be read: not what stands behind the first record of somebody's open transaction.
+
+        Where it stands only a fetch of late can say. To a reader that fetches no more all that came since would seem
+        hidden, and it would never be noticed.
+        """
+        latest = self._c.reader.latest_ends(where)
+        if behind == 0 or latest is None or latest.age_s > FETCHED_OF_LATE_S:
+            return behind
+        return min(behind, max(0, latest.stable - owner.read_to[where.topic]))
 
     def _see(self, owner: Owner[S], behind: int, now_s: float) -> _Seen:
         seen = self._seen.setdefault(owner, _Seen(owner.progress, moved_s=now_s, well_s=now_s, doing_s=now_s))
@@ -233,10 +245,10 @@ class Watchdog(Generic[S]):
             for w, behind in {**gone, **lag}.items()
         ]
         for where in (where for task in tasks for where in task.owned):
-            hidden = self._c.reader.hidden(where)
-            if hidden is not None:
+            latest = self._c.reader.latest_ends(where)
+            if latest is not None:
                 labels = {"topic": where.topic, "partition": str(where.partition)}
-                measures.append(("stable_offset_lag_records", float(hidden), labels))
+                measures.append(("stable_offset_lag_records", float(latest.high - latest.stable), labels))
         ages = dict.fromkeys(self._topics, 0.0)
         for task in tasks:
             for topic, oldest_ms in task.oldest_ms().items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.errors import LogUnavailable, Misconfigured
 from pipeline.runtime.api import Record
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.writer import retrieve, within
-from pipeline.runtime.log import Rebalance, TopicPartition
+from pipeline.runtime.log import LatestEnds, Rebalance, TopicPartition
 from pipeline.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -258,12 +259,12 @@ class KafkaGroupReader:
         state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
         return int(state.position) if state is not None and state.has_valid_position else -1
 
-    def hidden(self, partition: TopicPartition) -> int | None:
-        """From high watermark and last stable offset of the latest fetch."""
+    def latest_ends(self, partition: TopicPartition) -> LatestEnds | None:
+        """Where it ended at its latest fetch."""
         state = self.consumer._subscription.subscription.assignment.state_value(self.names.theirs(partition))
         if state is None or state.lso is None or state.highwater is None:
             return None
-        return max(0, int(state.highwater) - int(state.lso))
+        return LatestEnds(int(state.highwater), int(state.lso), time.time() - state.timestamp / 1000)
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment."""

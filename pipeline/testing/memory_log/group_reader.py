@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.errors import LogUnavailable, Misconfigured
 from pipeline.runtime.api import Record
-from pipeline.runtime.log import Rebalance, TopicPartition
+from pipeline.runtime.log import LatestEnds, Rebalance, TopicPartition
 from pipeline.testing.memory_log.reading import Process, Watch, take
 
 # How often a fetch that waits for a rebalance lets the broker's timeouts take effect: nobody else may be left to.
@@ -32,7 +32,7 @@ class MemoryGroupReader:
         self._group = process.cluster.group(self._group_name)
         self._watch = Watch(process)
         self._positions: dict[TopicPartition, int] = {}
-        self._hidden: dict[TopicPartition, int] = {}
+        self._fetched: dict[TopicPartition, tuple[int, int, float]] = {}
         self._paused: set[TopicPartition] = set()
         self._turns: list[TopicPartition] = []
         self._is_settled = False
@@ -101,9 +101,12 @@ class MemoryGroupReader:
         self._process.check()
         return self._positions.get(partition, -1)
 
-    def hidden(self, partition: TopicPartition) -> int | None:
-        """As of the latest fetch."""
-        return self._hidden.get(partition)
+    def latest_ends(self, partition: TopicPartition) -> LatestEnds | None:
+        """Where it ended at its latest fetch."""
+        if partition not in self._fetched:
+            return None
+        high, stable, fetched_s = self._fetched[partition]
+        return LatestEnds(high, stable, asyncio.get_running_loop().time() - fetched_s)
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; the callbacks run as in any rebalance.
@@ -182,7 +185,7 @@ class MemoryGroupReader:
 
     def _own(self, partitions: frozenset[TopicPartition]) -> None:
         self._positions = dict.fromkeys(sorted(partitions), 0)
-        self._hidden = {}
+        self._fetched = {}
         self._turns = list(self._positions)
         self._paused = set(partitions)
         self._watch.watch(self._turns)
@@ -194,7 +197,7 @@ class MemoryGroupReader:
         found = take(self._process, self._positions, ready, max_records)
         for partition in ready:
             read = self._process.cluster.partition(self._process.full(partition))
-            self._hidden[partition] = read.end - read.last_stable
+            self._fetched[partition] = (read.end, read.last_stable, asyncio.get_running_loop().time())
         self.gaps.update(where.topic.removeprefix(self._process.prefix) for where, _ in resets[known:])
         if self._turns:
             # Next time another partition comes first, or a busy one would use up max_records for ever.

@@ -176,31 +176,42 @@ async def test_a_members_position_moves_past_markers_and_aborted_records(
     assert [record.value for record in reader.records] == [b"kept"]
 
 
-async def test_a_member_knows_how_many_records_an_open_transaction_hides(
+async def test_a_member_knows_where_a_partition_ended_when_it_was_last_fetched(
     log_factory: LogFactory, log: Log, member: MakeMember
 ) -> None:
     topic = await log_factory.topic()
     partition = TopicPartition(topic, 0)
     reader = await member(topic)
     await reader.owns(1)
+
+    def hidden() -> int | None:
+        ends = reader.reader.latest_ends(partition)
+        return None if ends is None else ends.high - ends.stable
+
+    async def come(count: int) -> None:
+        async with asyncio.timeout(20):
+            while hidden() != count:  # noqa: ASYNC110 - the log has no event for this
+                await asyncio.sleep(0.01)
+
     await commit(log, "task", emits(partition, b"kept"))
     await reader.read(1)
-    assert reader.reader.hidden(partition) == 0
+    await come(0)
     transaction = await log_factory.leave_transaction_open(topic, 0, values=(b"a", b"b"))
-    async with asyncio.timeout(20):
-        while reader.reader.hidden(partition) != 2:  # noqa: ASYNC110 - the log has no event for this
-            await asyncio.sleep(0.01)
+    await come(2)
     await transaction.commit()
     await reader.read(3)
-    async with asyncio.timeout(20):
-        while reader.reader.hidden(partition) != 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    # What it does not fetch is hidden by nothing but itself.
+    await come(0)
+    # What came since the latest fetch is no part of it.
     reader.reader.pause([partition])
     await asyncio.sleep(log_factory.patience_ms / 1_000)
+    before = reader.reader.latest_ends(partition)
+    assert before is not None
     await commit(log, "task", emits(partition, b"c", b"d"))
     await asyncio.sleep(log_factory.patience_ms / 1_000)
-    assert reader.reader.hidden(partition) == 0
+    after = reader.reader.latest_ends(partition)
+    assert after is not None
+    assert (after.high, after.stable) == (before.high, before.stable)
+    assert after.age_s > before.age_s
 
 
 async def test_a_position_that_retention_has_overrun_moves_to_the_first_record_kept_and_is_counted(
