@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
-from pipeline.errors import Misconfigured
-from pipeline.runtime.api import Emit
-from pipeline.runtime.log import TopicPartition
+from pipeline.errors import DeadlinePassed, Misconfigured
+from pipeline.runtime.api import Emit, Record
+from pipeline.runtime.log import TopicPartition, scan
 from pipeline.runtime.restore import POSITION_KEY, encode_position
 from pipeline.settings import RuntimeSettings
 from pipeline.testing import virtual_time
 from pipeline.testing.memory_log import MemoryLog
+from pipeline.testing.memory_log.log import MemoryReader
 from tests.integration.runtime.sample import Count, CountingStage
 from tests.unit.runtime.counting import World, world
 
@@ -98,3 +100,40 @@ async def test_state_that_takes_long_to_decode_is_no_restore_that_hangs(world: W
         await asyncio.sleep(120)
         assert not work.done()
         assert runner.missing() == []
+
+
+@world
+async def test_a_process_that_stood_still_in_a_fetch_blames_no_broker_and_reads_on(world: World) -> None:
+    class Frozen(MemoryReader):
+        fetches = 0
+
+        async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
+            self.fetches += 1
+            if self.fetches == 1:
+                return await super().fetch(timeout_ms=timeout_ms, max_records=1)
+            if self.fetches == 2:
+                virtual_time.stand_still(60)
+                return []
+            return await super().fetch(timeout_ms=timeout_ms, max_records=max_records)
+
+    class FrozenLog(MemoryLog):
+        async def reader(self, starts: Mapping[TopicPartition, int]) -> MemoryReader:
+            return Frozen(self._process, starts)
+
+    await world.publish(*[b"v"] * 20)
+    found = [record async for records in scan(FrozenLog(world.cluster), {IN: 0}) for record in records]
+    assert len(found) == 20
+
+
+@world
+async def test_what_an_open_transaction_hides_is_waited_for_so_long_and_no_longer(world: World) -> None:
+    await world.publish(b"v")
+    world.cluster._transaction_timeout_s = 900
+    writer = MemoryLog(world.cluster).writer("stranger")
+    await writer.start()
+    await writer.append([Emit("in", b"k", b"hidden", 0)])
+    began_s = asyncio.get_running_loop().time()
+    with pytest.raises(DeadlinePassed, match="in/0 gets no further than 1 of 2 for 30 s"):
+        async for _ in scan(world.log, {IN: 0}):
+            pass
+    assert 30 <= asyncio.get_running_loop().time() - began_s < 32
