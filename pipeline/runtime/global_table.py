@@ -21,6 +21,8 @@ RETRY_S = 1.0
 HANGS_S = 10.0
 """A reader hangs that does not move for so long towards what is asked for; brokers are away that do not tell the ends
 within it. Looked at this often, so that one wait for the table outlives a reader that hangs."""
+MOST_S = 160.0
+"""... and twice as long each time, up to this: one slow fetch, or an open transaction, looks like a hang as well."""
 STOP_S = 5.0
 """How long a reader that is let go may take to stop; then it is left behind."""
 
@@ -44,6 +46,7 @@ class GlobalTable:
         self._positions: dict[TopicPartition, int] = {}
         self._wanted: dict[TopicPartition, int] = {}
         """How far somebody asked for."""
+        self._patience_s = HANGS_S
 
     async def caught_up(self) -> None:
         """Start following if need be, and return when everything written before this call was applied.
@@ -102,10 +105,12 @@ class GlobalTable:
         while not reading.done():
             behind = self._behind(self._wanted)
             judged = bool(behind) and await self._brokers_answer()
-            await asyncio.wait({reading}, timeout=HANGS_S)
+            patience_s = self._patience_s
+            await asyncio.wait({reading}, timeout=patience_s)
             stands = behind.items() & self._behind(self._wanted).items()
             if judged and stands and not reading.done() and await self._brokers_answer():
-                raise DeadlinePassed(f"the reader of {self.topic} has not moved for {HANGS_S:g} s")
+                self._patience_s = min(2 * patience_s, MOST_S)
+                raise DeadlinePassed(f"the reader of {self.topic} has not moved for {patience_s:g} s")
         if reading.cancelled():
             raise LogUnavailable(f"the reader of {self.topic} was cut off")
         reading.result()
@@ -142,6 +147,8 @@ class GlobalTable:
                     for where in self._partitions:
                         self._positions[where] = await reader.position(where)
                     self._moved.notify_all()
+                if not self._behind(self._wanted):
+                    self._patience_s = HANGS_S
         finally:
             await reader.stop()
 
