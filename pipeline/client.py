@@ -39,7 +39,8 @@ class VerificationClient:
     Outcomes and replies are read from the end of their topics at the moment of entering, so enter before publishing.
     A broker that is away is waited for. When reading itself fails (a right was taken away, a damaged batch), whoever
     waits is told the cause at once with LogUnavailable, and so is whoever asks before reading goes on where it was.
-    Outside of its ``async with`` everybody is told UsageError, also who waits while it is left.
+    Outside of its ``async with`` everybody is told UsageError, also who waits while it is left; who is publishing then
+    is told LogUnavailable, as nobody knows whether it was written.
     """
 
     def __init__(

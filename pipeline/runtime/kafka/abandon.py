@@ -12,6 +12,7 @@ import itertools
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
 
 WITHIN_S = 1.0
 """More than canceled tasks and cut connections need, which is a few turns of the loop."""
@@ -23,12 +24,9 @@ async def abandon(producer: AIOKafkaProducer, *more: asyncio.Task[Any]) -> None:
     client, accumulator = producer.client, producer._message_accumulator
     tasks = {task for task in more if not task.done()} | _tasks_of(producer, producer._sender, client, accumulator)
     for task in tasks:
-        task.cancel()
+        cut_off(task)
     for connection in client._conns.values():
-        if connection._writer is not None:
-            # Closed only, it would first deliver what the broker has not taken yet, however long that lasts.
-            connection._writer.transport.abort()
-        connection.close()
+        _abort(connection)
     if tasks:
         await asyncio.wait(tasks, timeout=WITHIN_S)
     # What failed before, and nobody was waiting for.
@@ -37,6 +35,24 @@ async def abandon(producer: AIOKafkaProducer, *more: asyncio.Task[Any]) -> None:
     for future in (*failed, producer._txn_manager._transaction_waiter):
         if future is not None and future.done() and not future.cancelled():
             future.exception()
+
+
+def cut_off(task: asyncio.Task[Any]) -> None:
+    """Cancel a task of the library, and close the connection that it may have just made and nobody else knows."""
+    coroutine: Any = task.get_coro()
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        for value in frame.f_locals.values():
+            if isinstance(value, AIOKafkaConnection):
+                _abort(value)
+        coroutine = coroutine.cr_await
+    task.cancel()
+
+
+def _abort(connection: AIOKafkaConnection) -> None:
+    if connection._writer is not None:
+        # Closed only, it would first deliver what the broker has not taken yet, however long that lasts.
+        connection._writer.transport.abort()
+    connection.close()
 
 
 def _tasks_of(*objects: object) -> set[asyncio.Task[Any]]:

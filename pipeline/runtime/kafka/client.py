@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.errors
@@ -16,7 +16,7 @@ from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
 from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
-from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names
+from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected
 from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
@@ -24,6 +24,8 @@ from pipeline.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
+FLUSH_S, HEARD_S = 5.0, 0.2
+"""How long a plain producer may take to deliver what it holds at its stop, and its callers to hear of it."""
 REFUSED_WAIT_S = 0.5
 """Pause before a broker that refused is asked again."""
 METADATA_WAITS_S = (0.0, 0.0, 0.1, 0.4)
@@ -97,7 +99,7 @@ class KafkaLog:
             isolation_level="read_uncommitted",
             request_timeout_ms=self._settings.request_timeout_ms,
         )
-        await within(self._ends.start(), deadline_s, "connection to Kafka")
+        await connected(self._ends, deadline_s)
 
     async def stop(self) -> None:
         """Release connections."""
@@ -201,13 +203,16 @@ class KafkaProducer:
             compression_type=compression(settings),
             linger_ms=1,
         )
+        self._sending: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Connect; raises LogUnavailable."""
         try:
             await within(self._producer.start(), self._settings.connect_timeout_s, "start of the producer")
-        except Exception as error:
+        except BaseException as error:
             await abandon(self._producer)
+            if not isinstance(error, Exception):
+                raise
             raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
 
     async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
@@ -216,18 +221,14 @@ class KafkaProducer:
         if partition is None and emit.key is not None:
             # Our own murmur2, cached and quicker than the library's pure Python one.
             partition = partition_for(emit.key, await self._log.partitions(emit.topic))
+        sending = asyncio.ensure_future(self._send(emit, partition, timestamp_ms))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
         try:
-            future = await self._producer.send(
-                self._settings.topic_prefix + emit.topic,
-                value=emit.value,
-                key=emit.key,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=list(emit.headers),
-            )
-            # An idempotent batch never expires (hazard 4), so the wait needs a bound of its own. The record may
-            # still be written later; callers repeat with the same id.
-            metadata = await within(_result(future), self._settings.request_timeout_ms / 1000, "acknowledgement")
+            # An idempotent batch never expires (hazard 4), nor does the wait for a topic's metadata end when the
+            # producer is stopped, so this needs a bound of its own. The record may still be written later; callers
+            # repeat with the same id.
+            metadata = await within(sending, self._settings.request_timeout_ms / 1000, "acknowledgement")
         except aiokafka.errors.MessageSizeTooLargeError as error:
             raise RecordTooLarge(f"a record of {len(emit.value or b'')} bytes is too large for {emit.topic}") from error
         except Exception as error:
@@ -235,13 +236,21 @@ class KafkaProducer:
         return metadata.partition, metadata.offset
 
     async def stop(self) -> None:
-        """Flush and release connections."""
-        try:
-            await within(self._producer.stop(), 5.0, "stop of the producer")
-        except Exception:
-            # What it still holds was told to its sender as not acknowledged.
-            await abandon(self._producer)
+        """Flush and release connections; whoever still waits for an acknowledgement is told that there was none."""
+        with contextlib.suppress(Exception):
+            await within(self._producer.stop(), FLUSH_S, "stop of the producer")
+        if self._sending:
+            # Those whose record was flushed have yet to hear of it.
+            await asyncio.wait(self._sending, timeout=HEARD_S)
+        await abandon(self._producer, *self._sending)
 
-
-async def _result(future: Awaitable[Any]) -> Any:
-    return await future
+    async def _send(self, emit: Emit, partition: int | None, timestamp_ms: int | None) -> Any:
+        future = await self._producer.send(
+            self._settings.topic_prefix + emit.topic,
+            value=emit.value,
+            key=emit.key,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+            headers=list(emit.headers),
+        )
+        return await future

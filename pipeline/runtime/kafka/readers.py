@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from pipeline.errors import LogUnavailable, Misconfigured
+from pipeline.errors import DeadlinePassed, LogUnavailable, Misconfigured
 from pipeline.runtime.api import Record
+from pipeline.runtime.kafka.abandon import cut_off
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.writer import retrieve, within
 from pipeline.runtime.log import LatestEnds, Rebalance, TopicPartition
@@ -28,7 +29,7 @@ FETCH_WAIT_MS = 200
 """Long poll of one fetch. aiokafka has one fetch in flight per broker, and a partition that is resumed or sought
 only joins the next one, so this bounds how long it waits."""
 STOP_S = 5.0
-"""How long a reader without a group may take to stop, or to connect once nobody wants it any more."""
+"""How long a reader without a group may take to stop."""
 TWIN_TIMES, TWIN_WINDOW_S = 3, 60.0
 """Forgotten so often in so short a time is a twin's doing; a process that froze loses its place once."""
 
@@ -283,12 +284,28 @@ class KafkaGroupReader:
             await self.consumer._client.close()
 
 
+async def connected(consumer: AIOKafkaConsumer, deadline_s: float) -> None:
+    """Start a consumer that is in no group; raises what its start raises, or DeadlinePassed. It may be canceled.
+
+    Whoever fails has no consumer to stop, so nothing of it is left.
+    """
+    connecting = asyncio.ensure_future(consumer.start())
+    try:
+        await within(connecting, deadline_s, "connection to Kafka")
+    except BaseException:
+        cut_off(connecting)
+        with contextlib.suppress(Exception):
+            await within(consumer.stop(), STOP_S, "stop of what did not connect")
+        raise
+
+
 class KafkaReader:
     """A reader of fixed partitions; see :class:`pipeline.runtime.log.Reader`."""
 
     def __init__(self, *, settings: KafkaSettings, client_id: str) -> None:
         self._names = Names(settings.topic_prefix)
         self._bootstrap_servers = settings.bootstrap_servers
+        self._connect_timeout_s = settings.connect_timeout_s
         self._consumer = AIOKafkaConsumer(
             **connection_options(settings, client_id),
             enable_auto_commit=False,
@@ -302,19 +319,10 @@ class KafkaReader:
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
         """Connect and take the positions; raises LogUnavailable. It may be canceled."""
-        connecting = asyncio.ensure_future(self._consumer.start())
-        connecting.add_done_callback(retrieve)
         try:
-            await asyncio.shield(connecting)
-        except BaseException as error:
-            # Whoever is refused or canceled has no reader to stop. And canceled in the middle, the library would lose
-            # sight of a connection that it has just made.
-            await asyncio.wait({connecting}, timeout=STOP_S)
-            connecting.cancel()
-            await self.stop()
-            if isinstance(error, aiokafka.errors.KafkaConnectionError):
-                raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
-            raise
+            await connected(self._consumer, self._connect_timeout_s)
+        except (aiokafka.errors.KafkaConnectionError, DeadlinePassed) as error:
+            raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
         theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
         self._consumer.assign(list(theirs))
         for partition, offset in theirs.items():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 
-from pipeline.errors import DeadlinePassed, TaskLost
+from pipeline.errors import DeadlinePassed, LogUnavailable, TaskLost
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import KafkaLog
 from pipeline.runtime.kafka.writer import KafkaWriter
@@ -128,18 +128,67 @@ async def test_a_writer_that_is_stopped_in_a_commit_tells_that_its_task_is_lost(
     assert remains.untold == []
 
 
-async def test_a_reader_that_is_canceled_while_it_connects_leaves_nothing(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["reader", "writer", "producer", "log"])
+async def test_what_is_canceled_while_it_connects_leaves_nothing(
+    what: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def connect() -> Callable[[], Awaitable[None]]:
+        if what == "reader":
+            return (await cluster.log.reader({TopicPartition("in", 0): 0})).stop
+        if what == "writer":
+            writer = cluster.log.writer("task")
+            try:
+                await writer.start()
+            except asyncio.CancelledError:
+                await writer.stop()
+                raise
+            return writer.stop
+        if what == "producer":
+            return (await cluster.log.producer()).stop
+        log = KafkaLog(cluster.settings, client_id="test")
+        await log.start()
+        return log.stop
+
     remains = Remains(monkeypatch)
     for turns in range(0, 60, 3):
-        connecting = asyncio.create_task(cluster.log.reader({TopicPartition("in", 0): 0}))
+        connecting = asyncio.create_task(connect())
         for _ in range(turns):
             await asyncio.sleep(0.0005)
         connecting.cancel()
         await asyncio.wait({connecting})
         if not connecting.cancelled():
-            await connecting.result().stop()
+            await connecting.result()()
         await asyncio.sleep(0.05)
         assert await remains.tasks() == set()
     assert remains.untold == []
+
+
+async def test_whoever_publishes_while_a_producer_is_stopped_is_told_that_nothing_was_acknowledged(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = Remains(monkeypatch)
+    producer = await cluster.log.producer()
+    await producer.send(Emit("out", b"k", b"v", 0))
+    for connection in producer._producer.client._conns.values():
+        connection._writer.transport.pause_reading()
+    # One waits for its acknowledgement, the other for the metadata of a topic that was not asked for yet.
+    sending = [asyncio.create_task(producer.send(Emit(topic, b"k", b"v", 0))) for topic in ("out", "dead")]
+    await asyncio.sleep(0.1)
+    await producer.stop()
+    for each in sending:
+        with pytest.raises(LogUnavailable):
+            await each
+    assert await remains.tasks() == set()
+    assert remains.untold == []
+
+
+async def test_what_was_sent_before_a_producer_is_stopped_is_delivered_and_said_to_be(cluster: Cluster) -> None:
+    producer = await cluster.log.producer()
+    await producer.send(Emit("out", b"k", b"v"))
+    sending = [asyncio.create_task(producer.send(Emit("out", b"k%d" % n, b"v"))) for n in range(500)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(each.done() for each in sending)
+    await producer.stop()
+    assert len(set(await asyncio.gather(*sending))) == 500
+    assert len(await cluster.read("out")) == 501
