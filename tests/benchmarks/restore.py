@@ -51,7 +51,7 @@ async def seconds(bootstrap: str) -> tuple[list[float], int]:
         size = sum(len(emit.value or b"") for emit in written) // len(written)
         del written
         kept = Kept("restore_seconds")
-        for run in range(RUNS):
+        for _ in range(RUNS):
             runner = StageRunner(
                 name="tracker",
                 inputs=TrackerStage.inputs,
@@ -64,7 +64,7 @@ async def seconds(bootstrap: str) -> tuple[list[float], int]:
                 dead_letters=NoDeadLetters(),
             )
             running = asyncio.create_task(runner.run())
-            await until(lambda run=run, running=running: running.done() or len(kept.values) > run)  # type: ignore[misc]
+            await until(lambda runner=runner, running=running: running.done() or not runner.missing())  # type: ignore[misc]
             held = [owner.running.entries for owner in runner._owners.values() if owner.running is not None]
             assert held == [ENTRIES], f"restored {held}"
             runner.stop()
