@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.benchmarks import restore
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -41,3 +45,9 @@ def test_a_benchmark_that_does_not_exist_is_refused_with_the_names_of_those_that
     assert done.returncode == 1
     assert "no benchmark rooter" in done.stderr
     assert "router, tracker" in done.stderr
+
+
+def test_a_restore_is_measured_on_a_broker_until_its_task_runs(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "ENTRIES", 500)
+    monkeypatch.setattr(restore, "RUNS", 2)
+    assert len(restore.measure(kafka)["restore_100k_s"].runs) == 2
