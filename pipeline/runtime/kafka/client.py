@@ -16,7 +16,7 @@ from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
 from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
-from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected
+from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected, stopped
 from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
@@ -68,10 +68,7 @@ class KafkaLog:
                 try:
                     await self._connect(until_s - loop.time())
                     return
-                except BaseException as error:
-                    await self.stop()
-                    if not isinstance(error, Exception):
-                        raise
+                except Exception as error:
                     refused = isinstance(error, aiokafka.errors.KafkaConnectionError)
                     if not (refused and self._wait_for_broker and loop.time() + REFUSED_WAIT_S < until_s):
                         raise LogUnavailable(
@@ -93,20 +90,20 @@ class KafkaLog:
     async def _connect(self, deadline_s: float) -> None:
         # A consumer of its own that reads uncommitted: ListOffsets of a read_committed one answers the last
         # stable offset, and an open transaction of somebody else would hide committed records from a restore.
-        self._ends = AIOKafkaConsumer(
+        ends = AIOKafkaConsumer(
             **connection_options(self._settings, f"{self._client_id}-offsets"),
             enable_auto_commit=False,
             isolation_level="read_uncommitted",
             request_timeout_ms=self._settings.request_timeout_ms,
         )
-        await connected(self._ends, deadline_s)
+        await connected(ends, deadline_s)
+        self._ends = ends
 
     async def stop(self) -> None:
         """Release connections."""
         ends, self._ends = self._ends, None
         if ends is not None:
-            with contextlib.suppress(Exception):
-                await within(ends.stop(), 5.0, "stop of the offset reader")
+            await stopped(ends)
 
     def writer(self, transactional_id: str) -> KafkaWriter:
         """A transactional producer, to be started by its task."""

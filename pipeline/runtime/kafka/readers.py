@@ -294,9 +294,14 @@ async def connected(consumer: AIOKafkaConsumer, deadline_s: float) -> None:
         await within(connecting, deadline_s, "connection to Kafka")
     except BaseException:
         cut_off(connecting)
-        with contextlib.suppress(Exception):
-            await within(consumer.stop(), STOP_S, "stop of what did not connect")
+        await stopped(consumer)
         raise
+
+
+async def stopped(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer that is in no group, or leave it behind after :data:`STOP_S`."""
+    with contextlib.suppress(Exception):
+        await within(consumer.stop(), STOP_S, "stop of a reader")
 
 
 class KafkaReader:
@@ -340,5 +345,4 @@ class KafkaReader:
 
     async def stop(self) -> None:
         """Release connections."""
-        with contextlib.suppress(Exception):
-            await within(self._consumer.stop(), STOP_S, "stop of the reader")
+        await stopped(self._consumer)
