@@ -10,6 +10,7 @@ import structlog
 
 from pipeline.errors import DeadlinePassed, LogUnavailable
 from pipeline.runtime.api import Record
+from pipeline.runtime.ends import ends_within
 from pipeline.runtime.log import Log, TopicPartition
 
 log = structlog.get_logger(__name__)
@@ -116,13 +117,7 @@ class GlobalTable:
         reading.result()
 
     async def _brokers_answer(self) -> bool:
-        try:
-            async with asyncio.timeout(HANGS_S):
-                await self._log.end_offsets(self._partitions)
-        except Exception as error:
-            log.warning("no ends", action="ends_unknown", topic=self.topic, cause=repr(error))
-            return False
-        return True
+        return await ends_within(self._log, self._partitions, HANGS_S, topic=self.topic) is not None
 
     def _take(self, record: Record) -> None:
         try:

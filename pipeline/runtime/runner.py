@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-import structlog
-
 from pipeline.clock import Clock
 from pipeline.errors import Misconfigured
 from pipeline.runtime.api import Input, Stage
 from pipeline.runtime.context import Context, DeadLetters, Sink
+from pipeline.runtime.ends import ends_within
 from pipeline.runtime.failures import Failures, PoisonLimit
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.log import Log, TopicPartition
@@ -21,7 +20,6 @@ from pipeline.runtime.task import Task
 from pipeline.runtime.watchdog import ASK_WITHIN_S, Watchdog
 from pipeline.settings import RuntimeSettings
 
-log = structlog.get_logger(__name__)
 S = TypeVar("S")
 
 FETCH_MS = 200
@@ -264,11 +262,9 @@ class StageRunner(Generic[S]):
             if not asking:
                 continue
             taken_ms = self._clock.now_ms()
-            try:
-                async with asyncio.timeout(ASK_WITHIN_S):
-                    ends = await self._log.end_offsets([where for task in asking for where in task.owned])
-            except Exception as error:
-                log.warning("no ends", action="ends_unknown", stage=self.name, cause=repr(error))
+            inputs = [where for task in asking for where in task.owned]
+            ends = await ends_within(self._log, inputs, ASK_WITHIN_S, stage=self.name)
+            if ends is None:
                 await asyncio.sleep(1.0)
                 continue
             for task in asking:

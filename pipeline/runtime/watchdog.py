@@ -18,6 +18,7 @@ import structlog
 from pipeline.errors import PipelineError
 from pipeline.runtime.api import Measure
 from pipeline.runtime.context import Context
+from pipeline.runtime.ends import ends_within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.owner import Owner
 
@@ -105,11 +106,8 @@ class Watchdog(Generic[S]):
         # A task that does not run reads its changelog: that one's brokers have to answer as well.
         wanted += [TopicPartition(self._changelog, owner.partition) for owner in owners if owner.running is None]
         self._forgive_standstill(PAUSE_S)
-        try:
-            async with asyncio.timeout(ASK_WITHIN_S):
-                ends = await self._c.log.end_offsets(wanted)
-        except Exception as error:
-            log.warning("no ends", action="ends_unknown", stage=self._c.group, cause=repr(error))
+        ends = await ends_within(self._c.log, wanted, ASK_WITHIN_S, stage=self._c.group)
+        if ends is None:
             self._answering_s = None
             return
         now_s = self._c.clock.monotonic_s()
