@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -23,7 +23,7 @@ from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.model.trace import TRACEPARENT, carried
 from pipeline.records.types import AttemptStatus, AvroRecord
 from pipeline.runtime.api import Emit, Headers
-from pipeline.senders.provider import BadWebhook, Report
+from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
 
 OTHER_PROVIDER: Final = "other"
 """Label of webhooks for a provider that is not configured."""
@@ -39,13 +39,13 @@ class Webhooks(Protocol):
     def webhooks_enabled(self) -> bool:
         """Whether a secret is configured."""
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
-        """Whether ``body`` was signed with one of the secrets; constant time. Header names in any case.
+    def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
+        """Whether the raw body was signed with one of the secrets; constant time.
 
-        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        Where the signature holds a time, at most ``max_age_s`` from when it was received, earlier or later.
         """
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
+    def statuses(self, webhook: Webhook) -> Sequence[Report | Unplaced]:
         """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
 
 
@@ -108,7 +108,8 @@ class WebhookReceiver:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
             )
         received_at = self._clock.now_ms()
-        if not provider.verify_signature(request.headers, body, received_at / 1_000, max_age_s=self._max_age_s):
+        webhook = Webhook(body=body, headers=request.headers, received_at=received_at)
+        if not provider.verify_signature(webhook, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
             if (left_out := self._seldom.passes(self._clock.monotonic_s(), name)) is not None:
                 _log.warning("webhook_refused", provider=name, reason="bad_signature", left_out=left_out)
@@ -116,7 +117,7 @@ class WebhookReceiver:
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
             )
         try:
-            reports = provider.statuses(body, request.headers, received_at=received_at)
+            reports = [report for report in provider.statuses(webhook) if isinstance(report, Report)]
         except BadWebhook:
             self._count(name, "malformed")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)

@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from pipeline.model.options import OptionRule
 from pipeline.records.types import Channel
+
+
+class Correlation(Enum):
+    """By what a receipt says which attempt it is about."""
+
+    REFERENCE = "our reference"
+    """Echoed, or part of an address made for the attempt: no correlator needed."""
+    MESSAGE_ID = "the provider's message id"
+    RECIPIENT = "recipient and channel"
+    """The provider names neither; two attempts for one recipient and channel cannot be told apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """How a provider goes on to further channels by itself within one call.
+
+    The code of such a call must fit every channel it may end on, so it has bounds of its own.
+    """
+
+    channels: frozenset[Channel]
+    """Channels it can go on to from this one."""
+    any_plan: bool = False
+    """Takes the caller's own steps too, each with its recipient and wait; else automatic plans only."""
+    own_code: bool = True
+    code_min: int = 4
+    code_max: int = 12
+    provider_code: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +48,18 @@ class ChannelCapabilities:
     code_digits_only: bool = True
     code_leading_zero: bool = False
     """Whether a code may start with 0 (integers and spoken numbers lose it)."""
-    provider_code: bool = False
-    """Can make the code itself and tell whether a typed one is right (or tell us the code)."""
+    provider_code: tuple[int, int] | None = None
+    """Shortest and longest code it makes itself; None: it makes none, or none that anybody could check."""
+    check: bool = False
+    """Tells whether a typed code is the one it made."""
     languages: Mapping[str, str] | None = None
     """Lower-case BCP-47 tag or primary language → the provider's own tag; None takes any tag."""
     default_language: str | None = None
     """What the provider uses when the wished language is not in ``languages``."""
     sender: bool = False
     signature: bool = False
-    template: bool = False
     text: bool = False
+    """Takes a text of ours: a step's own, a template's or the catalogue's."""
     subject: bool = False
     flow_id: bool = False
     amount: bool = False
@@ -44,11 +74,24 @@ class ChannelCapabilities:
     countries: frozenset[str] | None = None
     """None serves all."""
     receipts: bool = True
-    echoes_reference: bool = True
-    """Receipts carry our reference, so they need no correlation."""
-    lookup: bool = False
+    """Reports deliveries by itself, so that a missing report says something."""
+    correlation: Correlation = Correlation.REFERENCE
+    lookups_s: tuple[int, ...] = ()
+    """Seconds after the call at which the status of an accepted message is asked for while nothing final is known;
+    empty: it cannot be asked, or need not be."""
+    finds_lost_s: tuple[int, ...] = ()
+    """Seconds after the call at which a message whose answer was lost is looked for; empty: it cannot be found without
+    the id that the lost answer held."""
+    not_found_after_s: int | None = None
+    """A message not found this long after the end of its call was never sent; None: absence proves nothing."""
     report: bool = False
+    """Wants to be told when the person verified."""
     cancel: bool = False
+    """A message that was taken can be withdrawn, or what is to follow it stopped."""
+    cost: bool = False
+    """Answers or receipts say what the message cost."""
+    walk: Walk | None = None
+    """None where it is switched off or impossible."""
     min_validity_s: int = 0
 
 

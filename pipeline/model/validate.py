@@ -188,6 +188,7 @@ class Validator:
                 code_holder=CodeHolder.CALLER if own else CodeHolder.OURS,
                 kid=self._key_ring.current,
                 code_length=code_length,
+                code_length_asked=request.code_length is not None,
                 code_sealed=None if code is None else seal(code.encode(), verification_id=vid, field="code"),
                 amount=amount,
                 payee_sealed=None if payee is None else seal(payee.encode(), verification_id=vid, field="payee"),

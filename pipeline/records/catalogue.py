@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pipeline.records.correlator_state import CorrelatorState
 from pipeline.records.dead_record import DeadRecord
 from pipeline.records.internal import (
     ControlEntry,
@@ -58,7 +59,7 @@ INTERNAL: Final[tuple[type[AvroRecord], ...]] = (
 )
 """Between our own stages."""
 
-STATE: Final[tuple[type[AvroRecord], ...]] = (JournalEntry, RouterState, TrackerState)
+STATE: Final[tuple[type[AvroRecord], ...]] = (JournalEntry, RouterState, TrackerState, CorrelatorState)
 """Entries of the stages' changelogs."""
 
 RECORDS: Final[tuple[type[AvroRecord], ...]] = PUBLIC + INTERNAL + STATE

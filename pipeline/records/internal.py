@@ -80,6 +80,8 @@ class Plan(AvroRecord, frozen=True, kw_only=True):
     kid: str = ""
     """Key id the code is derived with; pinned."""
     code_length: int = 0
+    code_length_asked: bool = False
+    """The caller named it, so a provider that makes codes must make one of exactly this length."""
     code_sealed: bytes | None = None
     """The caller's own code, sealed."""
     amount: str | None = None
@@ -108,6 +110,8 @@ class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     n: int = 0
     """From 1 without gaps per verification."""
     step_index: int = 0
+    last_step: int = 0
+    """The last step this attempt stands for: more than ``step_index`` where the provider walks on by itself."""
     channel: Channel = Channel.UNKNOWN
     provider: str = ""
     reference: str = ""
@@ -115,10 +119,20 @@ class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     sender: str | None = None
     language: str | None = None
     code_holder: CodeHolder = CodeHolder.OURS
+    code_length: int = 0
+    """Of this attempt's code; a provider that makes it may make another length than the plan's."""
     adjusted: list[str] = []
     has_receipts: bool = True
     """Whether this provider reports deliveries for this channel."""
-    has_lookup: bool = False
+    has_check: bool = False
+    """Whether it tells if a typed code is the one it made."""
+    has_report: bool = False
+    """Whether it wants to be told of a success."""
+    has_cancel: bool = False
+    lookups_s: list[int] = []
+    """Seconds after the call at which to ask for the status while nothing final is known."""
+    finds_lost_s: list[int] = []
+    """The same for a call whose answer was lost."""
     why: str = ""
     """How the route was chosen, for ``policy explain`` and people."""
 
@@ -151,6 +165,21 @@ class Decision(AvroRecord, frozen=True, kw_only=True):
     decided_at: TimeMs = 0
 
 
+class WalkStep(AvroRecord, frozen=True, kw_only=True):
+    """A further step that a provider goes on to by itself."""
+
+    index: int = 0
+    channel: Channel = Channel.UNKNOWN
+    recipient_sealed: bytes = b""
+    wait_s: int = 30
+    """How long the step before may take."""
+    ttl_s: int | None = None
+    language: str | None = None
+    """BCP-47."""
+    sender: str | None = None
+    flow_id: str | None = None
+
+
 class SendCommand(AvroRecord, frozen=True, kw_only=True):
     """One thing for one sender to do."""
 
@@ -169,10 +198,14 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     channel: Channel = Channel.UNKNOWN
     reference: str = ""
     provider_message_id: str | None = None
-    """For check, lookup, report and cancel."""
+    """For check, lookup, report and cancel; null in a lookup for a message whose answer was lost."""
+    called_at: TimeMs | None = None
+    """For lookup: when the message's call was begun."""
     recipient_sealed: bytes = b""
     recipient_masked: str = ""
     recipient_hash: str = ""
+    recipient_key: str = ""
+    """Keyed without the tenant: a receipt that names only a recipient names no tenant."""
     country: str | None = None
     key_recipient_hash: str = ""
     """The hash the code is derived with (the plan's ``recipient_hash``)."""
@@ -189,6 +222,7 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     signature: str | None = None
     use_case: str | None = None
     end_user_ip_sealed: bytes | None = None
+    prefer_channel: Channel | None = None
     sender: str | None = None
     template: str | None = None
     text: str | None = None
@@ -196,6 +230,10 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     subject: str | None = None
     ttl_s: int | None = None
     options: dict[str, str] = {}
+    wait_s: int = 30
+    """Of this step; only a provider that walks on needs it."""
+    walk: list[WalkStep] = []
+    """Further steps for the provider to go on to by itself, in order."""
     adjusted: list[str] = []
     expires_in_s: int = 300
     send_by_at: TimeMs = 0
@@ -227,8 +265,12 @@ class SendResult(AvroRecord, frozen=True, kw_only=True):
     status: AttemptStatus = AttemptStatus.NONE
     """What the answer itself says of the delivery (Neutrino: sent)."""
     code_holder: CodeHolder = CodeHolder.OURS
+    code_sealed: bytes | None = None
+    """The code the provider made, where it tells us (record SendResult, field code)."""
     valid: bool | None = None
-    """For checks: the provider's verdict."""
+    """For checks: the provider's verdict; null: it gave none."""
+    already_verified: bool = False
+    """For checks: the provider says that its code was typed rightly before, so it has no verdict on this one."""
     number_valid: bool | None = None
     language: str | None = None
     sender: str | None = None
@@ -294,6 +336,8 @@ class MessageRef(AvroRecord, frozen=True, kw_only=True):
     channel: Channel = Channel.UNKNOWN
     provider_message_id: str | None = None
     """Null in the form that is written before the provider named the message."""
+    reference: str = ""
+    """Of the attempt; two decisions can exist for one id, and only this tells their messages apart."""
     recipient_key: str = ""
     """Keyed without the tenant: a receipt names none."""
     written_at: TimeMs = 0
@@ -335,6 +379,8 @@ class ProviderHealth(AvroRecord, frozen=True, kw_only=True):
     """Calls in the breaker's window."""
     failures: int = 0
     """Calls in the window that speak against the provider."""
+    paused_until_at: TimeMs = 0
+    """The provider asked for patience: no call of this credential before, by whichever process."""
     since_at: TimeMs = 0
     """When ``state`` began."""
     valid_until_at: TimeMs = 0

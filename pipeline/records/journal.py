@@ -42,6 +42,8 @@ class JournalEntry(AvroRecord, frozen=True, kw_only=True):
     """How often it was started."""
     throttled: bool = False
     """The provider refused the latest call because of its rate."""
+    repeated: bool = False
+    """It was asked again at once with fresh values, which happens once."""
     result: SendResult | None = None
     """While not finished: the result to emit should nobody ever learn more (in doubt)."""
     keep_until_at: TimeMs = 0

@@ -28,8 +28,20 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     country: str | None = None
     """Of the step's recipient."""
     code_holder: CodeHolder = CodeHolder.OURS
+    last_step: int = 0
+    """The last step it stands for: more than its own where the provider walks on by itself."""
     has_receipts: bool = True
-    has_lookup: bool = False
+    has_check: bool = False
+    has_report: bool = False
+    has_cancel: bool = False
+    lookups_s: list[int] = []
+    """Seconds after the call at which to ask for the status while nothing final is known."""
+    finds_lost_s: list[int] = []
+    """The same for a call whose answer was lost."""
+    looked_up: int = 0
+    """How many of the look-ups were asked for."""
+    code_sealed: bytes | None = None
+    """The code the provider made, where it told us (record SendResult, field code)."""
     result_class: ResultClass = ResultClass.NONE
     result_reason: str | None = None
     status_reason: str | None = None
@@ -71,6 +83,21 @@ class WaitingRequest(AvroRecord, frozen=True, kw_only=True):
     """The broker's append time, which decides whether a check is in time."""
     since_at: TimeMs = 0
     """Since when the tracker lets it wait."""
+
+
+class ProviderCheck(AvroRecord, frozen=True, kw_only=True):
+    """The one check that waits for a provider's verdict on a typed code."""
+
+    request: WaitingRequest = WaitingRequest()
+    """With its code."""
+    asked: int = 0
+    """The attempt whose provider is being asked."""
+    left: list[int] = []
+    """Attempts to ask after it, newest first."""
+    unanswered: bool = False
+    """One of those asked before gave no verdict, so without a yes there is none at all."""
+    until_at: TimeMs = 0
+    """No answer by then is none."""
 
 
 class EarlyStatus(AvroRecord, frozen=True, kw_only=True):
@@ -123,6 +150,10 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     replies: list[Reply] = []
     """The last ones of each kind, oldest first."""
     waiting: list[WaitingRequest] = []
+    provider_check: ProviderCheck | None = None
+    """At most one outstanding."""
+    doubtful_codes: list[str] = []
+    """Keyed hashes of typed codes whose provider check was in doubt: for these alone "already verified" is a yes."""
     early_decisions: list[Decision] = []
     """Routes answered before the decision they belong to was read."""
     early_results: list[SendResult] = []

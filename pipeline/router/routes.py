@@ -34,8 +34,8 @@ class Route:
     """The BCP-47 tag it stands for, or was taken instead of."""
     code_holder: CodeHolder
     adjusted: tuple[str, ...]
-    has_receipts: bool
-    has_lookup: bool
+    able: ChannelCapabilities
+    """What the provider can do on this channel."""
     why: str
 
 
@@ -155,7 +155,7 @@ class RouteChooser:
             return "country"
         for wish, given, can in (
             ("sender", step.sender, able.sender),
-            ("template", step.template, able.template),
+            ("template", step.template, able.text),
             ("text", step.text, able.text),
             ("subject", step.subject, able.subject),
             ("flow_id", step.flow_id, able.flow_id),
@@ -189,9 +189,11 @@ class RouteChooser:
         if able.own_code and fits:
             return CodeHolder.OURS
         # What a provider makes is bound to no payment, and its length must be the one asked for.
-        made = able.provider_code and self.allow_provider_codes and plan.amount is None
+        if able.provider_code is None or not self.allow_provider_codes or plan.amount is not None:
+            return None
+        shortest, longest = able.provider_code
         long_enough = plan.code_length >= self.min_code_lengths.get(plan.tenant, 0)
-        return CodeHolder.PROVIDER if made and fits and long_enough else None
+        return CodeHolder.PROVIDER if shortest <= plan.code_length <= longest and long_enough else None
 
     def _route(self, name: str, able: ChannelCapabilities, wanted: Wanted, why: str) -> Route:
         plan, step = wanted.plan, wanted.step
@@ -219,8 +221,7 @@ class RouteChooser:
             asked_language=asked,
             code_holder=holder,
             adjusted=tuple(adjusted),
-            has_receipts=able.receipts,
-            has_lookup=able.lookup,
+            able=able,
             why=why,
         )
 

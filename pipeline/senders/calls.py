@@ -19,10 +19,12 @@ import structlog
 from pipeline.clock import Clock, Seldom
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane, Post
+from pipeline.senders.answers import in_doubt, not_sent
+from pipeline.senders.exchange import InDoubt, NotSent
 from pipeline.senders.keys import send_key
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import Answer, Opened, Provider, in_doubt, not_sent
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.senders.provider import Answer, Opened, Provider
+from pipeline.senders.transport import BEFORE_FIRST_BYTE
 from pipeline.settings.providers import DRAIN_S
 
 log = structlog.get_logger(__name__)

@@ -14,12 +14,13 @@ from pipeline.records.journal import JournalEntry
 from pipeline.records.types import ResultClass
 from pipeline.runtime.api import Effects, Lane, StateView
 from pipeline.senders.actions import Begin, Tick, WakeAfter
+from pipeline.senders.answers import not_sent, rejected
 from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import Call
 from pipeline.senders.deadlines import valid_s
 from pipeline.senders.journal import Journal
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import Answer, Provider, Unsendable, not_sent, rejected
+from pipeline.senders.provider import Answer, Provider, Unsendable
 from pipeline.senders.results import TOO_LATE, uncalled
 
 log = structlog.get_logger(__name__)

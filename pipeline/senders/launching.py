@@ -7,9 +7,9 @@ from typing import Any
 from pipeline.clock import Clock
 from pipeline.runtime.api import Post
 from pipeline.senders.actions import Adopt, Attach, Begin, Forget, PermitAvailable, Tick, WakeAfter
+from pipeline.senders.answers import not_sent
 from pipeline.senders.calls import STALE, CallFinished, Calls
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import not_sent
 
 
 class Launcher:

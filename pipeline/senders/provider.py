@@ -6,24 +6,16 @@ has no clock and keeps nothing between calls, so every published behaviour can b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
-import httpx
-import orjson
-
-from pipeline import __version__
 from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.messages import Message
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import SendCommand
+from pipeline.records.internal import Receipt, SendCommand
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
-
-USER_AGENT: Final = f"verification-pipeline/{__version__}"
-MAX_RETRY_AFTER_S: Final = 300.0
-"""A provider that asks for more patience than this is asked again sooner; the command's deadline ends the wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -33,11 +25,15 @@ class Opened:
     recipient: str
     """E.164 with ``+``, or an e-mail address with an A-label domain."""
     code: str | None = None
-    """None when the provider makes the code."""
+    """Of a check, the typed one; else None when the provider makes the code."""
     payee: str | None = None
     end_user_ip: str | None = None
     valid_s: int = 300
     """What is left of the code's life, or the step's ttl when that is shorter."""
+    walk: tuple[str, ...] = ()
+    """The recipients of the command's ``walk``, in its order."""
+    message: Message | None = None
+    """Our text, for sends on channels that take one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +41,9 @@ class Answer:
     """What became of one call; the engine turns it into a SendResult.
 
     ``detail`` is for people and holds neither a code nor a recipient, so never text of the provider's own.
+
+    For a check, ``result`` says whether there was an answer at all (``accepted``) and ``valid`` what it was. For a
+    look-up, ``result`` and ``status`` are those of the message.
     """
 
     result: AttemptResult
@@ -57,12 +56,23 @@ class Answer:
     number_valid: bool | None = None
     cost: str | None = None
     currency: str | None = None
+    made_code: str | None = field(default=None, repr=False)
+    """The code the provider made, where its answer tells; sealed by the engine at once."""
+    valid: bool | None = None
+    """For checks: whether the typed code is right; None without a verdict."""
+    already_verified: bool = False
+    """For checks: its code was typed rightly before, so there is no verdict on this one."""
+    not_found: bool = False
+    """For look-ups: the provider knows no such message; whether that proves anything, the capabilities say."""
     throttled: bool = False
     """Certainly not sent, and worth asking again: the same attempt waits in the sender until its deadline."""
     retry_after_s: float | None = None
     """For throttled: as the provider said."""
     pauses_provider: bool = True
     """For throttled: everybody is too fast, not only this recipient."""
+    repeat: bool = False
+    """Certainly not sent, and refused for a value made for this one call (a nonce, a date): asked again at once with
+    fresh ones, once. The second time the answer stands as it is."""
     unmapped: bool = False
     """In no table; counted, and in doubt."""
     alarm: str | None = None
@@ -81,6 +91,23 @@ class Unsendable(Exception):
         self.detail = detail
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Webhook:
+    """One request of a provider's to the gateway, as it came in."""
+
+    body: bytes = b""
+    """Raw: what is signed is bytes, not what they mean."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in any case."""
+    url: str = ""
+    """As the provider was told it, with the query: some sign it too."""
+    token: str | None = None
+    """The part of the path behind the provider's name."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    received_at: int = 0
+    """Epoch milliseconds."""
+
+
 class BadWebhook(Exception):
     """A webhook whose signature is right but whose body is not what the provider documents."""
 
@@ -93,8 +120,24 @@ class Report(NamedTuple):
     """As the provider echoed it. Two decisions can exist for one id; only this tells their messages apart."""
 
 
+class Unplaced(NamedTuple):
+    """One delivery report that does not say which attempt it is about; the correlator finds out."""
+
+    receipt: Receipt
+    recipient: str | None = None
+    """Canonical, in clear, where the provider names nothing better; the gateway makes the receipt's key of it."""
+
+
+class Probe(NamedTuple):
+    """What a harmless call says of the credentials."""
+
+    ok: bool
+    detail: str
+    """For people; no secret."""
+
+
 class Provider(Protocol):
-    """One configured provider account."""
+    """One configured provider account. :class:`NoExtras` has the answers of one that can nothing but send."""
 
     instance: str
     """The name in ``[providers.<name>]``; ``provider`` in records."""
@@ -102,88 +145,58 @@ class Provider(Protocol):
     webhooks_enabled: bool
     """Whether a secret is configured; without one every webhook is turned away, never believed unsigned."""
 
-    def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
-        """The request for one command. Raises Unsendable."""
+    def build(self, command: SendCommand, opened: Opened, now_ms: int) -> Any:
+        """The request for one command of any kind, as the provider's transport takes it. Raises Unsendable."""
 
-    def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
-        """What a full HTTP answer means; must not raise for any bytes."""
+    def interpret(self, command: SendCommand, opened: Opened, response: Any) -> Answer:
+        """What a full answer to the command's request means; must not raise for any bytes."""
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
+    def probe(self, now_ms: int) -> Any | None:
+        """A request that changes nothing, costs nothing and needs right credentials; None where there is none."""
+
+    def probed(self, response: Any) -> Probe:
+        """What a full answer to the probe says."""
+
+    def handshake(self, webhook: Webhook) -> bytes | None:
+        """The JSON to answer a webhook with that only asks whether we are there; None for every other one.
+
+        Asked before the signature: such a request may have none.
+        """
+
+    def statuses(self, webhook: Webhook) -> Sequence[Report | Unplaced]:
         """The delivery reports in a webhook whose signature is right; empty for events that are not ours.
 
         A status in no table comes out as ``unknown``. Raises BadWebhook.
         """
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
-        """Whether the raw ``body`` was signed with one of the secrets; constant time. Header names in any case.
+    def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
+        """Whether the raw body was signed with one of the secrets; constant time.
 
-        Where the signature holds a time, at most ``max_age_s`` from ``now_s`` (epoch seconds), earlier or later.
+        Where the signature holds a time, at most ``max_age_s`` from when it was received, earlier or later.
         """
 
 
-def in_doubt(detail: str, *, unmapped: bool = False) -> Answer:
-    """Nobody knows whether the provider took it."""
-    return Answer(result=AttemptResult.IN_DOUBT, reason=Reason.IN_DOUBT, detail=detail, unmapped=unmapped)
+class NoExtras:
+    """A provider without webhooks and without a probe."""
 
+    webhooks_enabled: bool = False
 
-def rejected(kind: ResultClass, reason: Reason) -> Answer:
-    """A definite no."""
-    return Answer(result=AttemptResult.REJECTED, result_class=kind, reason=reason)
-
-
-def not_sent(reason: Reason = Reason.ROUTE_UNAVAILABLE, detail: str | None = None) -> Answer:
-    """Certainly nothing went out; another provider may try at once."""
-    return Answer(result=AttemptResult.NOT_SENT, result_class=ResultClass.ROUTE, reason=reason, detail=detail)
-
-
-def throttled(retry_after_s: float = 1.0, *, pauses_provider: bool = True) -> Answer:
-    """Certainly nothing went out; the same attempt asks again after a while."""
-    return replace(
-        not_sent(Reason.THROTTLED), throttled=True, retry_after_s=retry_after_s, pauses_provider=pauses_provider
-    )
-
-
-def retry_after_s(headers: Mapping[str, str], default: float = 1.0) -> float:
-    """``Retry-After`` in seconds (1-300); the HTTP-date form is not used by any provider here."""
-    text = headers.get("Retry-After", "").strip()
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        return default
-    return min(max(float(text), default), MAX_RETRY_AFTER_S)
-
-
-def header(headers: Mapping[str, str], name: str) -> str:
-    """One header whatever its case, also from a plain dict; empty when it is missing."""
-    wanted = name.lower()
-    return next((value for key, value in headers.items() if key.lower() == wanted), "")
-
-
-def json_object(content: bytes) -> dict[str, Any]:
-    """The JSON object these bytes are; empty for anything else, as an answer without the fields we need."""
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def decimal(value: object) -> str | None:
-    """A price as the records write it (``-?\\d+(\\.\\d+)?``); None for what is no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    def probe(self, now_ms: int) -> Any | None:
+        """None."""
         return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
+
+    def probed(self, response: Any) -> Probe:
+        """Never asked."""
+        raise NotImplementedError("there is no probe to answer")
+
+    def handshake(self, webhook: Webhook) -> bytes | None:
+        """No such thing."""
         return None
-    return format(number, "f") if number.is_finite() and abs(number.adjusted()) < 12 else None
 
+    def statuses(self, webhook: Webhook) -> Sequence[Report | Unplaced]:
+        """Raises BadWebhook."""
+        raise BadWebhook("this provider sends no webhooks")
 
-def currency(value: object) -> str | None:
-    """An ISO 4217 code, or None."""
-    return value if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper() else None
-
-
-def provider_id(value: object) -> str | None:
-    """An id a provider gave a message, as text; None when it is none."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
+    def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
+        """Nothing is signed, so nothing is right."""
+        return False

@@ -8,13 +8,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
 from pipeline.senders.providers import neutrino, ycloud
 from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YCloudSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How fast one provider may be called."""
+
+    max_concurrency: int
+    """Calls at once, per process."""
+    rate_per_s: float
+    """Calls per second of the whole group."""
+    timeout_s: float
+    connect_timeout_s: float
+
+
+def over_http(settings: ProviderSettings, limits: Limits) -> Exchange:
+    """The client of a provider with an HTTP API."""
+    # Only senders need it: the router asks for capabilities, and starts without an HTTP client.
+    from pipeline.senders.transport import AiohttpTransport
+
+    return AiohttpTransport(
+        max_connections=limits.max_concurrency,
+        timeout_s=limits.timeout_s,
+        connect_timeout_s=limits.connect_timeout_s,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +48,13 @@ class Kind:
 
     settings: type[ProviderSettings]
     make: Callable[..., Provider]
-    """``make(instance=, settings=, capabilities=)`` with settings of the type above."""
+    """``make(instance=, settings=, capabilities=, webhook_url=)`` with settings of the type above. ``webhook_url`` is
+    the gateway's address for this instance, empty while the gateway has no public one."""
     capabilities: ProviderCapabilities
+    able: Callable[[Any, ProviderCapabilities], ProviderCapabilities] = lambda settings, capabilities: capabilities
+    """What an account with these settings can do, where that depends on more than its channels."""
+    exchange: Callable[[Any, Limits], Exchange] = over_http
+    """The client that its requests are for."""
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -43,18 +73,6 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How fast one provider may be called."""
-
-    max_concurrency: int
-    """Calls at once, per process."""
-    rate_per_s: float
-    """Calls per second of the whole group."""
-    timeout_s: float
-    connect_timeout_s: float
-
-
 def load(settings: Settings) -> dict[str, Provider]:
     """Every enabled provider by its instance name. Raises SettingsError naming the setting."""
     providers: dict[str, Provider] = {}
@@ -62,7 +80,12 @@ def load(settings: Settings) -> dict[str, Provider]:
         if not section.enabled:
             continue
         kind = _kind(name, section)
-        providers[name] = kind.make(instance=name, settings=section, capabilities=_capabilities(name, kind, section))
+        providers[name] = kind.make(
+            instance=name,
+            settings=section,
+            capabilities=_capabilities(name, kind, section),
+            webhook_url=webhook_url(settings, name),
+        )
     return providers
 
 
@@ -82,6 +105,18 @@ def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
         for name, section in settings.providers.items()
         if section.enabled
     }
+
+
+def webhook_url(settings: Settings, name: str) -> str:
+    """Where the gateway takes webhooks of this instance, as the world reaches it; empty when nobody said how."""
+    public = settings.gateway.public_url.rstrip("/")
+    return f"{public}/v1/webhooks/{name}" if public else ""
+
+
+def exchange(settings: Settings, name: str) -> Exchange:
+    """A new client of one provider. Raises SettingsError."""
+    section = settings.providers[name]
+    return _kind(name, section).exchange(section, limits(settings, name))
 
 
 def limits(settings: Settings, name: str) -> Limits:
@@ -116,4 +151,4 @@ def _capabilities(name: str, kind: Kind, section: ProviderSettings) -> ProviderC
     if not section.requires_receipts:
         # Reports are not set up for this account: nobody may wait for them, nor read their absence as a failure.
         able = {channel: replace(each, receipts=False) for channel, each in able.items()}
-    return replace(kind.capabilities, channels=MappingProxyType(able))
+    return kind.able(section, replace(kind.capabilities, channels=MappingProxyType(able)))

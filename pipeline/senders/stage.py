@@ -31,6 +31,7 @@ from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.records.types import CommandKind
 from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Record, Refusal, StateView
 from pipeline.senders.actions import Attach, Forget, Tick
+from pipeline.senders.answers import not_sent
 from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import LATE, STALE, CallFinished, Calls
 from pipeline.senders.deadlines import latest_call_at, least_left_s
@@ -41,7 +42,7 @@ from pipeline.senders.keys import send_key
 from pipeline.senders.launching import Launcher
 from pipeline.senders.opening import open_command
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import Provider, not_sent
+from pipeline.senders.provider import Provider
 from pipeline.senders.results import answered, uncalled, unsupported
 
 MAX_HELD: Final = 500

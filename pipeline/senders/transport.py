@@ -33,6 +33,8 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from pipeline.senders.exchange import CallFailed, InDoubt, NotSent
+
 BEFORE_FIRST_BYTE: Final = "before_first_byte"
 """Request extension: a function without arguments, called once a connection is there and nothing was written yet."""
 
@@ -42,20 +44,13 @@ _UNWRITABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header may hold, https://www.rfc-editor.org/rfc/rfc9110#name-field-values."""
 
 
-class CallFailed(httpx.TransportError):
-    """No full answer. ``cause`` is one short word of a closed list, fit for logs and details."""
+class HttpExchange(httpx.AsyncBaseTransport):
+    """A transport of httpx as :class:`pipeline.senders.exchange.Exchange`."""
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-class NotSent(CallFailed):
-    """Certain: not one byte of the request left. Trying again cannot send anything twice."""
-
-
-class InDoubt(CallFailed):
-    """The provider may have got the request; only it knows."""
+    async def exchange(self, request: httpx.Request, before_first_byte: Callable[[], None]) -> httpx.Response:
+        """Make the call once; raises NotSent or InDoubt, or what the hook raised (then nothing was sent)."""
+        request.extensions[BEFORE_FIRST_BYTE] = before_first_byte
+        return await self.handle_async_request(request)
 
 
 @dataclass(slots=True)
@@ -88,7 +83,7 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
+class AiohttpTransport(HttpExchange):
     """A client of its own for one provider.
 
     ``timeout_s`` bounds the whole call from the pool to the last byte of the answer, ``connect_timeout_s`` name

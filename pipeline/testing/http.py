@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import orjson
 
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.senders.exchange import InDoubt, NotSent
+from pipeline.senders.transport import BEFORE_FIRST_BYTE, HttpExchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ Step = Answer | Unreachable | Lost
 Script = Iterable[Step] | Callable[[httpx.Request], Step]
 
 
-class ScriptedTransport(httpx.AsyncBaseTransport):
+class ScriptedTransport(HttpExchange):
     """Plays one step per request: the next of a list, or what a function of the request says.
 
     ``sleep`` passes the delays (asyncio's own runs in virtual time where the loop does); ``timeout_s`` bounds a call

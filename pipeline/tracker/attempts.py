@@ -80,8 +80,13 @@ def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttemp
         n=route.n,
         country=step.country or plan.country,
         code_holder=route.code_holder,
+        last_step=max(route.step_index, route.last_step),
         has_receipts=route.has_receipts,
-        has_lookup=route.has_lookup,
+        has_check=route.has_check,
+        has_report=route.has_report,
+        has_cancel=route.has_cancel,
+        lookups_s=route.lookups_s,
+        finds_lost_s=route.finds_lost_s,
     )
 
 

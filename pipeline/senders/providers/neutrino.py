@@ -20,20 +20,9 @@ from pipeline.model.options import OptionRule, WholeNumber
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
-from pipeline.senders.provider import (
-    USER_AGENT,
-    Answer,
-    BadWebhook,
-    Opened,
-    Report,
-    Unsendable,
-    in_doubt,
-    json_object,
-    not_sent,
-    rejected,
-    retry_after_s,
-    throttled,
-)
+from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
+from pipeline.senders.provider import Answer, NoExtras, Opened, Unsendable
+from pipeline.senders.told import USER_AGENT, json_object, retry_after_s
 from pipeline.settings import NeutrinoSettings
 
 BASE_URL: Final = "https://neutrinoapi.net"
@@ -63,7 +52,6 @@ _CHANNEL: Final = ChannelCapabilities(
     languages=LANGUAGES,
     default_language=DEFAULT_LANGUAGE,
     receipts=False,
-    echoes_reference=False,
 )
 
 CAPABILITIES: Final = ProviderCapabilities(
@@ -133,13 +121,16 @@ ERRORS: Final[Mapping[int, Answer]] = MappingProxyType(
 _CODE: Final = re.compile(r"[1-9][0-9]{3,8}", re.ASCII)
 
 
-class Neutrino:
-    """One Neutrino settings."""
-
-    webhooks_enabled: bool = False
+class Neutrino(NoExtras):
+    """One Neutrino account."""
 
     def __init__(
-        self, *, instance: str, settings: NeutrinoSettings, capabilities: ProviderCapabilities = CAPABILITIES
+        self,
+        *,
+        instance: str,
+        settings: NeutrinoSettings,
+        capabilities: ProviderCapabilities = CAPABILITIES,
+        webhook_url: str = "",
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
@@ -191,14 +182,6 @@ class Neutrino:
         if response.status_code == 200 and "api-error" not in body:
             return _handed_over(command.channel, opened, body)
         return _refused(response, body)
-
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
-        """Neutrino reports nothing back; raises BadWebhook."""
-        raise BadWebhook("neutrino sends no webhooks")
-
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
-        """Neutrino signs nothing."""
-        return False
 
 
 def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,22 +23,17 @@ from pipeline.model.told_time import plausible
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
-from pipeline.senders.provider import (
+from pipeline.senders.answers import in_doubt, rejected, throttled
+from pipeline.senders.provider import Answer, BadWebhook, NoExtras, Opened, Report, Unsendable, Webhook
+from pipeline.senders.told import (
     USER_AGENT,
-    Answer,
-    BadWebhook,
-    Opened,
-    Report,
-    Unsendable,
     currency,
     decimal,
     header,
-    in_doubt,
     json_object,
     provider_id,
-    rejected,
     retry_after_s,
-    throttled,
+    rfc3339_ms,
 )
 from pipeline.settings import YCloudSettings
 
@@ -77,7 +71,6 @@ def _channel(**differences: Any) -> ChannelCapabilities:
             languages=LANGUAGES,
             default_language=DEFAULT_LANGUAGE,
             receipts=True,
-            echoes_reference=True,
         ),
         **differences,
     )
@@ -183,11 +176,16 @@ _SIGNED_AT: Final = re.compile(r"[1-9][0-9]{0,12}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-class YCloud:
+class YCloud(NoExtras):
     """One YCloud account."""
 
     def __init__(
-        self, *, instance: str, settings: YCloudSettings, capabilities: ProviderCapabilities = CAPABILITIES
+        self,
+        *,
+        instance: str,
+        settings: YCloudSettings,
+        capabilities: ProviderCapabilities = CAPABILITIES,
+        webhook_url: str = "",
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
@@ -234,12 +232,13 @@ class YCloud:
             return _started(body)
         return _refused(response, body)
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
+    def statuses(self, webhook: Webhook) -> Sequence[Report]:
         """One delivery event. The body is never logged: the voice event holds the code in clear.
 
         It occurred at the most exact time in it that is plausible, else when we received it.
         """
-        event = json_object(body)
+        event = json_object(webhook.body)
+        received_at = webhook.received_at
         if not isinstance(event.get("type"), str):
             raise BadWebhook("type: is missing or no text")
         key = EVENTS.get(event["type"])
@@ -260,7 +259,7 @@ class YCloud:
         status = MESSAGE_STATUSES.get(told if isinstance(told, str) else "", AttemptStatus.UNKNOWN)
         failed = status in (AttemptStatus.UNDELIVERED, AttemptStatus.FAILED)
         times = (_OCCURRED.get(status, ""), "updateTime")
-        told_times = (*(_time_ms(message.get(name)) for name in times), _time_ms(event.get("createTime")))
+        told_times = (*(rfc3339_ms(message.get(name)) for name in times), rfc3339_ms(event.get("createTime")))
         known_times = (plausible(at, received_at=received_at) for at in told_times)
         report = DeliveryStatus(
             verification_id=reference.verification_id,
@@ -275,12 +274,12 @@ class YCloud:
         )
         return [Report(report, external)]
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+    def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
         """``YCloud-Signature: t=<s>,s=<hex>`` over ``t.body``; upper-case hex and a trailing dot are forgeries."""
-        found = _signature(header(headers, SIGNATURE_HEADER))
-        if found is None or abs(now_s - int(found[0])) > max_age_s:
+        found = _signature(header(webhook.headers, SIGNATURE_HEADER))
+        if found is None or abs(webhook.received_at / 1_000 - int(found[0])) > max_age_s:
             return False
-        signed = found[0].encode() + b"." + body
+        signed = found[0].encode() + b"." + webhook.body
         given = bytes.fromhex(found[1])
         matches = [
             hmac.compare_digest(hmac.digest(secret, signed, "sha256"), given) for secret in self._secrets if secret
@@ -344,14 +343,3 @@ def _refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
     if answer.throttled:
         answer = replace(answer, retry_after_s=retry_after_s(response.headers))
     return replace(answer, detail=detail)
-
-
-def _time_ms(value: object) -> int | None:
-    """RFC 3339 as the API writes it."""
-    if not isinstance(value, str) or not value.endswith("Z"):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return round(at.timestamp() * 1_000)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pipeline.senders.transport", reason="the transport to providers is not part of this tree")
 
-from pipeline.senders.transport import InDoubt, NotSent
+from pipeline.senders.exchange import InDoubt, NotSent
 from pipeline.testing.http import Answer, Lost, Unreachable
 from tests.contract.http.conftest import TIMEOUT_S, Line
 

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, AiohttpTransport, InDoubt, NotSent
+from pipeline.senders.exchange import InDoubt, NotSent
+from pipeline.senders.transport import BEFORE_FIRST_BYTE, AiohttpTransport
 from tests.integration.senders.provider_server import (
     Behaviour,
     ProviderServer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,7 +13,7 @@ from pipeline.errors import LogUnavailable
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptStatus, AvroRecord
 from pipeline.runtime.api import Emit, Headers, Measure
-from pipeline.senders.provider import BadWebhook, Report
+from pipeline.senders.provider import BadWebhook, Report, Webhook
 
 
 @dataclass
@@ -83,10 +83,12 @@ class FakeWebhooks:
 
     webhooks_enabled: bool = True
 
-    def verify_signature(self, headers: Mapping[str, str], body: bytes, now_s: float, *, max_age_s: float) -> bool:
+    def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
+        headers = webhook.headers
         return headers.get("signature") == "right" and float(headers.get("age", "0")) <= max_age_s
 
-    def statuses(self, body: bytes, headers: Mapping[str, str], *, received_at: int) -> list[Report]:
+    def statuses(self, webhook: Webhook) -> list[Report]:
+        body = webhook.body
         if not body.startswith(b"["):
             raise BadWebhook("body: no list")
         return [

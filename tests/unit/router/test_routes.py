@@ -99,7 +99,7 @@ def test_a_rule_uses_no_provider_it_does_not_name() -> None:
     ("wish", "step", "plan", "able"),
     [
         ("sender", {"sender": "Shop"}, {}, {"sender": True}),
-        ("template", {"template": "t"}, {}, {"template": True}),
+        ("template", {"template": "t"}, {}, {"text": True}),
         ("text", {"text": "{code}"}, {}, {"text": True}),
         ("subject", {"subject": "Hi"}, {}, {"subject": True}),
         ("flow_id", {"flow_id": "f"}, {}, {"flow_id": True}),
@@ -185,7 +185,7 @@ def test_a_text_that_shows_the_payment_honours_it() -> None:
         ("48392A", {"code_digits_only": False}, True),
         ("483920", {"code_max": 5}, False),
         ("483920", {"code_min": 7}, False),
-        ("483920", {"own_code": False, "provider_code": True}, False),
+        ("483920", {"own_code": False, "provider_code": (4, 12)}, False),
     ],
 )
 def test_a_callers_code_goes_only_where_it_can_be_carried(code: str, able: dict[str, Any], fits: bool) -> None:
@@ -200,12 +200,12 @@ def test_a_callers_code_goes_only_where_it_can_be_carried(code: str, able: dict[
 
 
 def test_a_provider_makes_its_own_code_only_where_that_is_allowed() -> None:
-    maker = {"a": provider(own_code=False, provider_code=True)}
+    maker = {"a": provider(own_code=False, provider_code=(4, 12))}
     assert route(maker).code_holder is CodeHolder.PROVIDER
     assert no_route(maker, allow_provider_codes=False).reason == "no_route"
     assert no_route(maker, plan={"code_length": 4}).reason == "no_route"
-    assert no_route({"a": provider(own_code=False, provider_code=True, code_max=5)}).reason == "no_route"
-    binding = {"a": provider(own_code=False, provider_code=True, amount=True)}
+    assert no_route({"a": provider(own_code=False, provider_code=(4, 5))}).reason == "no_route"
+    binding = {"a": provider(own_code=False, provider_code=(4, 12), amount=True)}
     assert no_route(binding, plan={"amount": "1"}).reason == "no_route"
 
 
@@ -333,5 +333,5 @@ def test_a_channel_nobody_offers_is_no_route() -> None:
 
 
 def test_a_route_tells_whether_receipts_and_look_ups_exist() -> None:
-    found = route({"a": provider(receipts=False, lookup=True)})
-    assert (found.has_receipts, found.has_lookup) == (False, True)
+    found = route({"a": provider(receipts=False, lookups_s=(5, 60))})
+    assert (found.able.receipts, found.able.lookups_s) == (False, (5, 60))

@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 from pipeline.records.types import AttemptResult
 from pipeline.runtime.api import Lane
 from pipeline.senders.calls import FRESH_S, LATE, STALE, Call, CallFinished, RunningCalls
+from pipeline.senders.exchange import InDoubt, NotSent
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Opened, Provider
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.senders.transport import BEFORE_FIRST_BYTE
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import PHONE, command, key, ycloud
 

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.model.reasons import Reason
 from pipeline.records.types import AttemptResult, ResultClass
+from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
 from pipeline.senders.calls import LATE, STALE
-from pipeline.senders.provider import Answer, in_doubt, not_sent, rejected, throttled
+from pipeline.senders.provider import Answer
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import Lost, ManualCalls, Partition, Process, Task, command, key
 

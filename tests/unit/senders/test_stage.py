@@ -10,10 +10,11 @@ from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalState
 from pipeline.records.types import AttemptResult, Channel, CodeHolder, CommandKind, ResultClass
 from pipeline.runtime.api import Lane, Record
+from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
 from pipeline.senders.calls import LATE, STALE
 from pipeline.senders.journal import KEEP_MS, LOOK_AGAIN_MS
 from pipeline.senders.permits import LEASE_S
-from pipeline.senders.provider import Answer, Opened, in_doubt, not_sent, rejected, throttled
+from pipeline.senders.provider import Answer, Opened
 from pipeline.senders.stage import INPUTS
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command, key

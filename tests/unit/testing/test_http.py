@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("pipeline.senders.transport", reason="the transport to providers is not part of this tree")
 
-from pipeline.senders.transport import BEFORE_FIRST_BYTE, InDoubt, NotSent
+from pipeline.senders.exchange import InDoubt, NotSent
+from pipeline.senders.transport import BEFORE_FIRST_BYTE
 from pipeline.testing import virtual_time
 from pipeline.testing.http import Answer, Lost, ScriptedTransport, Step, Unreachable
 

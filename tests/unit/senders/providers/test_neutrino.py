@@ -12,7 +12,7 @@ from pipeline import __version__
 from pipeline.model.capabilities import provider_language
 from pipeline.model.reasons import Reason
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
-from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable
+from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable, Webhook
 from pipeline.senders.providers.neutrino import CAPABILITIES, ERRORS, Neutrino
 from pipeline.settings import NeutrinoSettings
 from tests.unit.senders.doubles import PHONE, command
@@ -274,6 +274,6 @@ def test_an_error_in_a_200_answer_is_an_error() -> None:
 
 def test_there_are_no_webhooks() -> None:
     assert not PROVIDER.webhooks_enabled
-    assert not PROVIDER.verify_signature({}, b"", 0, max_age_s=300)
+    assert not PROVIDER.verify_signature(Webhook(), max_age_s=300)
     with pytest.raises(BadWebhook):
-        PROVIDER.statuses(b"{}", {}, received_at=0)
+        PROVIDER.statuses(Webhook(body=b"{}", received_at=0))

@@ -14,7 +14,7 @@ from pipeline.model.capabilities import provider_language
 from pipeline.model.reasons import Reason
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
-from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable
+from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable, Webhook
 from pipeline.senders.providers.ycloud import CAPABILITIES, ERRORS, EVENTS, MESSAGE_STATUSES, START_STATUSES, YCloud
 from pipeline.settings import YCloudSettings
 from tests.unit.senders.doubles import PHONE, command, ycloud
@@ -398,7 +398,7 @@ WEBHOOKS = {
 
 @pytest.mark.parametrize(("body", "expected"), WEBHOOKS.values(), ids=WEBHOOKS)
 def test_each_event_becomes_this_status(body: bytes, expected: DeliveryStatus) -> None:
-    ((status, reference),) = PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
+    ((status, reference),) = PROVIDER.statuses(Webhook(body=body, received_at=RECEIVED_AT))
     assert status == expected
     assert reference == "my_id-1_2_abcdef"
 
@@ -415,11 +415,11 @@ def test_each_event_becomes_this_status(body: bytes, expected: DeliveryStatus) -
 )
 def test_a_time_that_cannot_be_is_not_believed(told: str) -> None:
     body = event("whatsapp.message.updated", status="delivered", deliverTime=told)
-    ((status, _),) = PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
+    ((status, _),) = PROVIDER.statuses(Webhook(body=body, received_at=RECEIVED_AT))
     assert status.occurred_at == AT
     nothing_else = json.loads(body) | {"createTime": told}
     nothing_else["whatsappMessage"]["updateTime"] = told
-    ((status, _),) = PROVIDER.statuses(json.dumps(nothing_else).encode(), {}, received_at=RECEIVED_AT)
+    ((status, _),) = PROVIDER.statuses(Webhook(body=json.dumps(nothing_else).encode(), received_at=RECEIVED_AT))
     assert status.occurred_at == RECEIVED_AT
 
 
@@ -445,13 +445,13 @@ def test_all_events_and_message_statuses_are_in_the_tables() -> None:
     ],
 )
 def test_events_that_are_not_of_our_verifications_are_ignored(body: bytes) -> None:
-    assert PROVIDER.statuses(body, {}, received_at=RECEIVED_AT) == []
+    assert PROVIDER.statuses(Webhook(body=body, received_at=RECEIVED_AT)) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"type":7}', b'{"type":"sms.message.updated"}', b"\xff"])
 def test_a_signed_body_that_is_no_event_is_told_apart(body: bytes) -> None:
     with pytest.raises(BadWebhook):
-        PROVIDER.statuses(body, {}, received_at=RECEIVED_AT)
+        PROVIDER.statuses(Webhook(body=body, received_at=RECEIVED_AT))
 
 
 VECTOR_A = (
@@ -470,6 +470,10 @@ VECTOR_B = (
 )
 
 
+def webhook(headers: dict[str, str], body: bytes, at_s: float) -> Webhook:
+    return Webhook(headers=headers, body=body, received_at=round(at_s * 1_000))
+
+
 def signed_by(*secrets: str) -> YCloud:
     settings = YCloudSettings.model_validate({"api_key": "k", "webhook_secret": list(secrets)})
     return YCloud(instance="ycloud", settings=settings)
@@ -478,16 +482,16 @@ def signed_by(*secrets: str) -> YCloud:
 @pytest.mark.parametrize(("secret", "at_s", "body", "digest"), [VECTOR_A, VECTOR_B], ids=["kit", "ours"])
 def test_the_published_signature_vectors_hold(secret: str, at_s: int, body: bytes, digest: str) -> None:
     headers = {"ycloud-SIGNATURE": f"t={at_s},s={digest}"}
-    assert signed_by(secret).verify_signature(headers, body, at_s + 1.5, max_age_s=300)
-    assert not signed_by(secret).verify_signature(headers, body + b" ", at_s, max_age_s=300)
-    assert not signed_by(secret + "x").verify_signature(headers, body, at_s, max_age_s=300)
+    assert signed_by(secret).verify_signature(webhook(headers, body, at_s + 1.5), max_age_s=300)
+    assert not signed_by(secret).verify_signature(webhook(headers, body + b" ", at_s), max_age_s=300)
+    assert not signed_by(secret + "x").verify_signature(webhook(headers, body, at_s), max_age_s=300)
 
 
 def test_any_of_several_secrets_may_sign_while_one_is_replaced() -> None:
     secret, at_s, body, digest = VECTOR_A
     headers = {"YCloud-Signature": f"t={at_s},s={digest}"}
-    assert signed_by("whsec_new", secret).verify_signature(headers, body, at_s, max_age_s=300)
-    assert signed_by(secret, "whsec_new").verify_signature(headers, body, at_s, max_age_s=300)
+    assert signed_by("whsec_new", secret).verify_signature(webhook(headers, body, at_s), max_age_s=300)
+    assert signed_by(secret, "whsec_new").verify_signature(webhook(headers, body, at_s), max_age_s=300)
 
 
 @pytest.mark.parametrize(
@@ -496,7 +500,7 @@ def test_any_of_several_secrets_may_sign_while_one_is_replaced() -> None:
 def test_the_fields_of_a_signature_come_in_any_order_and_among_others(header: str) -> None:
     secret, at_s, body, digest = VECTOR_A
     headers = {"YCloud-Signature": header.format(t=at_s, s=digest)}
-    assert signed_by(secret).verify_signature(headers, body, at_s, max_age_s=300)
+    assert signed_by(secret).verify_signature(webhook(headers, body, at_s), max_age_s=300)
 
 
 @pytest.mark.parametrize("max_age_s", [1, 300])
@@ -508,7 +512,7 @@ def test_a_signature_lives_as_long_as_it_is_allowed_to(
     secret, at_s, body, digest = VECTOR_A
     headers = {"YCloud-Signature": f"t={at_s},s={digest}"}
     now_s = at_s + direction * (max_age_s + beyond_s)
-    assert signed_by(secret).verify_signature(headers, body, now_s, max_age_s=max_age_s) is valid
+    assert signed_by(secret).verify_signature(webhook(headers, body, now_s), max_age_s=max_age_s) is valid
 
 
 @pytest.mark.parametrize(
@@ -530,14 +534,14 @@ def test_a_signature_lives_as_long_as_it_is_allowed_to(
 )
 def test_any_other_form_of_the_header_is_a_forgery(header: str) -> None:
     assert not signed_by(VECTOR_A[0]).verify_signature(
-        {"YCloud-Signature": header}, VECTOR_A[2], 1_700_000_000, max_age_s=300
+        webhook({"YCloud-Signature": header}, VECTOR_A[2], 1_700_000_000), max_age_s=300
     )
 
 
 def test_a_trailing_dot_in_the_signed_text_is_a_forgery() -> None:
     digest = hmac.digest(VECTOR_A[0].encode(), b"1700000000." + VECTOR_A[2] + b".", "sha256").hex()
     headers = {"YCloud-Signature": f"t=1700000000,s={digest}"}
-    assert not signed_by(VECTOR_A[0]).verify_signature(headers, VECTOR_A[2], 1_700_000_000, max_age_s=300)
+    assert not signed_by(VECTOR_A[0]).verify_signature(webhook(headers, VECTOR_A[2], 1_700_000_000), max_age_s=300)
 
 
 def test_without_a_secret_webhooks_are_off_and_nothing_is_signed() -> None:
@@ -545,5 +549,5 @@ def test_without_a_secret_webhooks_are_off_and_nothing_is_signed() -> None:
     digest = hmac.digest(b"", b"1700000000." + VECTOR_A[2], "sha256").hex()
     headers = {"YCloud-Signature": f"t=1700000000,s={digest}"}
     assert not provider.webhooks_enabled
-    assert not provider.verify_signature(headers, VECTOR_A[2], 1_700_000_000, max_age_s=300)
+    assert not provider.verify_signature(webhook(headers, VECTOR_A[2], 1_700_000_000), max_age_s=300)
     assert signed_by("whsec_1").webhooks_enabled
