@@ -69,6 +69,7 @@ class SenderRunner(StageRunner[JournalEntry]):
                 clock=self._parts.clock,
                 partitions=partitions,
                 min_time_left_s=self._parts.settings.policy.min_time_left_s,
+                exchange=registry.exchange(self._parts.settings, self._provider.instance),
             )
         return self._engine.stage(partition)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pipeline.records.internal import SendCommand
 from pipeline.runtime.api import Lane
-from pipeline.senders.keys import send_key
+from pipeline.senders.keys import work_key
 from pipeline.senders.provider import Opened
 
 Source = tuple[str, int]
@@ -36,17 +36,21 @@ class Work:
     queued: bool = False
     started: bool = False
     throttled: bool = False
+    repeated: bool = False
+    """It was asked again at once with fresh values."""
+    tries: int = 0
+    """Calls made for it by this task."""
     not_before_s: float = 0.0
     """Monotonic; a throttled command waits until then."""
     key: str = field(init=False)
-    """The :func:`send_key` of its command."""
+    """The :func:`work_key` of its command."""
 
     def __post_init__(self) -> None:
-        self.key = send_key(self.command)
+        self.key = work_key(self.command)
 
 
 class Backlog:
-    """Works by :func:`send_key`, the ready ones in order by lane, the others by when they are due."""
+    """Works by :func:`work_key`, the ready ones in order by lane, the others by when they are due."""
 
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}

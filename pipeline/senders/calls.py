@@ -11,20 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-import httpx
 import structlog
 
 from pipeline.clock import Clock, Seldom
 from pipeline.records.internal import SendCommand
+from pipeline.records.types import CommandKind
 from pipeline.runtime.api import Lane, Post
 from pipeline.senders.answers import in_doubt, not_sent
-from pipeline.senders.exchange import InDoubt, NotSent
-from pipeline.senders.keys import send_key
+from pipeline.senders.exchange import Exchange, InDoubt, NotSent
+from pipeline.senders.keys import work_key
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Opened, Provider
-from pipeline.senders.transport import BEFORE_FIRST_BYTE
 from pipeline.settings.providers import DRAIN_S
 
 log = structlog.get_logger(__name__)
@@ -46,7 +45,8 @@ class Call:
     lane: Lane
     command: SendCommand
     opened: Opened
-    request: httpx.Request
+    request: Any
+    """As the provider's client takes it."""
     started_s: float
     """Monotonic time before STARTED was committed."""
     latest_at: int
@@ -54,8 +54,8 @@ class Call:
 
     @property
     def key(self) -> str:
-        """See :func:`pipeline.senders.keys.send_key`."""
-        return send_key(self.command)
+        """See :func:`pipeline.senders.keys.work_key`."""
+        return work_key(self.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,8 @@ class CallFinished:
     """Event: what became of a call."""
 
     key: str
-    """The :func:`send_key` of its command."""
+    """The :func:`work_key` of its command."""
+    kind: CommandKind = CommandKind.SEND
     answer: Answer
     called_at: int | None
     """When the first byte could leave; None: it never did."""
@@ -111,7 +112,7 @@ class RunningCalls:
     """Makes the calls of one provider instance in this process."""
 
     provider: Provider
-    transport: httpx.AsyncBaseTransport
+    exchange: Exchange
     permits: Permits
     clock: Clock
     timeout_s: float
@@ -186,6 +187,7 @@ class RunningCalls:
         self._log(answer, failure)
         running.finished = CallFinished(
             key=key,
+            kind=running.call.command.kind,
             answer=answer,
             called_at=running.called_at,
             finished_at=self.clock.now_ms(),
@@ -217,6 +219,5 @@ class RunningCalls:
             running.called_at = now_ms
             running.called_s = self.clock.monotonic_s()
 
-        call.request.extensions[BEFORE_FIRST_BYTE] = before_first_byte
-        response = await self.transport.handle_async_request(call.request)
+        response = await self.exchange.exchange(call.request, before_first_byte)
         return self.provider.interpret(call.command, call.opened, response)

@@ -8,10 +8,11 @@ from typing import Final
 import structlog
 
 from pipeline.clock import Clock, Seldom
+from pipeline.model.messages import Catalogue
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendResult
 from pipeline.records.journal import JournalEntry
-from pipeline.records.types import ResultClass
+from pipeline.records.types import CommandKind, ResultClass
 from pipeline.runtime.api import Effects, Lane, StateView
 from pipeline.senders.actions import Begin, Tick, WakeAfter
 from pipeline.senders.answers import not_sent, rejected
@@ -19,8 +20,9 @@ from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import Call
 from pipeline.senders.deadlines import valid_s
 from pipeline.senders.journal import Journal
+from pipeline.senders.keys import JOURNALLED
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import Answer, Provider, Unsendable
+from pipeline.senders.provider import Answer, Opened, Provider, Unsendable
 from pipeline.senders.results import TOO_LATE, uncalled
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ class Dispatch:
         journal: Journal,
         backlog: Backlog,
         permits: Permits,
+        catalogue: Catalogue,
         partition: int,
         clock: Clock,
     ) -> None:
@@ -47,6 +50,7 @@ class Dispatch:
         self._journal = journal
         self._backlog = backlog
         self._permits = permits
+        self._catalogue = catalogue
         self._partition = partition
         self._clock = clock
         self._wake_at_s: float | None = None
@@ -76,16 +80,21 @@ class Dispatch:
             self._wake_at_s = now_s + wait_s
             effects.actions.append(WakeAfter(wait_s, self._wake_at_s))
 
-    def wait_again(self, work: Work, *, throttled: bool, retry_after_s: float) -> None:
-        """The command was certainly not sent and waits for its turn again, until its deadline."""
+    def wait_again(self, work: Work, *, throttled: bool, after_s: float) -> None:
+        """The command may be called again and waits for its turn, until its deadline."""
         now_s = self._clock.monotonic_s()
         work.throttled = throttled
-        work.not_before_s = now_s + max(retry_after_s if throttled else 0.0, RESTART_S)
+        work.not_before_s = now_s + max(after_s, RESTART_S)
         self._backlog.enqueue(work.key, now_s=now_s)
 
     def finish(self, effects: Effects[JournalEntry], work: Work, result: SendResult, now_ms: int) -> None:
-        """Journal the result, emit it, and let its records go, all in this transaction."""
-        self._journal.finish(effects, work.command, max(work.sources), result, latest_at=work.latest_at, now_ms=now_ms)
+        """Journal the result, emit it, and let its records go, all in this transaction.
+
+        An errand's end is told to nobody.
+        """
+        if work.command.kind in JOURNALLED:
+            source = max(work.sources)
+            self._journal.finish(effects, work.command, source, result, latest_at=work.latest_at, now_ms=now_ms)
         effects.finished.extend(self._backlog.remove(work.key))
 
     def _start(
@@ -93,10 +102,14 @@ class Dispatch:
     ) -> None:
         command = work.command
         self._backlog.start(work)
-        opened = dataclasses.replace(work.opened, valid_s=valid_s(command, now_ms))
         try:
+            opened = self._opened(work, now_ms)
             request = self._provider.build(command, opened, now_ms)
         except Unsendable as problem:
+            if command.kind not in JOURNALLED:
+                log.error(
+                    "errand_refused", provider=self._provider.instance, kind=command.kind.value, cause=problem.detail
+                )
             self._permits.free(work.key)
             self.finish(effects, work, uncalled(command, _unsendable(problem), now_ms), now_ms)
             return
@@ -108,7 +121,9 @@ class Dispatch:
             self._permits.free(work.key)
             self.finish(effects, work, uncalled(command, _UNBUILT, now_ms), now_ms)
             return
-        self._journal.start(effects, work, state.get(work.key.encode()), now_ms)
+        work.tries += 1
+        if command.kind in JOURNALLED:
+            self._journal.start(effects, work, state.get(work.key.encode()), now_ms)
         effects.actions.append(
             Begin(
                 Call(
@@ -122,6 +137,26 @@ class Dispatch:
                 )
             )
         )
+
+    def _opened(self, work: Work, now_ms: int) -> Opened:
+        """What the request is built from, with what only the moment of the call can tell."""
+        command, left_s = work.command, valid_s(work.command, now_ms)
+        able = self._provider.capabilities.channels.get(command.channel)
+        message = None
+        if command.kind is CommandKind.SEND and able is not None and able.text:
+            message = self._catalogue.message(
+                channel=command.channel,
+                tenant=command.tenant,
+                language=command.language,
+                valid_s=left_s,
+                text=command.text,
+                template=command.template,
+                subject=command.subject,
+                brand=command.brand,
+                amount=command.amount,
+                payee=work.opened.payee,
+            )
+        return dataclasses.replace(work.opened, valid_s=left_s, message=message)
 
 
 def overdue_answer(*, throttled: bool) -> Answer:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 
-import httpx
-
 from pipeline.clock import Clock
 from pipeline.model.keys import KeyRing
+from pipeline.model.messages import Catalogue
 from pipeline.records.codec import Codec
 from pipeline.senders.calls import RunningCalls
+from pipeline.senders.exchange import Exchange
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Provider
 from pipeline.senders.registry import Limits
@@ -35,7 +35,8 @@ class SenderEngine:
         partitions: int,
         min_time_left_s: int = 15,
         process: str | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        catalogue: Catalogue | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         self.provider = provider
         self._codec = codec
@@ -43,7 +44,8 @@ class SenderEngine:
         self._clock = clock
         self._min_time_left_s = min_time_left_s
         self._process = process or secrets.token_hex(8)
-        self._transport = transport or AiohttpTransport(
+        self._catalogue = catalogue or Catalogue()
+        self._exchange = exchange or AiohttpTransport(
             max_connections=limits.max_concurrency,
             timeout_s=limits.timeout_s,
             connect_timeout_s=limits.connect_timeout_s,
@@ -57,7 +59,7 @@ class SenderEngine:
         )
         self.calls = RunningCalls(
             provider=provider,
-            transport=self._transport,
+            exchange=self._exchange,
             permits=self.permits,
             clock=clock,
             timeout_s=limits.timeout_s,
@@ -74,9 +76,10 @@ class SenderEngine:
             calls=self.calls,
             permits=self.permits,
             process=self._process,
+            catalogue=self._catalogue,
             min_time_left_s=self._min_time_left_s,
         )
 
     async def close(self) -> None:
         """Close the connections, after every task has drained."""
-        await self._transport.aclose()
+        await self._exchange.aclose()

@@ -18,7 +18,7 @@ def count_call(effects: Effects[Any], provider: str, event: CallFinished) -> Non
             "provider_request_seconds",
             event.seconds,
             provider=provider,
-            operation=CommandKind.SEND.value,
+            operation=event.kind.value,
             result="throttled" if answer.throttled else answer.result.value,
         )
     if answer.unmapped or answer.alarm is not None:
@@ -29,6 +29,6 @@ def count_call(effects: Effects[Any], provider: str, event: CallFinished) -> Non
 
 def count_time_to_send(effects: Effects[Any], command: SendCommand, event: CallFinished) -> None:
     """Later attempts waited on purpose, so only the first says how fast we are."""
-    if command.n == 1 and event.called_at is not None and command.requested_at:
+    if command.kind is CommandKind.SEND and command.n == 1 and event.called_at is not None and command.requested_at:
         seconds = max(0, event.called_at - command.requested_at) / 1_000
         effects.count("time_to_send_seconds", seconds, lane="bulk" if command.bulk else "interactive")

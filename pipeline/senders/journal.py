@@ -18,7 +18,8 @@ from pipeline.runtime.api import Deadline, Effects, Emit, Lane, StateView
 from pipeline.senders.actions import Adopt, Forget
 from pipeline.senders.backlog import Source, Work
 from pipeline.senders.calls import Calls
-from pipeline.senders.keys import send_key
+from pipeline.senders.keys import work_key
+from pipeline.senders.references import References
 from pipeline.senders.results import unanswered
 
 KEEP_MS: Final = 3_600_000
@@ -30,8 +31,9 @@ LOOK_AGAIN_MS: Final = 60_000
 class Journal:
     """The journal of the sender of ``instance``, as written by one process (``process``: its random name)."""
 
-    def __init__(self, *, codec: Codec, instance: str, process: str) -> None:
+    def __init__(self, *, codec: Codec, references: References, instance: str, process: str) -> None:
         self._codec = codec
+        self._references = references
         self._instance = instance
         self._process = process
 
@@ -48,13 +50,26 @@ class Journal:
             started_at=now_ms,
             tries=1 if before is None else before.tries + 1,
             throttled=work.throttled,
+            repeated=work.repeated,
             result=unanswered(command, now_ms),
             keep_until_at=work.latest_at + KEEP_MS,
         )
+        effects.emits.extend(self._references.started(command, now_ms))
 
-    def release(self, effects: Effects[JournalEntry], key: bytes, entry: JournalEntry, *, throttled: bool) -> None:
+    def release(
+        self,
+        effects: Effects[JournalEntry],
+        key: bytes,
+        entry: JournalEntry,
+        *,
+        throttled: bool,
+        repeated: bool | None = None,
+    ) -> None:
         """Certainly not sent: the same attempt may be started again."""
-        effects.state[key] = replace(entry, state=JournalState.RELEASED, process="", throttled=throttled)
+        again = entry.repeated if repeated is None else repeated
+        effects.state[key] = replace(
+            entry, state=JournalState.RELEASED, process="", throttled=throttled, repeated=again
+        )
 
     def finish(
         self,
@@ -68,7 +83,7 @@ class Journal:
     ) -> None:
         """End a command whose last record lies at ``source`` and emit its result."""
         entry = JournalEntry(topic=source[0], offset=source[1], bulk=command.bulk, keep_until_at=latest_at + KEEP_MS)
-        self.close(effects, send_key(command).encode(), entry, result, now_ms)
+        self.close(effects, work_key(command).encode(), entry, result, now_ms)
 
     def close(
         self, effects: Effects[JournalEntry], key: bytes, entry: JournalEntry, result: SendResult, now_ms: int
@@ -93,7 +108,7 @@ class Journal:
         self.close(effects, key, entry, replace(result, finished_at=now_ms), now_ms)
 
     def emit(self, effects: Effects[JournalEntry], result: SendResult, *, bulk: bool) -> None:
-        """Tell the tracker."""
+        """Tell the tracker, and the correlator where it needs it."""
         effects.emits.append(
             Emit(
                 topics.lane(topics.RESULTS, bulk),
@@ -102,6 +117,7 @@ class Journal:
                 headers=self._codec.headers(result),
             )
         )
+        effects.emits.extend(self._references.accepted(result, bulk=bulk))
 
     def settle(self, effects: Effects[JournalEntry], state: StateView[JournalEntry], calls: Calls, now_ms: int) -> None:
         """End every STARTED that an earlier task left: adopted, released, or in doubt."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pipeline.records.internal import SendCommand
+from pipeline.records.types import CommandKind
+
+JOURNALLED: Final = frozenset((CommandKind.SEND, CommandKind.CHECK))
+"""Commands whose call must not happen twice. Asking for a status, telling of a success and withdrawing a message change
+nothing by being repeated, so a crash repeats them."""
 
 
 def send_key(command: SendCommand) -> str:
@@ -13,3 +20,10 @@ def send_key(command: SendCommand) -> str:
     turn out to be the conflict. No id holds a colon.
     """
     return f"{command.attempt_id}:{command.decision_id}"
+
+
+def work_key(command: SendCommand) -> str:
+    """The same for a command of any kind. A check is one call to one provider, of which a check id may need several."""
+    if command.kind is CommandKind.SEND:
+        return send_key(command)
+    return f"{send_key(command)}:{command.kind}:{command.command_id}"

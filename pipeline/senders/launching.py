@@ -31,6 +31,7 @@ class Launcher:
                 post(
                     CallFinished(
                         key=call.key,
+                        kind=call.command.kind,
                         answer=answer,
                         called_at=None,
                         finished_at=self._clock.now_ms(),

@@ -91,6 +91,11 @@ class Unsendable(Exception):
         self.detail = detail
 
 
+def not_offered(kind: str, command: SendCommand) -> Unsendable:
+    """What to raise for a command this kind of provider has nothing for."""
+    return Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"{kind} has no {command.kind} on {command.channel}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Webhook:
     """One request of a provider's to the gateway, as it came in."""

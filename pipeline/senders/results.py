@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, SendResult
-from pipeline.records.types import AttemptResult, ResultClass
+from pipeline.records.types import AttemptResult
 from pipeline.senders.provider import Answer
 
 TOO_LATE: Final = Answer(result=AttemptResult.EXPIRED, reason=Reason.TOO_LATE, detail="the deadline came before a call")
@@ -17,7 +17,7 @@ TOO_LATE: Final = Answer(result=AttemptResult.EXPIRED, reason=Reason.TOO_LATE, d
 def unanswered(command: SendCommand, started_at: int) -> SendResult:
     """What to tell when nobody ever learns more: kept in the journal with STARTED and emitted after a crash."""
     return replace(
-        _identity(command),
+        of_command(command),
         result=AttemptResult.IN_DOUBT,
         reason=Reason.IN_DOUBT,
         detail="the sender ended during the call",
@@ -26,8 +26,10 @@ def unanswered(command: SendCommand, started_at: int) -> SendResult:
     )
 
 
-def answered(result: SendResult, answer: Answer, *, called_at: int | None, finished_at: int) -> SendResult:
-    """``result`` (of the same command) with the answer in it."""
+def answered(
+    result: SendResult, answer: Answer, *, called_at: int | None, finished_at: int, code_sealed: bytes | None = None
+) -> SendResult:
+    """``result`` (of the same command) with the answer in it; ``code_sealed`` is the answer's ``made_code``."""
     return replace(
         result,
         used_channel=answer.used_channel,
@@ -37,7 +39,10 @@ def answered(result: SendResult, answer: Answer, *, called_at: int | None, finis
         detail=answer.detail,
         provider_message_id=answer.provider_message_id,
         status=answer.status,
+        code_sealed=code_sealed,
         number_valid=answer.number_valid,
+        valid=answer.valid,
+        already_verified=answer.already_verified,
         called_at=called_at,
         finished_at=finished_at,
         cost=answer.cost,
@@ -47,22 +52,11 @@ def answered(result: SendResult, answer: Answer, *, called_at: int | None, finis
 
 def uncalled(command: SendCommand, answer: Answer, now_ms: int) -> SendResult:
     """The result of a command that was never called."""
-    return answered(_identity(command), answer, called_at=None, finished_at=now_ms)
+    return answered(of_command(command), answer, called_at=None, finished_at=now_ms)
 
 
-def unsupported(command: SendCommand, now_ms: int) -> SendResult:
-    """The result of a check at a provider that answers none: never a verdict on the code."""
-    return replace(
-        _identity(command),
-        result=AttemptResult.NOT_SENT,
-        result_class=ResultClass.ROUTE,
-        reason=Reason.UNSUPPORTED_BY_PROVIDER,
-        detail=f"{command.provider} answers no {command.kind} commands",
-        finished_at=now_ms,
-    )
-
-
-def _identity(command: SendCommand) -> SendResult:
+def of_command(command: SendCommand) -> SendResult:
+    """A result that names its command and says nothing yet."""
     return SendResult(
         verification_id=command.verification_id,
         command_id=command.command_id,

@@ -9,6 +9,8 @@ The life of a command, each arrow one transaction::
 * STARTED is committed before the call begins and only for commands that hold a permit; else a crash would put hundreds
   of never-called attempts in doubt.
 * The record stays held until its result is committed, so that a crash reads it again and finds the journal's word.
+* Checks at a provider go the same way. Look-ups, reports and cancels (*errands*) send nobody anything: held and called
+  alike, they are repeated after a crash instead of being journalled.
 * Memory (the :class:`Backlog`) is a hint; the journal decides. Whatever a lost transaction had in mind is undone by
   looking at the entry again.
 
@@ -22,29 +24,32 @@ from typing import Any, Final
 
 from pipeline import topics
 from pipeline.clock import Clock
-from pipeline.errors import DeadLetterReason, PipelineError
+from pipeline.errors import PipelineError, UnknownWriter
 from pipeline.model.keys import KeyRing
+from pipeline.model.messages import Catalogue
 from pipeline.model.reasons import Reason
 from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand
 from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.records.types import CommandKind
-from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Record, Refusal, StateView
-from pipeline.senders.actions import Attach, Forget, Tick
+from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Record, StateView
+from pipeline.senders.actions import Adopt, Attach, Tick
 from pipeline.senders.answers import not_sent
 from pipeline.senders.backlog import Backlog, Work
-from pipeline.senders.calls import LATE, STALE, CallFinished, Calls
+from pipeline.senders.calls import CallFinished, Calls
 from pipeline.senders.deadlines import latest_call_at, least_left_s
-from pipeline.senders.dispatch import RESTART_S, Dispatch, overdue_answer
-from pipeline.senders.figures import count_call, count_time_to_send
+from pipeline.senders.dispatch import Dispatch
+from pipeline.senders.endings import Endings
 from pipeline.senders.journal import Journal
-from pipeline.senders.keys import send_key
+from pipeline.senders.keys import JOURNALLED, send_key, work_key
 from pipeline.senders.launching import Launcher
 from pipeline.senders.opening import open_command
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Provider
-from pipeline.senders.results import answered, uncalled, unsupported
+from pipeline.senders.references import References
+from pipeline.senders.results import uncalled
 
+CARRIED_OUT: Final = frozenset(CommandKind) - {CommandKind.UNKNOWN, CommandKind.CANCEL}
 MAX_HELD: Final = 500
 """Commands of one lane a task holds in memory."""
 
@@ -76,6 +81,7 @@ class SenderStage:
         calls: Calls,
         permits: Permits,
         process: str,
+        catalogue: Catalogue | None = None,
         min_time_left_s: int = 15,
         max_held: int = MAX_HELD,
     ) -> None:
@@ -93,14 +99,26 @@ class SenderStage:
         self._max_held = max_held
         self._backlog = Backlog()
         self._draining = False
-        self._journal = Journal(codec=codec, instance=provider.instance, process=process)
+        references = References(codec=codec, capabilities=provider.capabilities)
+        self._journal = Journal(codec=codec, references=references, instance=provider.instance, process=process)
         self._dispatch = Dispatch(
             provider=provider,
             journal=self._journal,
             backlog=self._backlog,
             permits=permits,
+            catalogue=catalogue or Catalogue(),
             partition=partition,
             clock=clock,
+        )
+        self._endings = Endings(
+            provider=provider,
+            codec=codec,
+            key_ring=key_ring,
+            journal=self._journal,
+            backlog=self._backlog,
+            dispatch=self._dispatch,
+            permits=permits,
+            partition=partition,
         )
         self._launcher = Launcher(calls=calls, permits=permits, partition=partition, clock=clock)
 
@@ -114,15 +132,12 @@ class SenderStage:
         command = self._codec.decode(SendCommand, record.value, public=False)
         if command.provider != self._provider.instance:
             return effects
-        if command.kind is CommandKind.SEND:
-            self._send(effects, record, command, state, now_ms)
-        elif command.kind is CommandKind.CANCEL:
-            self._cancel(effects, command, now_ms)
-        elif command.kind is CommandKind.CHECK:
-            self._journal.emit(effects, unsupported(command, now_ms), bulk=command.bulk)
+        if command.kind is CommandKind.CANCEL:
+            self._cancel(effects, record, command, state, now_ms)
+        elif command.kind in CARRIED_OUT:
+            self._take(effects, record, command, state)
         else:
-            detail = f"kind: {self._provider.instance} carries out no {command.kind} commands"
-            effects.refusals.append(Refusal(DeadLetterReason.HANDLER_REFUSED, detail, command.verification_id))
+            raise UnknownWriter("command: a kind this release does not know; finish the upgrade")
         self._pump(effects, state, now_ms)
         source = (record.topic, record.offset)
         if source in effects.finished:
@@ -131,30 +146,24 @@ class SenderStage:
             effects.hold = False
         return effects
 
-    def _send(
-        self,
-        effects: Effects[JournalEntry],
-        record: Record,
-        command: SendCommand,
-        state: StateView[JournalEntry],
-        now_ms: int,
+    def _take(
+        self, effects: Effects[JournalEntry], record: Record, command: SendCommand, state: StateView[JournalEntry]
     ) -> None:
-        key = send_key(command)
-        entry = state.get(key.encode())
+        key = work_key(command)
+        entry = state.get(key.encode()) if command.kind in JOURNALLED else None
         if entry is not None and entry.state is JournalState.FINISHED:
             return  # read again after a crash, or written twice: its result is out
         started = entry is not None and entry.state is JournalState.STARTED
+        if command.kind not in JOURNALLED and self._calls.knows(key):
+            # An earlier task of this process began it.
+            started = True
+            effects.actions.append(Adopt(key))
         work = self._backlog.works.get(key)
         now_s = self._clock.monotonic_s()
         if work is None:
-            least_s = least_left_s(command, self._provider.capabilities, min_time_left_s=self._min_time_left_s)
-            work = Work(
-                command=command,
-                opened=open_command(command, self._key_ring),
-                lane=Lane.BULK if command.bulk else Lane.INTERACTIVE,
-                latest_at=latest_call_at(command, min_left_s=least_s),
-                throttled=entry is not None and entry.throttled,
-            )
+            work = self._work(command)
+            work.throttled = entry is not None and entry.throttled
+            work.repeated = entry is not None and entry.repeated
             self._backlog.add(work)
             if started:
                 work.started = True  # its call runs in this process and was adopted
@@ -167,55 +176,45 @@ class SenderStage:
         self._backlog.hold(work, (record.topic, record.offset))
         effects.hold = True
 
-    def _cancel(self, effects: Effects[JournalEntry], command: SendCommand, now_ms: int) -> None:
-        """Drop the queued send of the same decision; a started one cannot be called back."""
+    def _work(self, command: SendCommand) -> Work:
+        # Only a message must leave time to be read and typed.
+        least_s = (
+            least_left_s(command, self._provider.capabilities, min_time_left_s=self._min_time_left_s)
+            if command.kind is CommandKind.SEND
+            else 0
+        )
+        return Work(
+            command=command,
+            opened=open_command(command, self._key_ring),
+            lane=Lane.BULK if command.bulk else Lane.INTERACTIVE,
+            latest_at=latest_call_at(command, min_left_s=least_s),
+        )
+
+    def _cancel(
+        self,
+        effects: Effects[JournalEntry],
+        record: Record,
+        command: SendCommand,
+        state: StateView[JournalEntry],
+        now_ms: int,
+    ) -> None:
+        """Drop the queued send of the same decision; one that was taken is withdrawn where the provider can do that."""
         work = self._backlog.works.get(send_key(command))
         if work is not None and not work.started:
             canceled = not_sent(Reason.CANCELED_BY_CALLER, "canceled before the call")
             self._dispatch.finish(effects, work, uncalled(work.command, canceled, now_ms), now_ms)
+        elif command.provider_message_id is not None:
+            self._take(effects, record, command, state)
 
     def on_event(self, event: object, state: StateView[JournalEntry], now_ms: int) -> Effects[JournalEntry]:
         """A call is over, or there may be something to start."""
         effects: Effects[JournalEntry] = Effects()
         if isinstance(event, CallFinished):
-            self._call_finished(effects, event, state, now_ms)
+            self._endings.over(effects, event, state, now_ms)
         elif isinstance(event, Tick):
             self._dispatch.woken(event)
         self._pump(effects, state, now_ms)
         return effects
-
-    def _call_finished(
-        self, effects: Effects[JournalEntry], event: CallFinished, state: StateView[JournalEntry], now_ms: int
-    ) -> None:
-        effects.actions.append(Forget(event.key))
-        key = event.key.encode()
-        entry = state.get(key)
-        if entry is None or entry.state is not JournalState.STARTED or entry.result is None:
-            return  # told twice (adopted just as it ended): settled already
-        answer = event.answer
-        count_call(effects, self._provider.instance, event)
-        if answer.throttled and answer.pauses_provider:
-            self._permits.pause(answer.retry_after_s or RESTART_S)
-        if answer.throttled or event.failure == STALE:
-            self._release(effects, event, entry)
-            return
-        if event.failure == LATE:
-            answer = overdue_answer(throttled=entry.throttled)
-        result = answered(entry.result, answer, called_at=event.called_at, finished_at=event.finished_at)
-        work = self._backlog.works.get(event.key)
-        if work is not None:
-            count_time_to_send(effects, work.command, event)
-            self._dispatch.finish(effects, work, result, now_ms)
-        else:
-            # Adopted, and its record not read again yet: when it is, the journal says FINISHED.
-            self._journal.close(effects, key, entry, result, now_ms)
-
-    def _release(self, effects: Effects[JournalEntry], event: CallFinished, entry: JournalEntry) -> None:
-        throttled = event.answer.throttled
-        self._journal.release(effects, event.key.encode(), entry, throttled=throttled)
-        work = self._backlog.works.get(event.key)
-        if work is not None:  # else its record will be read again
-            self._dispatch.wait_again(work, throttled=throttled, retry_after_s=event.answer.retry_after_s or 0.0)
 
     def _pump(self, effects: Effects[JournalEntry], state: StateView[JournalEntry], now_ms: int) -> None:
         if not self._draining:
@@ -265,9 +264,12 @@ class SenderStage:
             command = self._codec.decode(SendCommand, work.value, public=False)
         except PipelineError:
             return effects  # the dead letter is all there can be
-        if command.provider != self._provider.instance or command.kind is not CommandKind.SEND:
+        if command.provider != self._provider.instance:
             return effects
-        sent = send_key(command)
+        sent = work_key(command)
+        if command.kind not in JOURNALLED:
+            self._backlog.remove(sent)
+            return effects
         key = sent.encode()
         entry = state.get(key)
         if entry is not None and entry.state is JournalState.FINISHED:

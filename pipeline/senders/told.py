@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -71,3 +71,9 @@ def rfc3339_ms(value: object) -> int | None:
     except ValueError:
         return None
     return round(at.timestamp() * 1_000)
+
+
+def rfc3339(at_ms: int) -> str:
+    """The inverse, with milliseconds."""
+    at = datetime.fromtimestamp(at_ms / 1_000, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1_000:03d}Z"

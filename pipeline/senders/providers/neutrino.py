@@ -19,9 +19,9 @@ from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilitie
 from pipeline.model.options import OptionRule, WholeNumber
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
-from pipeline.senders.provider import Answer, NoExtras, Opened, Unsendable
+from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Unsendable, not_offered
 from pipeline.senders.told import USER_AGENT, json_object, retry_after_s
 from pipeline.settings import NeutrinoSettings
 
@@ -51,6 +51,9 @@ _CHANNEL: Final = ChannelCapabilities(
     code_leading_zero=False,
     languages=LANGUAGES,
     default_language=DEFAULT_LANGUAGE,
+    # Told in the answer in clear, so that nobody has to ask for a verdict. Neutrino's own check would take any live
+    # code of the whole account for right: it knows neither a number nor a request.
+    provider_code=(4, 12),
     receipts=False,
 )
 
@@ -119,6 +122,7 @@ ERRORS: Final[Mapping[int, Answer]] = MappingProxyType(
 """Every published ``api-error``; the HTTP status is too coarse to decide by."""
 
 _CODE: Final = re.compile(r"[1-9][0-9]{3,8}", re.ASCII)
+_MADE: Final = re.compile(r"[0-9]{4,12}", re.ASCII)
 
 
 class Neutrino(NoExtras):
@@ -134,8 +138,8 @@ class Neutrino(NoExtras):
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
-        base = (settings.base_url or BASE_URL).rstrip("/")
-        self._urls = {channel: httpx.URL(base + path) for channel, path in PATHS.items()}
+        self._base = (settings.base_url or BASE_URL).rstrip("/")
+        self._urls = {channel: httpx.URL(self._base + path) for channel, path in PATHS.items()}
         self._headers = {
             "User-ID": settings.user_id.get_secret_value(),
             "API-Key": settings.api_key.get_secret_value(),
@@ -150,6 +154,8 @@ class Neutrino(NoExtras):
 
         The number goes as E.164 with ``+`` and without ``country-code``: with it, Neutrino would read it as national.
         """
+        if command.kind is not CommandKind.SEND:
+            raise not_offered("neutrino", command)
         able = self.capabilities.channels.get(command.channel)
         if able is None:
             raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"neutrino does not serve {command.channel} here")
@@ -183,6 +189,17 @@ class Neutrino(NoExtras):
             return _handed_over(command.channel, opened, body)
         return _refused(response, body)
 
+    def probe(self, now_ms: int) -> httpx.Request:
+        """Whether a number nobody has is valid: the one question that sends and costs nothing."""
+        return httpx.Request("GET", f"{self._base}/phone-validate?number=%2B12025550100", headers=self._headers)
+
+    def probed(self, response: httpx.Response) -> Probe:
+        """Any answer to the question itself will do."""
+        body = json_object(response.content)
+        if response.status_code == 200 and isinstance(body.get("valid"), bool):
+            return Probe(True, "credentials accepted")
+        return Probe(False, _refused(response, body).detail or "")
+
 
 def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:
     valid = body.get("number-valid")
@@ -194,9 +211,14 @@ def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answ
     if not left:
         return replace(not_sent(detail=f"{HANDED_OVER[channel]}: false"), number_valid=True)
     answer = Answer(result=AttemptResult.ACCEPTED, status=AttemptStatus.SENT, number_valid=True, used_channel=channel)
-    if opened.code is None:
-        return answer
     echoed = body.get("security-code")
+    if opened.code is None:
+        if isinstance(echoed, str | int) and _MADE.fullmatch(str(echoed)):
+            return replace(answer, made_code=str(echoed))
+        alarm = "the provider sent a code of its own and did not say which"
+        return replace(
+            rejected(ResultClass.CONTENT, Reason.PROVIDER_ERROR), number_valid=True, detail=alarm, alarm=alarm
+        )
     if echoed is None:
         return replace(answer, alarm="the provider did not say which code it sent")
     if str(echoed) != opened.code:

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from pipeline import topics
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
 from pipeline.model.keys import KeyRing
 from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
 from pipeline.records.types import Channel, CommandKind
-from pipeline.runtime.api import Effects, Record
+from pipeline.runtime.api import Effects, Emit, Record
 from pipeline.senders.calls import Call, CallFinished
 from pipeline.senders.permits import Permits
-from pipeline.senders.provider import Answer, Provider
+from pipeline.senders.provider import Answer, NoExtras, Opened, Provider, not_offered
 from pipeline.senders.providers.ycloud import YCloud
 from pipeline.senders.stage import SenderStage
 from pipeline.settings import YCloudSettings
@@ -24,12 +27,35 @@ from pipeline.testing.clock import ManualClock
 CODEC = Codec()
 KEYS = KeyRing.for_tests()
 PHONE = "+491711234567"
+RESULTS = (topics.RESULTS, topics.bulk(topics.RESULTS))
 DECISION = "00112233445566778899"
 
 
 def key(attempt_id: str, decision_id: str = DECISION) -> str:
     """What a sender knows this attempt by."""
     return f"{attempt_id}:{decision_id}"
+
+
+class Versatile(NoExtras):
+    """A provider that has every kind of command, by the capabilities it is given."""
+
+    instance = "versatile"
+
+    def __init__(self, **able: Any) -> None:
+        self.capabilities = ProviderCapabilities(
+            kind="versatile", channels={Channel.SMS: ChannelCapabilities(own_code=True, **able)}
+        )
+        self.built: list[tuple[SendCommand, Opened]] = []
+        self.unsendable: CommandKind | None = None
+
+    def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
+        if command.kind is self.unsendable:
+            raise not_offered("versatile", command)
+        self.built.append((command, opened))
+        return httpx.Request("POST", "https://provider.test/")
+
+    def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
+        raise NotImplementedError("the calls of these tests end as the test says")
 
 
 def ycloud(instance: str = "ycloud") -> YCloud:
@@ -103,6 +129,11 @@ class ManualCalls:
         return None
 
     @property
+    def keys(self) -> list[str]:
+        """Of the running calls."""
+        return list(self._running)
+
+    @property
     def running(self) -> list[str]:
         return [call.command.command_id for call, _ in self._running.values()]
 
@@ -118,12 +149,14 @@ class ManualCalls:
         failure: str | None = None,
         decision_id: str = DECISION,
     ) -> None:
-        ended = key(attempt_id, decision_id)
-        _, post = self._running.pop(ended)
+        """``attempt_id`` may be the whole key of a call that is no send."""
+        ended = attempt_id if ":" in attempt_id else key(attempt_id, decision_id)
+        call, post = self._running.pop(ended)
         self.permits.free(ended)
         now_ms = self.clock.now_ms()
         self._finished[ended] = CallFinished(
             key=ended,
+            kind=call.command.kind,
             answer=answer,
             called_at=now_ms if called else None,
             finished_at=now_ms,
@@ -188,6 +221,8 @@ class Partition:
     committed: dict[str, int] = field(default_factory=dict)
     journal: dict[bytes, bytes] = field(default_factory=dict)
     results: list[tuple[str, SendResult]] = field(default_factory=list)
+    others: list[Emit] = field(default_factory=list)
+    """What was written for the correlator and for the other processes."""
 
     def write(self, command: SendCommand, *, topic: str | None = None, provider: str | None = None) -> Record:
         topic = topic or topics.lane(topics.send(command.channel), command.bulk)
@@ -272,7 +307,10 @@ class Task:
                 self.log.journal[key] = self.stage.encode(value)
         for emit in effects.emits:
             assert emit.value is not None
-            self.log.results.append((emit.topic, CODEC.decode(SendResult, emit.value, public=False)))
+            if emit.topic in RESULTS:
+                self.log.results.append((emit.topic, CODEC.decode(SendResult, emit.value, public=False)))
+            else:
+                self.log.others.append(emit)
         for topic, position in self.read.items():
             self.log.committed[topic] = min(self.open.get(topic) or {position})
         self.counts.extend((name, value, dict(labels)) for name, value, labels in effects.counts)

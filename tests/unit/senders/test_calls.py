@@ -13,12 +13,12 @@ from pipeline.senders.calls import FRESH_S, LATE, STALE, Call, CallFinished, Run
 from pipeline.senders.exchange import InDoubt, NotSent
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Opened, Provider
-from pipeline.senders.transport import BEFORE_FIRST_BYTE
+from pipeline.senders.transport import BEFORE_FIRST_BYTE, HttpExchange
 from pipeline.testing.clock import ManualClock
 from tests.unit.senders.doubles import PHONE, command, key, ycloud
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire(HttpExchange):
     """A transport that ends each call as a test says, with the hook where the real one has it."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class World:
         )
         self.provider = provider or ycloud()
         self.calls = RunningCalls(
-            provider=self.provider, transport=self.wire, permits=self.permits, clock=self.clock, timeout_s=1.0
+            provider=self.provider, exchange=self.wire, permits=self.permits, clock=self.clock, timeout_s=1.0
         )
         self.events: list[object] = []
 

@@ -567,25 +567,10 @@ def test_a_full_backlog_stops_being_fed_by_lane(log: Partition) -> None:
 # Other commands ------------------------------------------------------------------------------------------------------
 
 
-def test_a_check_is_answered_without_a_verdict(task: Task, log: Partition) -> None:
-    check = command(command_id="check-1", kind=CommandKind.CHECK)
-    log.write(check, topic=topics.PROVIDER_CHECKS)
-    task.run()
-    [(_, result)] = log.results
-    assert (result.kind, result.command_id, result.result, result.valid) == (
-        CommandKind.CHECK,
-        "check-1",
-        AttemptResult.NOT_SENT,
-        None,
-    )
-
-
-@pytest.mark.parametrize("kind", [CommandKind.LOOKUP, CommandKind.REPORT, CommandKind.UNKNOWN])
-def test_a_command_nobody_carries_out_becomes_a_dead_letter(task: Task, log: Partition, kind: CommandKind) -> None:
-    log.write(command(kind=kind))
-    task.run()
-    assert [refusal.reason for refusal in task.refusals] == ["handler_refused"]
-    assert log.committed == {"verification.send.sms": 1}
+def test_a_command_of_a_kind_unknown_yet_waits_for_the_upgrade(task: Task, log: Partition) -> None:
+    log.write(command(kind=CommandKind.UNKNOWN))
+    with pytest.raises(UnknownWriter, match="kind"):
+        task.run()
 
 
 def test_a_cancel_drops_what_was_not_started_and_nothing_else(log: Partition) -> None:

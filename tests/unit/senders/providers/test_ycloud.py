@@ -15,7 +15,8 @@ from pipeline.model.reasons import Reason
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
 from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable, Webhook
-from pipeline.senders.providers.ycloud import CAPABILITIES, ERRORS, EVENTS, MESSAGE_STATUSES, START_STATUSES, YCloud
+from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
+from pipeline.senders.providers.ycloud.tables import ERRORS, EVENTS, MESSAGE_STATUSES, START_STATUSES
 from pipeline.settings import YCloudSettings
 from tests.unit.senders.doubles import PHONE, command, ycloud
 
