@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             settings=YCloudSettings,
             make=ycloud.YCloud,
             capabilities=ycloud.CAPABILITIES,
+            able=ycloud.able,
         ),
         "neutrino": Kind(
             settings=NeutrinoSettings,

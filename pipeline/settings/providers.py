@@ -73,6 +73,8 @@ class YCloudSettings(_WithSecrets):
     """Sent as ``X-API-Key``."""
     webhook_secret: Secrets = []
     """Of the webhook endpoint; without it receipts are refused. Several are accepted while rotating."""
+    report_success: bool = True
+    """Whether to tell YCloud of each success, as it asks for; else its own success rates know nothing of our codes."""
 
 
 class TelesignSettings(ProviderSettings):

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.model.reference import reference
 from pipeline.records.internal import SendCommand
-from pipeline.records.types import AttemptResult, Channel, ResultClass
+from pipeline.records.types import AttemptResult, Channel, CommandKind, ResultClass
 from pipeline.senders.provider import Answer, Opened
 from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.ycloud import YCloud
@@ -43,6 +43,7 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
             command = SendCommand(
                 verification_id="job_42",
                 command_id="job_42.1",
+                kind=CommandKind.SEND,
                 attempt_id="job_42.1",
                 n=1,
                 provider=provider,

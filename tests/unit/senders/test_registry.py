@@ -36,7 +36,7 @@ def test_two_accounts_of_one_kind_work_side_by_side() -> None:
 def test_only_the_configured_channels_are_offered() -> None:
     able = capabilities(settings(ycloud=YCLOUD | {"channels": ["voice", "sms"]}))["ycloud"]
     assert list(able.channels) == [Channel.SMS, Channel.VOICE]
-    assert able.channels[Channel.SMS] is CAPABILITIES.channels[Channel.SMS]
+    assert able.channels[Channel.SMS] == CAPABILITIES.channels[Channel.SMS]
     assert load(settings(ycloud=YCLOUD | {"channels": ["sms"]}))["ycloud"].capabilities.channels.keys() == {Channel.SMS}
 
 

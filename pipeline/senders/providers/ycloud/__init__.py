@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pipeline.senders.providers.ycloud.provider import YCloud
-from pipeline.senders.providers.ycloud.tables import CAPABILITIES
+from pipeline.senders.providers.ycloud.tables import CAPABILITIES, able
 
-__all__ = ["CAPABILITIES", "YCloud"]
+__all__ = ["CAPABILITIES", "YCloud", "able"]

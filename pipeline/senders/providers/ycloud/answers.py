@@ -12,9 +12,7 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, AttemptStatus, ResultClass
 from pipeline.senders.answers import NOT_FOUND, in_doubt, rejected, throttled
-from pipeline.senders.provider import (
-    Answer,
-)
+from pipeline.senders.provider import Answer
 from pipeline.senders.providers.ycloud.tables import (
     CHANNELS_BY_NAME,
     ERRORS,
@@ -23,12 +21,7 @@ from pipeline.senders.providers.ycloud.tables import (
     PARAMETER,
     START_STATUSES,
 )
-from pipeline.senders.told import (
-    currency,
-    decimal,
-    provider_id,
-    retry_after_s,
-)
+from pipeline.senders.told import currency, decimal, provider_id, retry_after_s
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.\[\]-]{0,63}", re.ASCII)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

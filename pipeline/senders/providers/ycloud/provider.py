@@ -33,13 +33,7 @@ from pipeline.senders.provider import (
 from pipeline.senders.providers.ycloud import webhooks
 from pipeline.senders.providers.ycloud.answers import listed, refused, started
 from pipeline.senders.providers.ycloud.tables import CAPABILITIES, CHANNEL_NAMES, DEFAULT_LANGUAGE
-from pipeline.senders.told import (
-    USER_AGENT,
-    currency,
-    decimal,
-    json_object,
-    rfc3339,
-)
+from pipeline.senders.told import USER_AGENT, currency, decimal, json_object, rfc3339
 from pipeline.settings import YCloudSettings
 
 BASE_URL: Final = "https://api.ycloud.com/v2"

@@ -11,9 +11,8 @@ from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilitie
 from pipeline.model.reasons import Reason
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
 from pipeline.senders.answers import in_doubt, rejected, throttled
-from pipeline.senders.provider import (
-    Answer,
-)
+from pipeline.senders.provider import Answer
+from pipeline.settings import YCloudSettings
 
 CHANNEL_NAMES: Final = MappingProxyType(
     {Channel.SMS: "sms", Channel.VOICE: "voice", Channel.WHATSAPP: "whatsapp", Channel.EMAIL: "email_code"}
@@ -69,6 +68,14 @@ CAPABILITIES: Final = ProviderCapabilities(
         }
     ),
 )
+
+
+def able(settings: YCloudSettings, capabilities: ProviderCapabilities) -> ProviderCapabilities:
+    """What an account with these settings can do."""
+    channels = {
+        channel: replace(each, report=settings.report_success) for channel, each in capabilities.channels.items()
+    }
+    return replace(capabilities, channels=MappingProxyType(channels))
 
 
 PARAMETER: Final = rejected(ResultClass.CONTENT, Reason.CONTENT_REJECTED)

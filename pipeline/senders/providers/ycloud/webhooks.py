@@ -13,19 +13,9 @@ from pipeline.model.reference import parse_reference
 from pipeline.model.told_time import plausible
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptStatus
-from pipeline.senders.provider import (
-    BadWebhook,
-    Report,
-    Webhook,
-)
+from pipeline.senders.provider import BadWebhook, Report, Webhook
 from pipeline.senders.providers.ycloud.tables import EVENTS, FAILED, MESSAGE_STATUSES
-from pipeline.senders.told import (
-    currency,
-    decimal,
-    header,
-    json_object,
-    rfc3339_ms,
-)
+from pipeline.senders.told import currency, decimal, header, json_object, rfc3339_ms
 
 SIGNATURE_HEADER: Final = "YCloud-Signature"
 _OCCURRED: Final = MappingProxyType(

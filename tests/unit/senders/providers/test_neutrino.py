@@ -11,7 +11,7 @@ import pytest
 from pipeline import __version__
 from pipeline.model.capabilities import provider_language
 from pipeline.model.reasons import Reason
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable, Webhook
 from pipeline.senders.providers.neutrino import CAPABILITIES, ERRORS, Neutrino
 from pipeline.settings import NeutrinoSettings
@@ -277,3 +277,33 @@ def test_there_are_no_webhooks() -> None:
     assert not PROVIDER.verify_signature(Webhook(), max_age_s=300)
     with pytest.raises(BadWebhook):
         PROVIDER.statuses(Webhook(body=b"{}", received_at=0))
+
+
+def test_a_code_neutrino_made_is_taken_from_its_answer() -> None:
+    answer = interpret(200, ok(sent=True, **{"security-code": "482913557799"}), code=None)
+    assert (answer.result, answer.made_code) == (AttemptResult.ACCEPTED, "482913557799")
+    assert "482913557799" not in repr(answer)
+
+
+@pytest.mark.parametrize("told", [None, "", "abc", {"a": 1}, "1" * 13])
+def test_a_code_nobody_knows_is_as_good_as_not_sent(told: Any) -> None:
+    answer = interpret(200, ok(sent=True, **{"security-code": told}), code=None)
+    assert (answer.result, answer.reason) == (AttemptResult.REJECTED, Reason.PROVIDER_ERROR)
+    assert answer.alarm is not None
+
+
+@pytest.mark.parametrize("kind", [CommandKind.CHECK, CommandKind.LOOKUP, CommandKind.REPORT, CommandKind.CANCEL])
+def test_neutrino_has_nothing_but_sends(kind: CommandKind) -> None:
+    with pytest.raises(Unsendable):
+        PROVIDER.build(command(kind=kind), OPENED, 0)
+
+
+def test_the_probe_asks_for_a_number_nobody_has() -> None:
+    request = PROVIDER.probe(0)
+    assert (request.method, str(request.url)) == (
+        "GET",
+        "https://neutrinoapi.net/phone-validate?number=%2B12025550100",
+    )
+    assert PROVIDER.probed(httpx.Response(200, content=b'{"valid":true}')).ok
+    refused = httpx.Response(403, content=b'{"api-error":43,"api-error-msg":"ACCESS DENIED"}')
+    assert PROVIDER.probed(refused) == (False, "HTTP 403 api-error 43")

@@ -12,8 +12,9 @@ import pytest
 from pipeline import __version__
 from pipeline.model.capabilities import provider_language
 from pipeline.model.reasons import Reason
+from pipeline.records.internal import SendCommand
 from pipeline.records.public import DeliveryStatus
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, ResultClass
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders.provider import Answer, BadWebhook, Opened, Unsendable, Webhook
 from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
 from pipeline.senders.providers.ycloud.tables import ERRORS, EVENTS, MESSAGE_STATUSES, START_STATUSES
@@ -552,3 +553,100 @@ def test_without_a_secret_webhooks_are_off_and_nothing_is_signed() -> None:
     assert not provider.webhooks_enabled
     assert not provider.verify_signature(webhook(headers, VECTOR_A[2], 1_700_000_000), max_age_s=300)
     assert signed_by("whsec_1").webhooks_enabled
+
+
+# Reports, look-ups, the probe ----------------------------------------------------------------------------------------
+
+
+def report(**differences: Any) -> SendCommand:
+    return command(**({"kind": CommandKind.REPORT, "provider_message_id": "ve-1"} | differences))
+
+
+def look_up(**differences: Any) -> SendCommand:
+    told: dict[str, Any] = {"kind": CommandKind.LOOKUP, "reference": REFERENCE, "called_at": 1_735_787_045_000}
+    return command(**(told | differences))
+
+
+def answered(told: SendCommand, document: Any, status: int = 200) -> Answer:
+    return PROVIDER.interpret(told, OPENED, httpx.Response(status, content=json.dumps(document).encode()))
+
+
+def test_a_success_is_reported_as_a_check_of_the_code_that_was_right() -> None:
+    request = PROVIDER.build(report(), OPENED, 0)
+    assert (request.method, str(request.url)) == ("POST", "https://api.ycloud.com/v2/verify/verificationChecks")
+    assert request.content == b'{"verificationId":"ve-1","code":"482913"}'
+    assert answered(report(), {"id": "c", "valid": True, "status": "approved"}).result is AttemptResult.ACCEPTED
+    assert answered(report(), {"error": {"code": "NOT_FOUND"}}, 404).result is AttemptResult.REJECTED
+    assert answered(report(), {"error": {"code": "TOO_MANY_REQUESTS"}}, 429).throttled
+
+
+@pytest.mark.parametrize("told", [report(provider_message_id=None), command(kind=CommandKind.CHECK)])
+def test_what_the_api_has_nothing_for_is_never_sent(told: SendCommand) -> None:
+    with pytest.raises(Unsendable):
+        PROVIDER.build(told, OPENED, 0)
+
+
+@pytest.mark.parametrize(("channel", "path"), [(Channel.SMS, "sms"), (Channel.VOICE, "voices")])
+def test_a_lost_answer_is_looked_for_about_the_time_of_its_call(channel: Channel, path: str) -> None:
+    request = PROVIDER.build(look_up(channel=channel), OPENED, 0)
+    assert (request.method, str(request.url)) == (
+        "GET",
+        f"https://api.ycloud.com/v2/{path}?limit=100&filter.createTime.gte=2025-01-02T03%3A03%3A05.000Z"
+        "&filter.createTime.lte=2025-01-02T03%3A06%3A05.000Z",
+    )
+    assert request.content == b""
+    assert CAPABILITIES.channels[channel].finds_lost_s
+    assert CAPABILITIES.channels[channel].not_found_after_s is None
+
+
+@pytest.mark.parametrize("channel", [Channel.WHATSAPP, Channel.EMAIL])
+def test_what_the_api_does_not_list_is_not_looked_for(channel: Channel) -> None:
+    assert CAPABILITIES.channels[channel].finds_lost_s == ()
+    with pytest.raises(Unsendable):
+        PROVIDER.build(look_up(channel=channel), OPENED, 0)
+
+
+@pytest.mark.parametrize(("told", "status"), [*MESSAGE_STATUSES.items(), ("new_word", AttemptStatus.UNKNOWN)])
+def test_a_message_with_our_reference_tells_what_became_of_it(told: str, status: AttemptStatus) -> None:
+    item = {"externalId": REFERENCE, "verificationId": "ve-1", "status": told, "totalPrice": 0.01, "currency": "USD"}
+    answer = answered(look_up(), {"items": [{"externalId": "v2_1_aaaaaa"}, item]})
+    assert (answer.result, answer.status, answer.provider_message_id) == (AttemptResult.ACCEPTED, status, "ve-1")
+    assert (answer.cost, answer.currency) == ("0.01", "USD")
+    assert answer.unmapped is (told == "new_word")
+
+
+def test_no_such_message_proves_nothing() -> None:
+    assert answered(look_up(), {"items": [{"externalId": "v2_1_aaaaaa"}, None]}).not_found
+    assert answered(look_up(), {"unexpected": 1}).unmapped
+
+
+def test_the_probe_reads_the_balance() -> None:
+    request = PROVIDER.probe(0)
+    assert (request.method, str(request.url)) == ("GET", "https://api.ycloud.com/v2/balance")
+    good = httpx.Response(200, content=b'{"amount":190.07,"currency":"USD"}')
+    assert PROVIDER.probed(good) == (True, "balance 190.07 USD")
+    bad = httpx.Response(401, content=b'{"error":{"status":401,"code":"UNAUTHORIZED","message":"key-1 is wrong"}}')
+    assert PROVIDER.probed(bad) == (False, "HTTP 401 UNAUTHORIZED")
+    assert not PROVIDER.probed(httpx.Response(200, content=b"<html>")).ok
+
+
+@pytest.mark.parametrize(
+    ("fallback", "detail"),
+    [
+        ({}, None),
+        ({"smsFallbackEnabled": False, "smsFallback": {"supported": True}}, None),
+        ({"smsFallbackEnabled": True}, "the provider falls back to SMS by itself"),
+        ({"smsFallbackEnabled": True, "smsFallback": {"supported": True}}, "the provider falls back to SMS by itself"),
+        (
+            {"smsFallbackEnabled": True, "smsFallback": {"supported": False, "unsupportedReason": "REGION"}},
+            "the provider's own fallback to SMS is on but not possible here (REGION)",
+        ),
+        (
+            {"smsFallbackEnabled": True, "smsFallback": {"supported": False, "unsupportedReason": "+49 171 1234567"}},
+            "the provider's own fallback to SMS is on but not possible here",
+        ),
+    ],
+)
+def test_what_the_answer_says_of_the_fallback_to_sms_is_told(fallback: dict[str, Any], detail: str | None) -> None:
+    told = command(channel=Channel.WHATSAPP)
+    assert answered(told, {"id": "ve-1", "status": "pending"} | fallback).detail == detail
