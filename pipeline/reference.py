@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.metrics import COUNTRIES, LABELS, PREFIX, Metrics
 from pipeline.reference_commands import commands_page
 from pipeline.reference_made import MADE
+from pipeline.reference_providers import providers_page
 from pipeline.reference_reasons import reasons_page
 from pipeline.settings import KINDS, Settings
 from pipeline.settings.problems import sections_in
@@ -44,6 +45,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "metrics.md": metrics_page(),
         "reasons.md": reasons_page(),
+        "providers.md": providers_page(),
         "command-line.md": commands_page(),
     }
 
