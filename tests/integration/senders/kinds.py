@@ -1,0 +1,82 @@
+"""Every kind of provider as it is configured against the simulator, and a command each can carry out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pipeline.clock import SystemClock
+from pipeline.records.internal import SendCommand
+from pipeline.senders import registry
+from pipeline.senders.engine import SenderEngine
+from pipeline.senders.registry import Limits
+from pipeline.settings import Settings
+from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
+from pipeline.simulator.server import Simulator
+from tests.unit.senders.doubles import CODEC, KEYS, PHONE, command
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is different about one kind."""
+
+    section: dict[str, Any] = field(default_factory=dict)
+    """Beside the simulator's own credentials and address."""
+    command: dict[str, Any] = field(default_factory=dict)
+    recipient: str = PHONE
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "ycloud": Kind(),
+    "neutrino": Kind(),
+}
+"""By name; a test holds them against the registry's."""
+
+
+def settings(kind: str, simulator: Simulator | None, **section: Any) -> Settings:
+    """One enabled instance of the kind; without a simulator nobody answers at its address."""
+    place = {"base_url": simulator.base_url(kind)} if simulator else {}
+    return Settings.model_validate(
+        {
+            "providers": {
+                kind: {
+                    "kind": kind,
+                    "enabled": True,
+                    **DEVELOPMENT_CREDENTIALS[kind],
+                    **place,
+                    **KINDS[kind].section,
+                    **section,
+                }
+            }
+        }
+    )
+
+
+def engine(configured: Settings, kind: str, limits: Limits) -> SenderEngine:
+    """A sender's engine as a process has it, with its real client."""
+    paced = configured.providers[kind].model_copy(
+        update={"timeout_s": limits.timeout_s, "connect_timeout_s": limits.connect_timeout_s}
+    )
+    again = configured.model_copy(update={"providers": {kind: paced}})
+    return SenderEngine(
+        provider=registry.load_one(again, kind),
+        limits=limits,
+        codec=CODEC,
+        key_ring=KEYS,
+        clock=SystemClock(),
+        partitions=1,
+        exchange=registry.exchange(again, kind),
+    )
+
+
+def due(kind: str, n: int = 1, *, life_ms: int = 3_000) -> SendCommand:
+    """A send that this kind can carry out, due now."""
+    told = KINDS[kind]
+    sealed = KEYS.seal(told.recipient.encode(), verification_id=f"v{n}", field="recipient")
+    fields: dict[str, Any] = {
+        "provider": kind,
+        "recipient_sealed": sealed,
+        "send_by_at": SystemClock().now_ms() + life_ms,
+        **told.command,
+    }
+    return command(n, **fields)
