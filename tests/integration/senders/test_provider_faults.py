@@ -87,10 +87,11 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     await simulator.stop()
 
 
-async def run(task: Task, until: Callable[[], bool], seconds: float = 8.0) -> None:
-    async with asyncio.timeout(seconds):
+async def run(task: Task, until: Callable[[], bool], *, turn: Callable[[], None] | None = None) -> None:
+    """Let the task take turn after turn, or only time pass with a ``turn`` that does nothing."""
+    async with asyncio.timeout(8):
         while not until():
-            task.run()
+            (turn or task.run)()
             await asyncio.sleep(0.005)
 
 
@@ -205,8 +206,6 @@ async def _answered(world: World) -> Task:
     task.run()
     world.log.write(due(world.kind))
     task.feed()
-    async with asyncio.timeout(5):
-        while not any(isinstance(event, CallFinished) for event in task.events):
-            await asyncio.sleep(0.005)  # noqa: ASYNC110  the events are a plain list on purpose
+    await run(task, lambda: any(isinstance(event, CallFinished) for event in task.events), turn=lambda: None)
     task.events = [event for event in task.events if isinstance(event, CallFinished)]
     return task
