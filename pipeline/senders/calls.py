@@ -198,14 +198,19 @@ class RunningCalls:
 
     def _log(self, answer: Answer, failure: str | None) -> None:
         name = self.provider.instance
-        # Late and stale are our own doing. A provider that is away fails every call alike: one line tells it.
+        # Late and stale are our own doing. A provider that is away, or says something odd, does so to every call: one
+        # line tells it.
         told = None if failure in (None, LATE, STALE) else self._seldom.passes(self.clock.monotonic_s(), failure)
         if told is not None:
             log.warning("call_failed", provider=name, cause=failure, result=answer.result.value, left_out=told)
         if answer.alarm is not None:
-            log.error("provider_alarm", provider=name, alarm=answer.alarm)
+            told = self._seldom.passes(self.clock.monotonic_s(), "alarm", answer.alarm)
+            if told is not None:
+                log.error("provider_alarm", provider=name, alarm=answer.alarm, left_out=told)
         if answer.unmapped:
-            log.warning("unmapped_answer", provider=name, detail=answer.detail)
+            told = self._seldom.passes(self.clock.monotonic_s(), "unmapped")
+            if told is not None:
+                log.warning("unmapped_answer", provider=name, detail=answer.detail, left_out=told)
 
     async def _call(self, running: _Running) -> Answer:
         call = running.call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,11 +26,17 @@ class Kind:
     """Beside the simulator's own credentials and address."""
     command: dict[str, Any] = field(default_factory=dict)
     recipient: str = PHONE
+    answer: Callable[[bytes], bytes] | None = None
+    """The body of the usual good answer to a request's bytes; None for mail."""
 
+
+_CODE: Final = re.compile(rb"security-code=([0-9]+)")
 
 KINDS: Final[dict[str, Kind]] = {
-    "ycloud": Kind(),
-    "neutrino": Kind(),
+    "ycloud": Kind(answer=lambda request: b'{"id":"ve_1","status":"pending"}'),
+    "neutrino": Kind(
+        answer=lambda request: b'{"number-valid":true,"sent":true,"security-code":"%s"}' % _CODE.findall(request)[0]
+    ),
 }
 """By name; a test holds them against the registry's."""
 
