@@ -63,7 +63,11 @@ def settings(kind: str, simulator: Simulator | None, **section: Any) -> Settings
 def engine(configured: Settings, kind: str, limits: Limits) -> SenderEngine:
     """A sender's engine as a process has it, with its real client."""
     paced = configured.providers[kind].model_copy(
-        update={"timeout_s": limits.timeout_s, "connect_timeout_s": limits.connect_timeout_s}
+        update={
+            "timeout_s": limits.timeout_s,
+            "connect_timeout_s": limits.connect_timeout_s,
+            "max_concurrency": limits.max_concurrency,
+        }
     )
     again = configured.model_copy(update={"providers": {kind: paced}})
     return SenderEngine(
