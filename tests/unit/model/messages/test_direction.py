@@ -58,6 +58,15 @@ def test_an_arabic_line_is_laid_out_from_the_right_by_its_first_letter(given: di
     assert line != shown(text(**given), "L")[0]
 
 
+@pytest.mark.parametrize("given", [{}, {"brand": "Shop24"}, {"brand": "Shop24", "amount": "12.50", "payee": "Me2"}])
+def test_a_telephone_that_knows_no_isolates_shows_an_arabic_sms_in_order_too(given: dict[str, str]) -> None:
+    plain = INVISIBLE.sub("", text(**given))
+    (line,) = shown(plain)
+    assert [line] == shown(plain, "R")
+    places = [line.index(value) for value in ("483920", *given.values())]
+    assert places == sorted(places, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("written", "code", "right_to_left"),
     [
