@@ -18,6 +18,8 @@ def unfit(settings: Settings) -> Iterator[Finding]:
         yield from _test_numbers(settings.test_numbers)
     if "tenants" in settings.model_fields_set:
         yield from _languages(settings)
+    if settings.templates:
+        yield from _templates(settings)
     if settings.records.model_fields_set:
         yield from _records(settings.records)
     if "id_horizon_s" in settings.policy.model_fields_set:
@@ -42,6 +44,14 @@ def _languages(settings: Settings) -> Iterator[Finding]:
             normalise_language(tenant.language, field=f"tenants.{name}.language")
         except Refused as refused:
             yield Finding(refused.detail)
+
+
+def _templates(settings: Settings) -> Iterator[Finding]:
+    from pipeline.model.messages.templates import problems
+
+    for name, template in settings.templates.items():
+        for problem in problems(name, template):
+            yield Finding(problem)
 
 
 def _records(records: RecordsSettings) -> Iterator[Finding]:

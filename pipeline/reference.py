@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.metrics import COUNTRIES, LABELS, PREFIX, Metrics
 from pipeline.reference_commands import commands_page
 from pipeline.reference_made import MADE
+from pipeline.reference_messages import messages_page
 from pipeline.reference_providers import providers_page
 from pipeline.reference_reasons import reasons_page
 from pipeline.settings import KINDS, Settings
@@ -47,6 +48,7 @@ def pages() -> dict[str, str]:
         "reasons.md": reasons_page(),
         "providers.md": providers_page(),
         "command-line.md": commands_page(),
+        "messages.md": messages_page(),
     }
 
 

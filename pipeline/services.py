@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.gateway.service import GatewayService
+from pipeline.model.messages import Catalogue
 from pipeline.process import Parts, Service
 from pipeline.records.journal import JournalEntry
 from pipeline.router.stage import RouterStage
@@ -69,6 +70,9 @@ class SenderRunner(StageRunner[JournalEntry]):
                 clock=self._parts.clock,
                 partitions=partitions,
                 min_time_left_s=self._parts.settings.policy.min_time_left_s,
+                catalogue=Catalogue(
+                    tenants=self._parts.settings.tenants, templates=self._parts.settings.templates
+                ),
                 exchange=registry.exchange(self._parts.settings, self._provider.instance),
             )
         return self._engine.stage(partition)

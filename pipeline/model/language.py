@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 from pipeline.errors import Refused
@@ -29,6 +30,7 @@ _ISO_639_1: Final = (
     "tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu "
 )
 _TWO_LETTERS: Final = frozenset(_ISO_639_1.split())
+_TRADITIONAL: Final = frozenset({"tw", "hk", "mo"})
 _WITHDRAWN: Final = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"}
 
 
@@ -60,3 +62,27 @@ def choose_language(*, requested: str | None, country: str | None, tenant: str |
     """
     chosen = requested or (LANGUAGE.get(country) if country else None) or tenant or "en"
     return "en-US" if channel is Channel.VOICE and chosen == "en" and requested is None else chosen
+
+
+@lru_cache(maxsize=4096)
+def closest(wished: str, offered: tuple[str, ...]) -> str | None:
+    """The offered tag that a reader of ``wished`` gets on with best, None when none is of that language.
+
+    The tag itself, else ever shorter beginnings of it, else another region of the language: ``pt-BR`` for ``pt-PT``
+    before any English. Chinese is compared with its script, which the region tells: ``zh-HK`` reads ``zh-Hant``.
+    """
+    tag = _with_script(wished)
+    best, found = (0, 0), None
+    for each in offered:
+        other = _with_script(each)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tag, other, strict=False)))
+        if shared and (shared, -len(other)) > best:  # of equally near ones the plainest, of those the first
+            best, found = (shared, -len(other)), each
+    return found
+
+
+def _with_script(tag: str) -> tuple[str, ...]:
+    parts = tag.replace("_", "-").lower().split("-")
+    if parts[0] == "zh" and not (len(parts) > 1 and len(parts[1]) == 4):
+        parts.insert(1, "hant" if _TRADITIONAL & set(parts) else "hans")
+    return tuple(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import Refused, SettingsError
@@ -10,10 +10,11 @@ from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.fields import invalid
 from pipeline.model.keys import KeyRing
 from pipeline.model.language import choose_language, normalise_language
+from pipeline.model.messages.templates import needs
 from pipeline.model.reasons import Reason
 from pipeline.model.recipient import Recipient
 from pipeline.model.recipients import Recipients
-from pipeline.model.rules import Place, PolicyRules, TenantRules
+from pipeline.model.rules import Place, PolicyRules, TemplateRules, TenantRules
 from pipeline.model.steps import (
     MAX_STEPS,
     automatic_steps,
@@ -54,7 +55,7 @@ class StepPlanner:
         providers: Mapping[str, ProviderCapabilities],
         place: Place,
         recipients: Recipients,
-        templates: Collection[str],
+        templates: Mapping[str, TemplateRules],
     ) -> None:
         """Raises SettingsError for a tenant whose language is none."""
         self._key_ring = key_ring
@@ -63,7 +64,7 @@ class StepPlanner:
         self._providers = providers
         self._place = place
         self._recipients = recipients
-        self._templates = frozenset(templates)
+        self._templates = {name: needs(template) for name, template in templates.items()}
         self._languages = {name: _tenant_language(name, tenant) for name, tenant in tenants.items()}
 
     def plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 Place = Callable[[bytes], int]
@@ -24,6 +24,24 @@ class TenantRules(Protocol):
     def brand(self) -> str | None: ...
     @property
     def signature(self) -> str | None: ...
+
+
+class TextDefaults(Protocol):
+    """What the messages to a tenant's people are written with (``[tenants.<name>]``)."""
+
+    @property
+    def language(self) -> str: ...
+    @property
+    def domain(self) -> str | None: ...
+
+
+class TemplateRules(Protocol):
+    """Texts that a step can name (``[templates.<name>]``), by language."""
+
+    @property
+    def texts(self) -> Mapping[str, str]: ...
+    @property
+    def subjects(self) -> Mapping[str, str]: ...
 
 
 class PolicyRules(Protocol):

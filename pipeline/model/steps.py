@@ -14,7 +14,7 @@ from pipeline.model.fields import check_line, check_range, invalid
 from pipeline.model.language import normalise_language
 from pipeline.model.reasons import Reason
 from pipeline.model.recipient import Recipient
-from pipeline.model.text import MAX_SUBJECT, MAX_TEXT, check_text
+from pipeline.model.text import MAX_SUBJECT, MAX_TEXT, check_text, missing_values
 from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel
 
@@ -78,9 +78,12 @@ def check_step(
     brand: bool,
     payment: bool,
     providers: Mapping[str, ProviderCapabilities],
-    templates: Collection[str],
+    templates: Mapping[str, Collection[str]],
 ) -> None:
-    """Hold a merged step to its rules, apart from its recipient and its place among the others."""
+    """Hold a merged step to its rules, apart from its recipient and its place among the others.
+
+    ``templates``: the placeholders that each template's texts use.
+    """
     if step.channel is Channel.UNKNOWN:
         raise invalid(f"{name}.channel", "is none of sms voice whatsapp viber email", Reason.INVALID_CHANNEL)
     check_range(step.wait_s, f"{name}.wait_s", 5, 900)
@@ -102,8 +105,11 @@ def check_step(
         if step.template is not None:
             raise invalid(f"{name}.text", "cannot go with a template; give one of them", Reason.INVALID_TEXT)
         check_text(step.text, field=f"{name}.text", brand=brand, payment=payment, longest=MAX_TEXT)
-    if step.template is not None and step.template not in templates:
-        raise invalid(f"{name}.template", "is not in the catalogue [templates]", Reason.UNKNOWN_TEMPLATE)
+    if step.template is not None:
+        if step.template not in templates:
+            raise invalid(f"{name}.template", "is not in the catalogue [templates]", Reason.UNKNOWN_TEMPLATE)
+        if problem := missing_values(templates[step.template], brand=brand, payment=payment):
+            raise invalid(f"{name}.template", problem, Reason.INVALID_TEXT)
     _check_provider(step, name, providers)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from pipeline.errors import Refused
@@ -13,7 +13,7 @@ PLACEHOLDERS: Final = ("code", "brand", "minutes", "amount", "payee")
 MAX_TEXT: Final = 1_600
 """Ten SMS segments; what the smallest limit among the providers with own texts allows."""
 MAX_SUBJECT: Final = 200
-_PART: Final = re.compile(r"\{([^{}]*)\}")
+PART: Final = re.compile(r"\{([^{}]*)\}")
 
 
 def check_text(
@@ -34,7 +34,7 @@ def check_text(
         raise refuse(f"has {len(text)} characters; use at most {longest}")
     if any((sign < " " and sign not in "\n\t") or sign == "\x7f" for sign in text):
         raise refuse("holds control characters; remove them")
-    used = _PART.findall(text)
+    used = placeholders(text)
     if text.count("{") != len(used) or text.count("}") != len(used):
         raise refuse("has a brace without its partner; braces are only for placeholders")
     if any(name not in PLACEHOLDERS for name in used):
@@ -44,11 +44,23 @@ def check_text(
         raise refuse(f"shows {{code}} {codes} times; show it one to three times")
     if not required and codes:
         raise refuse("shows {code}; only the text may, as previews and logs show the rest")
-    if "brand" in used and not brand:
-        raise refuse("uses {brand}, but neither the request nor the tenant has a brand")
-    if ("amount" in used or "payee" in used) and not payment:
-        raise refuse("uses {amount} or {payee}, but the request gives none")
+    if problem := missing_values(used, brand=brand, payment=payment):
+        raise refuse(problem)
     return text
+
+
+def placeholders(text: str) -> list[str]:
+    """The names of a text's placeholders, in order, as often as they stand there."""
+    return PART.findall(text)
+
+
+def missing_values(used: Collection[str], *, brand: bool, payment: bool) -> str | None:
+    """What is wrong when a text with these placeholders is to be sent for a request; None when it has every value."""
+    if "brand" in used and not brand:
+        return "uses {brand}, but neither the request nor the tenant has a brand"
+    if ("amount" in used or "payee" in used) and not payment:
+        return "uses {amount} or {payee}, but the request gives none"
+    return None
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
@@ -56,4 +68,4 @@ def render(text: str, values: Mapping[str, str]) -> str:
 
     Raises KeyError for a placeholder without a value: :func:`check_text` has ruled that out.
     """
-    return _PART.sub(lambda part: values[part[1]], text)
+    return PART.sub(lambda part: values[part[1]], text)

@@ -23,7 +23,7 @@ from pipeline.model.plan import StepPlanner
 from pipeline.model.reasons import Reason
 from pipeline.model.recipient import Recipient
 from pipeline.model.recipients import Recipients
-from pipeline.model.rules import Place, PolicyRules, TenantRules
+from pipeline.model.rules import Place, PolicyRules, TemplateRules, TenantRules
 from pipeline.model.steps import check_default_country, country_of
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.public import VerificationRequest
@@ -80,7 +80,7 @@ class Validator:
         providers: Mapping[str, ProviderCapabilities],
         place: Place,
         test_numbers: Collection[str] = (),
-        templates: Collection[str] = (),
+        templates: Mapping[str, TemplateRules] | None = None,
     ) -> None:
         """``providers`` are the enabled instances in order, ``place`` gives the partition of a canonical recipient.
 
@@ -97,7 +97,7 @@ class Validator:
             providers=providers,
             place=place,
             recipients=self._recipients,
-            templates=templates,
+            templates=templates or {},
         )
 
     def key_recipient(self, request: VerificationRequest) -> Recipient:

@@ -20,8 +20,14 @@ def latest_call_at(command: SendCommand, *, min_left_s: int) -> int:
 
 def valid_s(command: SendCommand, now_ms: int) -> int:
     """The validity to tell the provider: what is left of the code's life, or the step's ttl when that is shorter."""
+    left = code_life_s(command, now_ms)
+    return left if command.ttl_s is None else min(left, command.ttl_s)
+
+
+def code_life_s(command: SendCommand, now_ms: int) -> int:
+    """How long the code of a message sent now will be good for."""
     left = (command.valid_until_at - now_ms) // 1_000 if command.valid_until_at else command.expires_in_s
-    return max(0, left if command.ttl_s is None else min(left, command.ttl_s))
+    return max(0, left)
 
 
 def least_left_s(command: SendCommand, capabilities: ProviderCapabilities, *, min_time_left_s: int) -> int:

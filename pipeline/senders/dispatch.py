@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from pipeline.clock import Clock, Seldom
+from pipeline.errors import Refused
 from pipeline.model.messages import Catalogue
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendResult
@@ -18,7 +19,7 @@ from pipeline.senders.actions import Begin, Tick, WakeAfter
 from pipeline.senders.answers import not_sent, rejected
 from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import Call
-from pipeline.senders.deadlines import valid_s
+from pipeline.senders.deadlines import code_life_s, valid_s
 from pipeline.senders.journal import Journal
 from pipeline.senders.keys import JOURNALLED
 from pipeline.senders.permits import Permits
@@ -105,7 +106,8 @@ class Dispatch:
         try:
             opened = self._opened(work, now_ms)
             request = self._provider.build(command, opened, now_ms)
-        except Unsendable as problem:
+        except (Unsendable, Refused) as error:
+            problem = Unsendable(Reason(error.reason), error.detail)
             if command.kind not in JOURNALLED:
                 log.error(
                     "errand_refused", provider=self._provider.instance, kind=command.kind.value, cause=problem.detail
@@ -140,7 +142,7 @@ class Dispatch:
 
     def _opened(self, work: Work, now_ms: int) -> Opened:
         """What the request is built from, with what only the moment of the call can tell."""
-        command, left_s = work.command, valid_s(work.command, now_ms)
+        command = work.command
         able = self._provider.capabilities.channels.get(command.channel)
         message = None
         if command.kind is CommandKind.SEND and able is not None and able.text:
@@ -148,7 +150,7 @@ class Dispatch:
                 channel=command.channel,
                 tenant=command.tenant,
                 language=command.language,
-                valid_s=left_s,
+                valid_s=code_life_s(command, now_ms),
                 text=command.text,
                 template=command.template,
                 subject=command.subject,
@@ -156,7 +158,7 @@ class Dispatch:
                 amount=command.amount,
                 payee=work.opened.payee,
             )
-        return dataclasses.replace(work.opened, valid_s=left_s, message=message)
+        return dataclasses.replace(work.opened, valid_s=valid_s(command, now_ms), message=message)
 
 
 def overdue_answer(*, throttled: bool) -> Answer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.settings.problems import Path, model_at, path_of, shown
 from pipeline.settings.root import Settings
+
+_EMPTY: Final[Mapping[Any, type]] = {dict: dict, list: list}
 
 
 def partial(data: Mapping[str, Any], error: ValidationError) -> tuple[Settings, list[str]]:
@@ -54,7 +56,7 @@ def _take_out(left: dict[str, Any], path: Path) -> Path:
 
 
 def _write_in(left: dict[str, Any], path: Path) -> Path:
-    """Let the section that lacks the value at ``path`` pass with an empty text there."""
+    """Let the section that lacks the value at ``path`` pass with an empty table, list or text there."""
     *above, last = path[:-1]
     holder: Any = left
     for part in above:
@@ -63,7 +65,8 @@ def _write_in(left: dict[str, Any], path: Path) -> Path:
     if isinstance(section, BaseModel):
         return path
     assert model is not None
-    empty = {name: "" for name, field in model.model_fields.items() if field.is_required()}
+    required = {name: field.annotation for name, field in model.model_fields.items() if field.is_required()}
+    empty = {name: _EMPTY.get(get_origin(annotation), str)() for name, annotation in required.items()}
     # pydantic takes an instance as it is.
     holder[last] = model.model_construct(**{**empty, **section})
     return path

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section, shaped
 
 Mode = Literal["off", "monitor", "enforce"]
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_PLACEHOLDERS = frozenset({"code", "brand", "minutes", "amount", "payee"})
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+DomainName = Annotated[
+    str,
+    shaped(
+        rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL}",
+        'a host name in small letters, such as "login.example.org", without https://, port and path; in its xn-- form '
+        "where it has other letters",
+    ),
+]
+"""A host as browsers write the origin of its pages."""
 
 
 class TenantSettings(Section):
@@ -29,8 +36,8 @@ class TenantSettings(Section):
     """Name shown to the person when the request has none."""
     signature: str | None = None
     """Approved signature for SMS to mainland China."""
-    domain: str | None = None
-    """Web origin for the autofill line of texts; not in this version, which refuses it."""
+    domain: DomainName | None = None
+    """Host of the site where codes are typed; SMS then end with a line by which browsers fill them in there."""
 
 
 class PolicySettings(Section):
@@ -100,23 +107,12 @@ class SenderRule(Section):
 
 
 class TemplateSettings(Section):
-    """A text that a step names with ``template``; not in this version, which refuses it."""
+    """A text that a step names with ``template``, on whatever channel."""
 
     texts: dict[str, str] = Field(min_length=1)
     """BCP-47 language → text; ``{code}`` one to three times; ``{brand} {minutes} {amount} {payee}`` allowed."""
     subjects: dict[str, str] = {}
-    """BCP-47 language → subject, for e-mail."""
-
-    @field_validator("texts")
-    @classmethod
-    def _known_placeholders(cls, texts: dict[str, str]) -> dict[str, str]:
-        for language, text in texts.items():
-            names = _PLACEHOLDER.findall(text)
-            if not 1 <= names.count("code") <= 3:
-                raise ValueError(f"the text for {language!r} must hold {{code}} one to three times")
-            if unknown := sorted(set(names) - _PLACEHOLDERS):
-                raise ValueError(f"the text for {language!r} uses unknown placeholders: {', '.join(unknown)}")
-        return texts
+    """BCP-47 language → subject, for e-mail; one line without ``{code}``. Without any, the catalogue's."""
 
 
 class PriceRule(Section):

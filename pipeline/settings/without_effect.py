@@ -22,7 +22,7 @@ def without_effect(settings: Settings) -> Iterator[Finding]:
     """One finding for each setting that would do nothing: its path, what is missing, and what to write instead."""
     yield from _protections(settings)
     yield from _providers(settings)
-    yield from _catalogues(settings)
+    yield from _prices(settings)
     yield from _edges(settings)
 
 
@@ -44,12 +44,7 @@ def _providers(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _catalogues(settings: Settings) -> Iterator[Finding]:
-    for name in settings.templates:
-        yield Finding(f"templates.{name}: no provider of this version takes our texts yet; remove the section")
-    for name, tenant in settings.tenants.items():
-        if tenant.domain is not None:
-            yield Finding(f"tenants.{name}.domain: this version writes no texts of its own yet; remove it")
+def _prices(settings: Settings) -> Iterator[Finding]:
     if settings.prices.rules:
         yield Finding("prices.rules: this version counts no prices yet and keeps to no budget; remove them")
 

@@ -12,7 +12,7 @@ from pipeline.model.reasons import STATE, Reason
 from pipeline.model.validate import Planned, Validator
 from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel, CodeHolder, VerificationMode, VerificationState
-from pipeline.settings import PolicySettings, TenantSettings
+from pipeline.settings import PolicySettings, TemplateSettings, TenantSettings
 
 RING = KeyRing.for_tests()
 NOW = 1_800_000_000_000
@@ -31,6 +31,11 @@ TENANTS = {
     "short": TenantSettings(code_length=4, min_code_length=4),
     "slow": TenantSettings(max_expires_in_s=3600, brand="Shop", signature="店", language="fr"),
 }
+TEMPLATES = {
+    "login": TemplateSettings(texts={"en": "{code}"}),
+    "branded": TemplateSettings(texts={"en": "{code}", "de": "{brand}: {code}"}),
+    "paying": TemplateSettings(texts={"en": "{code}"}, subjects={"en": "To {payee}"}),
+}
 
 
 def validator(**changes: Any) -> Validator:
@@ -41,7 +46,7 @@ def validator(**changes: Any) -> Validator:
         "providers": PROVIDERS,
         "place": lambda canonical: len(canonical) % 4,
         "test_numbers": ["+15555550100", "qa@example.org"],
-        "templates": ["login"],
+        "templates": TEMPLATES,
     }
     return Validator(**(values | changes))
 
@@ -108,6 +113,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"steps": [step(WHATSAPP, provider="neutrino")]}, "unsupported_by_provider", "steps[0].provider"),
     ({"steps": [step(template="nothing")]}, "unknown_template", "steps[0].template"),
     ({"steps": [step(template="login", text="{code}")]}, "invalid_text", "steps[0].text"),
+    ({"steps": [step(template="branded")]}, "invalid_text", "steps[0].template"),
+    ({"steps": [step(template="paying")]}, "invalid_text", "steps[0].template"),
     ({"steps": [step(text="no code")]}, "invalid_text", "steps[0].text"),
     ({"steps": [step(text="{code} {who}")]}, "invalid_text", "steps[0].text"),
     ({"steps": [step(text="{brand}: {code}")]}, "invalid_text", "steps[0].text"),
@@ -260,6 +267,9 @@ ACCEPTED: list[dict[str, Any]] = [
     {"steps": [step(options={"ignore_risk": "1"})]},
     {"steps": [step(options={"limit": "1000"})]},
     {"steps": [step(template="login")]},
+    {"steps": [step(template="branded")], "brand": "Shop"},
+    {"steps": [step(template="branded")], "tenant": "slow"},
+    {"steps": [step(template="paying")], "amount": "12.50", "payee": "Shop"},
     {"code": "AbC123"},
     {"code": "0123", "tenant": "short"},
     {"code_sealed": SEALED},

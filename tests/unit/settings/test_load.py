@@ -237,8 +237,6 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
         ("[protections.budget]\namount = '١٠٠'", "protections.budget.amount"),
         ("[runtime]\nqueue_low = 10\nqueue_high = 10", "runtime.queue_low: must be below runtime.queue_high"),
         ("[tenants.a]\ncode_length = 4", "tenants.a.code_length: must not be below tenants.a.min_code_length"),
-        ("[templates.a]\ntexts = {en = 'hello'}", "{code} one to three times"),
-        ("[templates.a]\ntexts = {en = '{code} {surname}'}", "surname"),
         ("[gateway.api_keys.a]\ntenant = 'default'", "exactly one of key_sha256 and key"),
     ],
 )
@@ -283,8 +281,6 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
     [
         ("[registry]\nurl = 'http://registry'", "registry: "),
         ("[registry]\nusername = 'me'", "registry: "),
-        ("[templates.a]\ntexts = {en = '{code}'}", "templates.a: "),
-        ("[tenants.shop]\ndomain = 'login.example.org'", "tenants.shop.domain: "),
         ("[providers.ycloud]\n[[prices.rules]]\nprovider = 'ycloud'\nprice = '1'", "prices.rules: "),
         ("[gateway.api_keys.shop]\nkey = 'x'", "gateway.api_keys.shop: "),
         ("[gateway]\npublic_url = 'https://verify.example.org'", "gateway.public_url: "),
