@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.correlator.stage import CorrelatorStage
 from pipeline.gateway.service import GatewayService
 from pipeline.process import Parts, Service
 from pipeline.records.journal import JournalEntry
@@ -13,7 +14,7 @@ from pipeline.runtime.runner import StageRunner
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.stage import INPUTS
-from pipeline.topics import ROUTER_STATE, TRACKER_STATE, attempts
+from pipeline.topics import CORRELATOR_STATE, ROUTER_STATE, TRACKER_STATE, attempts
 from pipeline.tracker.stage import TrackerStage
 
 
@@ -45,6 +46,21 @@ def tracker(parts: Parts) -> StageRunner[Any]:
 
     return StageRunner(
         **_arguments(parts), name="tracker", inputs=TrackerStage.inputs, changelog=TRACKER_STATE, make_stage=make
+    )
+
+
+def correlator(parts: Parts) -> StageRunner[Any]:
+    """The stage that finds the attempts of receipts which name none."""
+
+    def make(partition: int, partitions: int) -> CorrelatorStage:
+        return CorrelatorStage(codec=parts.codec)
+
+    return StageRunner(
+        **_arguments(parts),
+        name="correlator",
+        inputs=CorrelatorStage.inputs,
+        changelog=CORRELATOR_STATE,
+        make_stage=make,
     )
 
 
@@ -91,6 +107,7 @@ def everything(parts: Parts) -> list[Service]:
     return [
         router(parts),
         tracker(parts),
+        correlator(parts),
         *(SenderRunner(parts, name) for name in registry.load(parts.settings)),
         gateway(parts),
     ]
