@@ -8,6 +8,8 @@ before its call, so all references that matter stand in the log before the recei
 topics, and whoever has read the receipt first knows perhaps one of two. So it is settled only when both topics are read
 past it, whatever was read first. Then exactly one attempt may be meant, or the receipt is given up: never placed with
 one of two, nor later with the one that is left.
+
+All times are the brokers': neither a sender's clock nor a provider's decides what came first.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from pipeline.model.limits import (
-    CLOCK_SLACK_MS,
+    BROKER_SKEW_MS,
     RECEIPT_LIFE_MS,
-    RECEIPT_SETTLES_MS,
     RECEIPTS_KEPT,
     REF_LIFE_MS,
     REFS_KEPT,
@@ -40,8 +41,9 @@ class Settled(NamedTuple):
     """Given up for good."""
 
 
-def with_ref(state: CorrelatorState, ref: MessageRef) -> CorrelatorState:
+def with_ref(state: CorrelatorState, ref: MessageRef, recorded_at: int) -> CorrelatorState:
     """The entry with one attempt more; an attempt that is known already lives from its later reference on."""
+    ref = replace(ref, written_at=recorded_at)
     for index, known in enumerate(state.refs):
         if _identity(known) == _identity(ref):
             newer = max(known, ref, key=lambda each: each.written_at)
@@ -116,15 +118,15 @@ def _may_mean(waiting: WaitingReceipt, ref: MessageRef) -> bool:
     by_recipient, at = _names_recipient(waiting.receipt), waiting.recorded_at
     if by_recipient != (ref.provider_message_id is None) or at > ref.written_at + REF_LIFE_MS:
         return False
-    return not by_recipient or ref.written_at <= at + CLOCK_SLACK_MS
+    return not by_recipient or ref.written_at <= at + BROKER_SKEW_MS
 
 
 def _settles_at(waiting: WaitingReceipt) -> int:
     """When both topics are read so far that no reference it may mean can be missing, or none is waited for any more."""
     by_recipient = _names_recipient(waiting.receipt)
-    return waiting.recorded_at + (RECEIPT_SETTLES_MS if by_recipient else RECEIPT_LIFE_MS)
+    return waiting.recorded_at + (BROKER_SKEW_MS if by_recipient else RECEIPT_LIFE_MS)
 
 
 def _forgotten_at(lives_until: int) -> int:
     """Receipts recorded in the last moment of a life settle later, and have to find what lived."""
-    return lives_until + RECEIPT_SETTLES_MS
+    return lives_until + BROKER_SKEW_MS

@@ -33,7 +33,7 @@ class CorrelatorStage:
             after = join.with_receipt(before, _expect_named(receipt), record.timestamp_ms)
         elif record.topic == topics.MESSAGE_REFS:
             ref = self._codec.decode(MessageRef, record.value, public=False)
-            after = join.with_ref(before, _expect_attempt(ref))
+            after = join.with_ref(before, _expect_attempt(ref), record.timestamp_ms)
         else:
             raise ValueError(f"topic {record.topic} is no input of the correlator")
         return self._effects(before, join.settle(after), carried(record.headers))

@@ -43,13 +43,9 @@ REF_LIFE_MS: Final = 2 * 3_600_000
 RECEIPT_LIFE_MS: Final = 24 * 3_600_000
 """How long a receipt that names a message waits for the attempt it means, as its sender may be down with the result."""
 
-RECEIPT_SETTLES_MS: Final = 1_000
-"""How long after a receipt that names only a recipient it is settled which attempts it may mean: their references were
-written before their calls, so before the receipt, and this is what the clocks of two brokers may differ by."""
-
-CLOCK_SLACK_MS: Final = 5_000
-"""What a sender's clock may be ahead of a broker's: a reference written this long after a receipt may still be meant by
-it. More would call more receipts ambiguous, less could give one to the wrong attempt."""
+BROKER_SKEW_MS: Final = 2_000
+"""What the clocks of two brokers may differ by: a receipt that names only a recipient is settled this much later, and
+may mean what was written this much after it. More delays receipts, less could give one to the wrong attempt."""
 
 REFS_KEPT: Final = 16
 """Attempts remembered under one key; with more alive no receipt under it is placed."""

@@ -19,7 +19,8 @@ class CorrelatorState(AvroRecord, frozen=True, kw_only=True):
 
     key: str
     refs: list[MessageRef] = []
-    """One for each attempt, in the order they were read; each lives two hours."""
+    """One for each attempt, in the order they were read; each lives two hours from ``written_at``, here the broker's
+    time of its record."""
     receipts: list[WaitingReceipt] = []
     """Not placed yet, in the order they were read; each waits for 24 hours at most."""
     crowded_until_at: TimeMs = 0
