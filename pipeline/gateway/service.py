@@ -21,8 +21,10 @@ class GatewayService:
             webhooks={
                 name: provider
                 for name, provider in registry.load(parts.settings).items()
-                if any(channel.receipts for channel in provider.capabilities.channels.values())
+                if provider.webhooks_enabled
+                or any(channel.receipts for channel in provider.capabilities.channels.values())
             },
+            recipient_key=parts.key_ring.recipient_key,
             clock=parts.clock,
         )
         self._stopping = asyncio.Event()
