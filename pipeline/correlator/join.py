@@ -1,13 +1,13 @@
 """Which attempt a receipt may mean, as pure functions on one entry of the state.
 
-A receipt that names a message means the one attempt whose reference names it too, and may come long before that
-reference: the answer that names the message may still be on its way to a sender that was restarted.
+A receipt that names a message means the one attempt whose ref names it too, and may come long before that ref: the
+sender may be down, and find the message by a look-up when it is back.
 
-A receipt that names only a recipient and a channel may mean every attempt for them that lives. Each wrote its reference
-before its call, so all references that matter stand in the log before the receipt; but the two come by different
-topics, and whoever has read the receipt first knows perhaps one of two. So it is settled only when both topics are read
-past it, whatever was read first. Then exactly one attempt may be meant, or the receipt is given up: never placed with
-one of two, nor later with the one that is left.
+A receipt that names only a recipient and a channel may mean every attempt for them that lives. Each has its ref written
+before its call, so all refs that matter stand in the log before the receipt; but the two come by different topics, and
+whoever has read the receipt first knows perhaps one of two. So it is settled only when both topics are read past it,
+whatever was read first. Then exactly one attempt may be meant, or the receipt is given up: never placed with one of
+two, nor later with the one that is left.
 
 All times are the brokers': neither a sender's clock nor a provider's decides what came first.
 """
@@ -42,7 +42,7 @@ class Settled(NamedTuple):
 
 
 def with_ref(state: CorrelatorState, ref: MessageRef, recorded_at: int) -> CorrelatorState:
-    """The entry with one attempt more; an attempt that is known already lives from its later reference on."""
+    """The entry with one attempt more; an attempt that is known already lives from its later ref on."""
     ref = replace(ref, written_at=recorded_at)
     for index, known in enumerate(state.refs):
         if _identity(known) == _identity(ref):
@@ -122,7 +122,7 @@ def _may_mean(waiting: WaitingReceipt, ref: MessageRef) -> bool:
 
 
 def _settles_at(waiting: WaitingReceipt) -> int:
-    """When both topics are read so far that no reference it may mean can be missing, or none is waited for any more."""
+    """When both topics are read so far that no ref it may mean can be missing, or none is waited for any more."""
     by_recipient = _names_recipient(waiting.receipt)
     return waiting.recorded_at + (BROKER_SKEW_MS if by_recipient else RECEIPT_LIFE_MS)
 

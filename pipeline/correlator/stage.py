@@ -1,4 +1,4 @@
-"""The correlator stage: receipts and references in, statuses of known attempts out."""
+"""The correlator stage: receipts and message refs in, statuses of known attempts out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.runtime.api import Deadline, Effects, Emit, Headers, Input, Record
 
 
 class CorrelatorStage:
-    """Joins receipts and references in whichever order they are read; state per record key."""
+    """Joins receipts and refs in whichever order they are read; state per record key."""
 
     name = "correlator"
     changelog = topics.CORRELATOR_STATE
@@ -82,7 +82,7 @@ class CorrelatorStage:
         return effects
 
     def _status(self, ref: MessageRef, receipt: Receipt, trace: Headers) -> Emit:
-        """In the verification's own lane: unlike a webhook, the reference tells it."""
+        """In the verification's own lane: unlike a webhook, the ref tells it."""
         status = DeliveryStatus(
             verification_id=ref.verification_id,
             attempt_id=ref.attempt_id,

@@ -52,7 +52,7 @@ class Reports:
         return self._written(topics.STATUSES, status.verification_id, status, headers)
 
     def _receipt(self, provider: str, report: Unplaced, trace: Headers) -> Emit | None:
-        """One record for the correlator, keyed as the sender keyed the reference; the recipient goes no further."""
+        """One record for the correlator, keyed as the sender keyed its ref; the recipient goes no further."""
         if report.recipient is not None:
             recipient_key = self._recipient_key(report.recipient)
             receipt = replace(report.receipt, provider=provider, recipient_key=recipient_key)

@@ -1,4 +1,4 @@
-"""What the correlator remembers under one key: references that wait for receipts, and receipts that wait for them."""
+"""What the correlator remembers under one key: refs that wait for receipts, and receipts that wait for them."""
 
 from __future__ import annotations
 

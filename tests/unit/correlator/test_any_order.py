@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 def history(sent: list[int], told: list[int], message_id: str | None = None) -> History:
-    """References of as many attempts, and as many receipts, at these seconds."""
+    """Refs of as many attempts, and as many receipts, at these seconds."""
     world = new_world()
     refs = [(T0 + at * SECOND, world.ref(n, message_id=message_id)) for n, at in enumerate(sorted(sent), start=1)]
     receipts = [

@@ -57,7 +57,7 @@ def test_a_receipt_that_names_no_message_and_no_recipient_is_a_dead_letter(
         {"reference": "v1_2_vkvkvk"},
     ],
 )
-def test_a_reference_that_is_not_its_attempts_is_a_dead_letter(world: World, wrong: dict[str, str]) -> None:
+def test_a_ref_whose_reference_is_not_its_attempts_is_a_dead_letter(world: World, wrong: dict[str, str]) -> None:
     ref = msgspec.structs.replace(world.ref(message_id="m-1"), **wrong)
     world.give(topics.MESSAGE_REFS, ref, key=b"bird:m-1")
     assert [refusal.reason for refusal in world.refusals] == [DeadLetterReason.UNDECODABLE]

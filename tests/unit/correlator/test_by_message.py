@@ -1,4 +1,4 @@
-"""Receipts that name a message: the reference that names it too says whose it is."""
+"""Receipts that name a message: the ref that names it too says whose it is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_receipt_becomes_the_status_of_the_attempt_whose_message_it_names(worl
     assert world.unmatched == 0
 
 
-def test_a_receipt_that_comes_first_waits_for_its_reference_and_keeps_its_order(world: World) -> None:
+def test_a_receipt_that_comes_first_waits_for_its_ref_and_keeps_its_order(world: World) -> None:
     for status in (SENT, DELIVERED):
         world.report(status, message_id="m-1")
         world.advance(HOUR)
@@ -93,7 +93,7 @@ def test_the_same_attempt_of_two_decisions_is_two_messages(world: World) -> None
     assert (world.placed, world.unmatched) == ([], 1)
 
 
-def test_a_reference_lives_two_hours(world: World) -> None:
+def test_a_ref_lives_two_hours(world: World) -> None:
     assert REF_LIFE_MS == 2 * HOUR
     world.send(message_id="m-1")
     world.advance(REF_LIFE_MS)

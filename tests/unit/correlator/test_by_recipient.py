@@ -32,8 +32,8 @@ def test_a_receipt_is_settled_when_both_topics_are_read_past_it_and_not_before(w
     assert world.stage.deadline(entry) == Deadline(T0 + BROKER_SKEW_MS, lane=None)
 
 
-def test_a_reference_read_after_the_receipt_it_was_written_before_still_counts(world: World) -> None:
-    """The two topics are read independently: behind a backlog the second attempt's reference is not known yet."""
+def test_a_ref_read_after_the_receipt_it_was_written_before_still_counts(world: World) -> None:
+    """The two topics are read independently: behind a backlog the second attempt's ref is not known yet."""
     world.send(1)
     world.advance(MINUTE)
     world.report()
@@ -42,7 +42,7 @@ def test_a_reference_read_after_the_receipt_it_was_written_before_still_counts(w
     assert (world.placed, world.unmatched) == ([], 1)
 
 
-def test_a_receipt_read_before_the_only_reference_is_placed_all_the_same(world: World) -> None:
+def test_a_receipt_read_before_the_only_ref_is_placed_all_the_same(world: World) -> None:
     world.report(at_ms=T0 + SECOND)
     world.send()
     world.advance(MINUTE)
@@ -72,7 +72,7 @@ def test_what_was_received_before_the_second_attempt_began_is_of_the_first(world
     assert world.placed == [("v1.1", DELIVERED)]
 
 
-def test_a_reference_may_seem_younger_than_the_receipt_by_what_the_brokers_clocks_differ(world: World) -> None:
+def test_a_ref_may_seem_younger_than_the_receipt_by_what_the_brokers_clocks_differ(world: World) -> None:
     """Two topics are led by two brokers: what was written before the call may carry a later time than the receipt."""
     world.send(at_ms=T0 + BROKER_SKEW_MS)
     world.report()
@@ -140,7 +140,7 @@ def test_a_message_id_of_the_same_attempt_takes_nothing_away(world: World) -> No
 
 
 def test_a_receipt_without_an_attempt_is_counted_as_soon_as_it_is_certain(world: World) -> None:
-    """Its reference would have been written before the call; what comes later is another message's."""
+    """Its ref would have been written before the call; what comes later is another message's."""
     world.report()
     world.advance(BROKER_SKEW_MS)
     assert (world.state, world.unmatched) == ({}, 1)

@@ -59,7 +59,7 @@ class World(Drive[CorrelatorState]):
         return Receipt(**{**fields, **changes})
 
     def send(self, *args: Any, at_ms: int | None = None, **changes: Any) -> None:
-        """A sender writes a reference."""
+        """A sender writes a ref."""
         ref = self.ref(*args, **changes)
         self.give(topics.MESSAGE_REFS, ref, key=key_of(ref), at_ms=at_ms)
 

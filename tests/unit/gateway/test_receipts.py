@@ -1,4 +1,4 @@
-"""Reports that do not say which attempt they are about go to the correlator, under the key their reference has too."""
+"""Reports that do not say which attempt they are about go to the correlator, under the key their ref has too."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_recipient_is_named_where_the_message_id_means_nothing_to_us(ben
     assert emit.key == by_recipient("ycloud", RING.recipient_key(PERSON), Channel.SMS).encode()
 
 
-async def test_a_report_without_a_channel_has_a_key_that_no_reference_has(bench: Bench) -> None:
+async def test_a_report_without_a_channel_has_a_key_that_no_ref_has(bench: Bench) -> None:
     await bench.post(told({"recipient": PERSON}))
     assert bench.producer.written[0].key == f"ycloud:{RING.recipient_key(PERSON)}:unknown".encode()
 
