@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.correlator.stage import CorrelatorStage
 from pipeline.gateway.service import GatewayService
 from pipeline.model.messages import Catalogue
 from pipeline.process import Parts, Service
@@ -14,7 +15,7 @@ from pipeline.runtime.runner import StageRunner
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.stage import INPUTS
-from pipeline.topics import ROUTER_STATE, TRACKER_STATE, attempts
+from pipeline.topics import CORRELATOR_STATE, ROUTER_STATE, TRACKER_STATE, attempts
 from pipeline.tracker.stage import TrackerStage
 
 
@@ -49,6 +50,21 @@ def tracker(parts: Parts) -> StageRunner[Any]:
     )
 
 
+def correlator(parts: Parts) -> StageRunner[Any]:
+    """The stage that finds the attempts of receipts which name none."""
+
+    def make(partition: int, partitions: int) -> CorrelatorStage:
+        return CorrelatorStage(codec=parts.codec)
+
+    return StageRunner(
+        **_arguments(parts),
+        name="correlator",
+        inputs=CorrelatorStage.inputs,
+        changelog=CORRELATOR_STATE,
+        make_stage=make,
+    )
+
+
 class SenderRunner(StageRunner[JournalEntry]):
     """A sender's stage with the client, permits and running calls that outlive its tasks."""
 
@@ -70,9 +86,7 @@ class SenderRunner(StageRunner[JournalEntry]):
                 clock=self._parts.clock,
                 partitions=partitions,
                 min_time_left_s=self._parts.settings.policy.min_time_left_s,
-                catalogue=Catalogue(
-                    tenants=self._parts.settings.tenants, templates=self._parts.settings.templates
-                ),
+                catalogue=Catalogue(tenants=self._parts.settings.tenants, templates=self._parts.settings.templates),
                 exchange=registry.exchange(self._parts.settings, self._provider.instance),
             )
         return self._engine.stage(partition)
@@ -96,6 +110,7 @@ def everything(parts: Parts) -> list[Service]:
     return [
         router(parts),
         tracker(parts),
+        correlator(parts),
         *(SenderRunner(parts, name) for name in registry.load(parts.settings)),
         gateway(parts),
     ]

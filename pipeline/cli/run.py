@@ -54,6 +54,17 @@ def tracker(ctx: typer.Context, instance: Instance = None) -> None:
 
 
 @app.command()
+def correlator(ctx: typer.Context, instance: Instance = None) -> None:
+    """Find the attempts of receipts that name none.
+
+    Example: `pipeline run correlator --instance 0`
+    """
+    from pipeline import services
+
+    _run(settings(ctx), "correlator", instance, lambda parts: [services.correlator(parts)])
+
+
+@app.command()
 def sender(
     ctx: typer.Context,
     provider: Annotated[str, typer.Option("--provider", help="Name of the provider in the settings.")],

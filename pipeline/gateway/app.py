@@ -21,6 +21,8 @@ from pipeline.gateway.webhooks import WebhookReceiver
 from pipeline.model.reasons import ProblemReason
 
 WEBHOOKS: Final = "/v1/webhooks/{provider}"
+WEBHOOKS_OF_A_MESSAGE: Final = "/v1/webhooks/{provider}/{token}"
+"""For a provider that is told an address with each message."""
 HEALTHZ: Final = "/healthz"
 READYZ: Final = "/readyz"
 
@@ -48,6 +50,7 @@ def create_app(
     inner = Starlette(
         routes=[
             Route(WEBHOOKS, webhooks.receive, methods=["POST"]),
+            Route(WEBHOOKS_OF_A_MESSAGE, webhooks.receive, methods=["POST"]),
             Route(HEALTHZ, healthz, methods=["GET"]),
             Route(READYZ, readyz, methods=["GET"]),
         ],
@@ -59,11 +62,13 @@ def create_app(
 
 
 def route_of(path: str) -> str:
-    """The route template of a path, for labels."""
+    """The route template of a path, for labels and logs: a token is as good as a signature and stands in neither."""
     if path in (HEALTHZ, READYZ):
         return path
     prefix = WEBHOOKS.partition("{")[0]
-    return WEBHOOKS if path.startswith(prefix) and "/" not in path[len(prefix) :] else OTHER_ROUTE
+    if not path.startswith(prefix):
+        return OTHER_ROUTE
+    return {0: WEBHOOKS, 1: WEBHOOKS_OF_A_MESSAGE}.get(path[len(prefix) :].count("/"), OTHER_ROUTE)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -10,7 +10,8 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.gateway.app import create_app
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.publisher import Publisher
-from pipeline.gateway.webhooks import Encoder, WebhookReceiver, Webhooks
+from pipeline.gateway.reports import Encoder, Reports
+from pipeline.gateway.webhooks import WebhookReceiver, Webhooks
 from pipeline.runtime.log import Producer
 from pipeline.serving import HttpServer
 from pipeline.settings import GatewaySettings
@@ -38,13 +39,17 @@ class GatewayServer:
         encoder: Encoder,
         measures: Measures,
         webhooks: Mapping[str, Webhooks],
+        recipient_key: Callable[[str], str],
         clock: Clock | None = None,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
-        """``webhooks`` holds the providers that report deliveries, by instance name."""
+        """``webhooks`` holds the providers that report deliveries, by instance name.
+
+        ``recipient_key`` hashes a canonical recipient as the router does.
+        """
         self._settings = settings
         self._log = log
-        self._encoder = encoder
+        self._reports = Reports(encoder=encoder, recipient_key=recipient_key)
         self._measures = measures
         self._webhooks = webhooks
         self._clock = clock or SystemClock()
@@ -72,9 +77,10 @@ class GatewayServer:
         receiver = WebhookReceiver(
             providers=self._webhooks,
             publisher=self._publisher,
-            encoder=self._encoder,
+            reports=self._reports,
             measures=self._measures,
             clock=self._clock,
+            public_url=self._settings.public_url,
             max_body_bytes=self._settings.max_body_bytes,
             max_age_s=self._settings.webhook_max_age_s,
         )

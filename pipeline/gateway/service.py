@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from pipeline.gateway.server import GatewayServer
 from pipeline.process import Parts
 from pipeline.senders import registry
+from pipeline.senders.provider import Provider
+
+
+def reporting(providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    """Those whose webhooks are taken: with receipts to wait for, or a secret although nobody waits for them."""
+    return {
+        name: provider
+        for name, provider in providers.items()
+        if provider.webhooks_enabled or any(channel.receipts for channel in provider.capabilities.channels.values())
+    }
 
 
 class GatewayService:
@@ -18,11 +29,8 @@ class GatewayService:
             log=parts.log,
             encoder=parts.codec,
             measures=parts.metrics,
-            webhooks={
-                name: provider
-                for name, provider in registry.load(parts.settings).items()
-                if any(channel.receipts for channel in provider.capabilities.channels.values())
-            },
+            webhooks=reporting(registry.load(parts.settings)),
+            recipient_key=parts.key_ring.recipient_key,
             clock=parts.clock,
         )
         self._stopping = asyncio.Event()

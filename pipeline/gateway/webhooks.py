@@ -1,4 +1,8 @@
-"""Delivery reports of the providers: size, signature, age, meaning, log; and only then a 2xx."""
+"""Delivery reports of the providers: size, signature, age, meaning, log; and only then a 2xx.
+
+A report that says which attempt it is about becomes a DeliveryStatus at once. One that does not becomes a Receipt; the
+correlator finds its attempt.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,20 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from pipeline import topics
 from pipeline.clock import Clock, Seldom
 from pipeline.errors import PipelineError
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.problems import problem
 from pipeline.gateway.publisher import Publisher
+from pipeline.gateway.reports import Reports
 from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
-from pipeline.model.reference import REFERENCE_HEADER
 from pipeline.model.trace import TRACEPARENT, carried
-from pipeline.records.types import AttemptStatus, AvroRecord
-from pipeline.runtime.api import Emit, Headers
+from pipeline.records.types import AttemptStatus
 from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
 
 OTHER_PROVIDER: Final = "other"
@@ -39,6 +40,9 @@ class Webhooks(Protocol):
     def webhooks_enabled(self) -> bool:
         """Whether a secret is configured."""
 
+    def handshake(self, webhook: Webhook) -> bytes | None:
+        """The JSON to answer with when the provider only asks whether we are there; asked before the signature."""
+
     def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
         """Whether the raw body was signed with one of the secrets; constant time.
 
@@ -49,39 +53,32 @@ class Webhooks(Protocol):
         """The delivery reports of our attempts; empty for other events. Raises BadWebhook."""
 
 
-class Encoder(Protocol):
-    """How records are written (``pipeline.records.codec.Codec``)."""
-
-    def encode(self, record: AvroRecord) -> bytes:
-        """The framed record."""
-
-    def headers(self, record: AvroRecord) -> Headers:
-        """The headers every record of ours carries."""
-
-
 class WebhookReceiver:
-    """``POST /v1/webhooks/{provider}``."""
+    """``POST /v1/webhooks/{provider}``, and ``/{token}`` behind it where the provider was told such an address."""
 
     def __init__(
         self,
         *,
         providers: Mapping[str, Webhooks],
         publisher: Publisher,
-        encoder: Encoder,
+        reports: Reports,
         measures: Measures,
         clock: Clock,
+        public_url: str,
         max_body_bytes: int,
         max_age_s: float,
     ) -> None:
         """``providers`` by instance name: those that report deliveries, with or without a secret.
 
+        ``public_url`` is how providers reach us, as some sign it too; empty takes what the request itself was sent to.
         Signatures made more than ``max_age_s`` ago are refused, where a provider's signature tells when that was.
         """
         self._providers = providers
         self._publisher = publisher
-        self._encoder = encoder
+        self._reports = reports
         self._measures = measures
         self._clock = clock
+        self._public_url = public_url.rstrip("/")
         self._max_body_bytes = max_body_bytes
         self._max_age_s = max_age_s
         self._seldom = Seldom()
@@ -107,8 +104,11 @@ class WebhookReceiver:
             return problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
             )
-        received_at = self._clock.now_ms()
-        webhook = Webhook(body=body, headers=request.headers, received_at=received_at)
+        webhook = self._webhook(request, body)
+        greeting = provider.handshake(webhook)
+        if greeting is not None:
+            self._count(name, "handshake")
+            return Response(greeting, media_type="application/json")
         if not provider.verify_signature(webhook, max_age_s=self._max_age_s):
             self._count(name, "bad_signature")
             if (left_out := self._seldom.passes(self._clock.monotonic_s(), name)) is not None:
@@ -117,49 +117,49 @@ class WebhookReceiver:
                 HTTPStatus.UNAUTHORIZED, ProblemReason.BAD_SIGNATURE, headers={"WWW-Authenticate": "Signature"}
             )
         try:
-            reports = [report for report in provider.statuses(webhook) if isinstance(report, Report)]
+            reports = provider.statuses(webhook)
         except BadWebhook:
             self._count(name, "malformed")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
-        return await self._publish(name, reports, request, received_at)
+        return await self._publish(name, reports, request, webhook.received_at)
 
-    async def _publish(self, name: str, reports: list[Report], request: Request, received_at: int) -> Response:
+    def _webhook(self, request: Request, body: bytes) -> Webhook:
+        path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
+        base = self._public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+        return Webhook(
+            body=body,
+            headers=request.headers,
+            url=f"{base}{path}?{query}" if query else base + path,
+            token=request.path_params.get("token"),
+            query=request.query_params,
+            received_at=self._clock.now_ms(),
+        )
+
+    async def _publish(
+        self, name: str, reports: Sequence[Report | Unplaced], request: Request, received_at: int
+    ) -> Response:
+        trace = carried([(TRACEPARENT, request.headers.get(TRACEPARENT, "").encode())])
+        emits = [self._reports.emit(name, report, trace) for report in reports]
         try:
-            await self._publisher.publish([self._emit(name, report, request) for report in reports])
+            await self._publisher.publish([emit for emit in emits if emit is not None])
         except PipelineError as error:
             # Anything short of an acknowledgement of all: the provider sends it again, and repeats are harmless.
             _log.warning("webhook_not_written", provider=name, error=type(error).__name__, cause=str(error))
             self._count(name, "unavailable")
             return _unavailable(ProblemReason.LOG_UNAVAILABLE)
         self._count(name, "accepted" if reports else "ignored")
-        self._measures.apply(
-            ("receipts_total", 1.0, {"provider": name, "status": report.status.status.value}) for report in reports
-        )
         # Taken all the same: a word that a provider has added must not make it send the report again and again.
-        unmapped = sum(report.status.status is AttemptStatus.UNKNOWN for report in reports)
-        if unmapped:
-            self._measures.apply([("unmapped_answers_total", float(unmapped), {"provider": name})])
+        told = [report[0].status for report in reports]
+        self._measures.apply(("receipts_total", 1.0, {"provider": name, "status": status.value}) for status in told)
+        for metric, times in (
+            ("unmapped_answers_total", told.count(AttemptStatus.UNKNOWN)),
+            ("receipts_unmatched_total", emits.count(None)),
+        ):
+            if times:
+                self._measures.apply([(metric, float(times), {"provider": name})])
         if reports:
             self._measures.apply([("last_receipt_timestamp_seconds", received_at / 1_000, {"provider": name})])
         return Response(status_code=HTTPStatus.NO_CONTENT)
-
-    def _emit(self, name: str, report: Report, request: Request) -> Emit:
-        """One record for the plain topic, whatever lane the verification travels in.
-
-        A webhook does not tell the lane, and guessing wrong in one direction costs people: an interactive delivery
-        behind a bulk backlog would be read after its step's deadline, and the person would be called or texted
-        again. In the other direction it costs the tracker some reading ahead of its interactive work. The header
-        ``reference`` tells the tracker which message it was, as the record has no field for the decision.
-        """
-        status = msgspec.structs.replace(report.status, provider=name)
-        trace = carried([(TRACEPARENT, request.headers.get(TRACEPARENT, "").encode())])
-        headers = (*self._encoder.headers(status), (REFERENCE_HEADER, report.reference.encode()), *trace)
-        return Emit(
-            topic=topics.STATUSES,
-            key=status.verification_id.encode(),
-            value=self._encoder.encode(status),
-            headers=headers,
-        )
 
     def _count(self, provider: str, result: str) -> None:
         self._measures.apply([("webhooks_total", 1.0, {"provider": provider, "result": result})])

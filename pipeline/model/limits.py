@@ -36,3 +36,19 @@ name can have, so that one cut short can match none."""
 
 RESEND_COOLDOWN_MS: Final = (30_000, 60_000, 120_000)
 """Least time between the last call and the first, second and third resend; there is no fourth."""
+
+REF_LIFE_MS: Final = 2 * 3_600_000
+"""How long a receipt may mean an attempt whose provider echoes nothing of ours: twice the longest life of a code."""
+
+RECEIPT_LIFE_MS: Final = 24 * 3_600_000
+"""How long a receipt that names a message waits for the attempt it means, as its sender may be down with the result."""
+
+BROKER_SKEW_MS: Final = 2_000
+"""What the clocks of two brokers may differ by: a receipt that names only a recipient is settled this much later, and
+may mean what was written this much after it. More delays receipts, less could give one to the wrong attempt."""
+
+REFS_KEPT: Final = 16
+"""Attempts remembered under one key; with more alive no receipt under it is placed."""
+
+RECEIPTS_KEPT: Final = 32
+"""Receipts that wait under one key; more are dropped and counted. One message has five different ones at most."""

@@ -1,9 +1,17 @@
-"""What the correlator remembers under one key: references that wait for receipts, and receipts that wait for them."""
+"""What the correlator remembers under one key: refs that wait for receipts, and receipts that wait for them."""
 
 from __future__ import annotations
 
 from pipeline.records.internal import MessageRef, Receipt
-from pipeline.records.types import AvroRecord
+from pipeline.records.types import AvroRecord, TimeMs
+
+
+class WaitingReceipt(AvroRecord, frozen=True, kw_only=True):
+    """A receipt that is not placed yet."""
+
+    receipt: Receipt
+    recorded_at: TimeMs = 0
+    """The broker's time of its record, which all waiting is measured from."""
 
 
 class CorrelatorState(AvroRecord, frozen=True, kw_only=True):
@@ -11,6 +19,9 @@ class CorrelatorState(AvroRecord, frozen=True, kw_only=True):
 
     key: str
     refs: list[MessageRef] = []
-    """Oldest first; each lives two hours."""
-    receipts: list[Receipt] = []
-    """Not placed yet, oldest first; each lives 24 hours."""
+    """One for each attempt, in the order they were read; each lives two hours from ``written_at``, here the broker's
+    time of its record."""
+    receipts: list[WaitingReceipt] = []
+    """Not placed yet, in the order they were read; each waits for 24 hours at most."""
+    crowded_until_at: TimeMs = 0
+    """More attempts than are kept live until then, so nothing received by then can be placed."""

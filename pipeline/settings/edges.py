@@ -30,8 +30,9 @@ class GatewaySettings(Section):
     """Address to listen on."""
     port: int = Field(8080, ge=0, le=65_535)
     """Port; 0 picks a free one."""
-    public_url: str = ""
-    """How providers reach the gateway, for their callbacks; not in this version, which refuses it."""
+    public_url: Url = ""
+    """How providers reach the gateway (scheme, host, perhaps a path before ``/v1``): told to those that take an address
+    with each message, and part of what some of them sign; empty takes what a webhook was sent to."""
     max_body_bytes: int = Field(65_536, ge=1_024)
     """Larger requests are refused with 413."""
     webhook_max_age_s: int = Field(300, ge=1)

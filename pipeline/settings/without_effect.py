@@ -58,11 +58,6 @@ def _edges(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             f"gateway.api_keys.{name}: the gateway of this version takes webhooks only, no API; remove the section"
         )
-    if settings.gateway.public_url:
-        yield Finding(
-            "gateway.public_url: this version tells providers no address of its own; remove it, and set the address "
-            "of the webhooks at the provider"
-        )
     if settings.readmodel != type(settings.readmodel)():
         yield Finding("readmodel.url: this version keeps no database of verifications yet; remove it")
     if settings.simulator.smtp_port != type(settings.simulator).model_fields["smtp_port"].default:

@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {*LEAVES, "settings"},
     "router": STAGE,
     "tracker": STAGE,
+    "correlator": STAGE,
     "senders": STAGE,
     "simulator": {*LEAVES, "settings", "serving", "http_body"},
     "gateway": {*LEAVES, "model", "records", "settings", "runtime", "senders", "serving", "http_body", "process"},

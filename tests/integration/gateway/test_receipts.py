@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from pipeline.clock import SystemClock
 from pipeline.gateway.server import GatewayServer
+from pipeline.model.keys import KeyRing
 from pipeline.model.reference import reference
 from pipeline.records.types import AttemptStatus
 from pipeline.senders.providers.ycloud import YCloud
@@ -76,6 +77,7 @@ def gateway_with(
         encoder=FakeEncoder(),
         measures=measures,
         webhooks={"ycloud": YCloud(instance="ycloud", settings=settings)},
+        recipient_key=KeyRing.for_tests().recipient_key,
         clock=clock,
     )
 

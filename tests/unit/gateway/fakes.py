@@ -10,10 +10,11 @@ import msgspec
 import orjson
 
 from pipeline.errors import LogUnavailable
+from pipeline.records.internal import Receipt
 from pipeline.records.public import DeliveryStatus
-from pipeline.records.types import AttemptStatus, AvroRecord
+from pipeline.records.types import AttemptStatus, AvroRecord, Channel
 from pipeline.runtime.api import Emit, Headers, Measure
-from pipeline.senders.provider import BadWebhook, Report, Webhook
+from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
 
 
 @dataclass
@@ -60,6 +61,11 @@ def decode(emit: Emit) -> DeliveryStatus:
     return msgspec.json.decode(emit.value, type=DeliveryStatus)
 
 
+def decode_receipt(emit: Emit) -> Receipt:
+    assert emit.value is not None
+    return msgspec.json.decode(emit.value, type=Receipt)
+
+
 @dataclass
 class FakeMeasures:
     """Sums counters; keeps the last value of anything else."""
@@ -78,27 +84,42 @@ class FakeMeasures:
 class FakeWebhooks:
     """A provider whose signature is the word itself, with its age beside it, and whose event is a list of statuses.
 
-    A word before an id (``teleported:v1``) is a status in no table.
+    A word before an id (``teleported:v1``) is a status in no table. An object in place of a text names no attempt of
+    ours, but a ``message`` or ``recipient``.
     """
 
     webhooks_enabled: bool = True
+    seen: list[Webhook] = field(default_factory=list)
+
+    def handshake(self, webhook: Webhook) -> bytes | None:
+        self.seen.append(webhook)
+        return b'{"challenge":"x"}' if webhook.body == b"anybody?" else None
 
     def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
         headers = webhook.headers
         return headers.get("signature") == "right" and float(headers.get("age", "0")) <= max_age_s
 
-    def statuses(self, webhook: Webhook) -> list[Report]:
+    def statuses(self, webhook: Webhook) -> list[Report | Unplaced]:
         body = webhook.body
         if not body.startswith(b"["):
             raise BadWebhook("body: no list")
-        return [
-            Report(
-                DeliveryStatus(
-                    verification_id=told,
-                    attempt_id=f"{told}.1",
-                    status=AttemptStatus.UNKNOWN if word else AttemptStatus.DELIVERED,
-                ),
-                f"{told}_1_abcdef",
-            )
-            for word, _, told in (each.rpartition(":") for each in orjson.loads(body))
-        ]
+        return [_placed(each) if isinstance(each, str) else _unplaced(**each) for each in orjson.loads(body)]
+
+
+def _placed(told: str) -> Report:
+    word, _, vid = told.rpartition(":")
+    status = AttemptStatus.UNKNOWN if word else AttemptStatus.DELIVERED
+    return Report(DeliveryStatus(verification_id=vid, attempt_id=f"{vid}.1", status=status), f"{vid}_1_abcdef")
+
+
+def _unplaced(
+    message: str | None = None, recipient: str | None = None, channel: str | None = None, status: str = "delivered"
+) -> Unplaced:
+    receipt = Receipt(
+        provider="not the instance",
+        provider_message_id=message,
+        channel=None if channel is None else Channel(channel),
+        status=AttemptStatus(status),
+        told=status,
+    )
+    return Unplaced(receipt, recipient)

@@ -2,73 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from pipeline.gateway.app import create_app
-from pipeline.gateway.publisher import Publisher
-from pipeline.gateway.webhooks import WebhookReceiver
-from pipeline.testing.clock import ManualClock
-from tests.unit.gateway.fakes import FakeEncoder, FakeMeasures, FakeProducer, FakeWebhooks, decode
-
-RIGHT = {"Signature": "right"}
-MAX_AGE_S = 120
-
-
-@dataclass
-class Bench:
-    http: httpx.AsyncClient
-    producer: FakeProducer
-    measures: FakeMeasures
-    clock: ManualClock
-    ready: bool = True
-    ids: list[str] = field(default_factory=list)
-
-    async def post(
-        self, content: bytes = b'["v1"]', *, to: str = "ycloud", headers: dict[str, str] = RIGHT
-    ) -> httpx.Response:
-        return await self.http.post(f"/v1/webhooks/{to}", content=content, headers=headers)
-
-    def counted(self, *key: str) -> float:
-        return self.measures.counters.get(key, 0.0)
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    producer, measures, clock = FakeProducer(), FakeMeasures(), ManualClock(1_735_787_045_000)
-    receiver = WebhookReceiver(
-        providers={"ycloud": FakeWebhooks(), "second": FakeWebhooks(), "locked": FakeWebhooks(webhooks_enabled=False)},
-        publisher=Publisher(producer=producer, timeout_s=0.05, max_waiting=3),
-        encoder=FakeEncoder(),
-        measures=measures,
-        clock=clock,
-        max_body_bytes=1_024,
-        max_age_s=MAX_AGE_S,
-    )
-    made = Bench(http=httpx.AsyncClient(), producer=producer, measures=measures, clock=clock)
-    app = create_app(
-        webhooks=receiver,
-        ready=lambda: made.ready,
-        measures=measures,
-        clock=clock,
-        new_id=lambda: "made-here",
-    )
-    await made.http.aclose()
-    made.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway")
-    yield made
-    await made.http.aclose()
-
-
-def assert_problem(answer: httpx.Response, status: int, reason: str) -> None:
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body = answer.json()
-    assert (body["status"], body["reason"]) == (status, reason)
-    assert body["title"]
-    assert body["detail"]
+from tests.unit.gateway.bench import MAX_AGE_S, RIGHT, Bench, assert_problem
+from tests.unit.gateway.fakes import FakeWebhooks, decode
 
 
 async def test_a_report_is_acknowledged_only_after_the_log_has_it(bench: Bench) -> None:

@@ -283,7 +283,6 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
         ("[registry]\nusername = 'me'", "registry: "),
         ("[providers.ycloud]\n[[prices.rules]]\nprovider = 'ycloud'\nprice = '1'", "prices.rules: "),
         ("[gateway.api_keys.shop]\nkey = 'x'", "gateway.api_keys.shop: "),
-        ("[gateway]\npublic_url = 'https://verify.example.org'", "gateway.public_url: "),
         ("[readmodel]\nurl = 'sqlite:///elsewhere'", "readmodel.url: "),
         ("[simulator]\nsmtp_port = 0", "simulator.smtp_port: "),
         ("[tracing]\nenabled = true", "tracing.enabled: "),
@@ -299,6 +298,29 @@ def test_what_would_do_nothing_is_refused_so_that_nobody_believes_it_works(text:
     assert message.startswith("1 problem in the settings:")
     assert named in message
     assert "this version" in message
+
+
+@pytest.mark.parametrize("url", ["https://verify.example.org", "http://10.0.0.1:8080/otp/"])
+def test_the_gateways_public_address_may_have_a_port_and_a_path(url: str) -> None:
+    assert load(toml(f"[gateway]\npublic_url = {url!r}"), environ={}).gateway.public_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("verify.example.org", "is no address"),
+        ("/v1/webhooks", "is no address"),
+        ("ftp://verify.example.org", "is no address"),
+        ("https://verify.example.org?a=b", "must end with a path"),
+        ("https://verify.example.org/#a", "must end with a path"),
+        ("https://me:hunter2@verify.example.org", "must not hold a user or password"),
+    ],
+)
+def test_what_no_provider_could_reach_is_no_public_address(url: str, problem: str) -> None:
+    message = refusal(f"[gateway]\npublic_url = {url!r}")
+    assert "gateway.public_url" in message
+    assert problem in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SENDABLE])

@@ -1,0 +1,1 @@
+"""Finds the attempt that a receipt is about, where its provider echoes nothing of ours."""

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.correlator.world import World, new_world
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
