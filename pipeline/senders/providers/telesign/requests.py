@@ -13,7 +13,7 @@ from pipeline.model.options import OptionRule
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import Channel, CommandKind
-from pipeline.senders.provider import Opened, Unsendable
+from pipeline.senders.provider import Opened, Unsendable, not_offered
 from pipeline.senders.providers.telesign.abilities import SMART_OPTIONS, SMS_OPTIONS, TOGETHER, VOICE_OPTIONS
 from pipeline.settings import TelesignSettings
 
@@ -67,7 +67,7 @@ class Drafter:
         """The request for one command. Raises Unsendable for what Telesign cannot carry."""
         make = _DRAFTS.get(command.kind)
         if make is None:
-            raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"telesign has no {command.kind} commands")
+            raise not_offered("telesign", command)
         return make(self, command, opened)
 
     def _send(self, command: SendCommand, opened: Opened) -> Draft:
