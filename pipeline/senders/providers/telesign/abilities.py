@@ -65,6 +65,7 @@ _CHANNEL: Final = ChannelCapabilities(
     own_code=True,
     code_min=3,
     check=True,
+    report=True,
     # Not one list of languages is published for texts, templates and speech alike, so any tag is passed on.
     languages=None,
     sender=True,
