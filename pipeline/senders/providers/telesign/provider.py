@@ -17,7 +17,7 @@ from pipeline.senders.providers.telesign import answers
 from pipeline.senders.providers.telesign.abilities import CAPABILITIES
 from pipeline.senders.providers.telesign.auth import Signer, key_bytes
 from pipeline.senders.providers.telesign.callbacks import Callbacks
-from pipeline.senders.providers.telesign.requests import Draft, Drafter
+from pipeline.senders.providers.telesign.requests import SMART, SMS, VOICE, Draft, Drafter
 from pipeline.senders.providers.telesign.tables import UNKNOWN_REFERENCE
 from pipeline.senders.told import USER_AGENT
 from pipeline.settings import TelesignSettings
@@ -44,6 +44,8 @@ class Telesign(NoExtras):
         self.capabilities = capabilities
         api_key = settings.api_key.get_secret_value()
         self._base = (settings.base_url or BASE_URL).rstrip("/")
+        # Reading an address costs more than signing the request.
+        self._urls = {endpoint.path: httpx.URL(self._base + endpoint.path) for endpoint in (SMS, VOICE, SMART)}
         self._signer = Signer(
             customer_id=settings.customer_id.get_secret_value(),
             api_key=api_key,
@@ -92,11 +94,14 @@ class Telesign(NoExtras):
     def _request(self, draft: Draft, now_ms: int) -> httpx.Request:
         # Signed is what is sent, so it is encoded once. The path is signed without its query.
         body = urlencode(draft.form).encode("ascii")
-        query = f"?{urlencode(draft.query)}" if draft.query else ""
+        url = self._urls.get(draft.path)
+        if url is None:
+            query = f"?{urlencode(draft.query)}" if draft.query else ""
+            url = httpx.URL(f"{self._base}{draft.path}{query}")
         headers = {
             **self._signer.headers(draft.method, draft.path, body, now_ms),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }
-        return httpx.Request(draft.method, f"{self._base}{draft.path}{query}", headers=headers, content=body)
+        return httpx.Request(draft.method, url, headers=headers, content=body)

@@ -67,9 +67,9 @@ def test_the_published_vectors_of_digest_authentication_hold(method: str, body: 
 
 
 def test_basic_authentication_shows_id_and_key_and_dates_the_request_all_the_same() -> None:
-    signer = Signer(customer_id="Aladdin", api_key="open+sesame", method="basic", new_nonce=lambda: NONCE)
+    signer = Signer(customer_id="Aladdin", api_key="b3BlbiBzZXNhbWU=", method="basic", new_nonce=lambda: NONCE)
     assert signer.headers("GET", "/v1/verify/x", b"", AT_MS) == {
-        "Authorization": "Basic QWxhZGRpbjpvcGVuK3Nlc2FtZQ==",
+        "Authorization": "Basic QWxhZGRpbjpiM0JsYmlCelpYTmhiV1U9",
         "Date": DATE,
         "x-ts-auth-method": "Basic",
         "x-ts-nonce": NONCE,
