@@ -18,7 +18,11 @@ from pipeline.settings.root import Settings
 from pipeline.settings.without_effect import without_effect
 
 # Kinds without a sender need nothing: they are refused when they are enabled.
-_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {"ycloud": ("api_key",), "neutrino": ("user_id", "api_key")}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "ycloud": ("api_key",),
+    "neutrino": ("user_id", "api_key"),
+    "telesign": ("customer_id", "api_key"),
+}
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
 _REJOIN_S: Final = 10.0

@@ -17,6 +17,8 @@ from pipeline.simulator.world import Account, World
 DEVELOPMENT_CREDENTIALS = {
     "ycloud": {"api_key": "simulator", "webhook_secret": "whsec_simulator"},
     "neutrino": {"user_id": "simulator", "api_key": "simulator"},
+    # Its key is Base64, of the same word.
+    "telesign": {"customer_id": "simulator", "api_key": "c2ltdWxhdG9y"},
 }
 """What opens a provider of which no account is configured."""
 

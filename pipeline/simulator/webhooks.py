@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -29,6 +31,8 @@ class Event:
     body: bytes
     sign: Callable[[bytes, int], Mapping[str, str]]
     """Headers for a body at a time in epoch seconds; every try is signed anew, as the receiver's window is short."""
+    url: str = ""
+    """Where the request wanted it; empty: the instance's place below the receiver's base."""
     tries: int = 0
 
 
@@ -109,8 +113,14 @@ class Webhooks:
             self._session = None
 
     def post(self, event: Event, *, after_s: float, hold: bool = False) -> None:
-        """Deliver an event after a delay; a held one waits behind the next event of anybody (or two seconds)."""
-        if self.url:
+        """Deliver an event after a delay; a held one waits behind the next event of anybody (or two seconds).
+
+        An event for an address that is neither below the receiver's base nor on this machine is only listed: whoever
+        can ask the simulator for a message must not make it call anybody.
+        """
+        if event.url and not self._is_ours(event.url):
+            self._note(event, "not_ours")
+        elif event.url or self.url:
             self.later(after_s, lambda: self._hold(event) if hold else self._begin(event))
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
@@ -123,6 +133,27 @@ class Webhooks:
     def lines(self) -> Iterator[dict[str, Any]]:
         """All tries, oldest first."""
         return (asdict(delivery) for delivery in list(self._log))
+
+    def _is_ours(self, url: str) -> bool:
+        if self.url and url.startswith(f"{self.url}/"):
+            return True
+        host = urlsplit(url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    def _note(self, event: Event, answered: str) -> None:
+        self._log.append(
+            Delivery(
+                at=self._clock.now_ms(),
+                provider=event.provider,
+                event_id=event.event_id,
+                event_type=event.event_type,
+                attempt=event.tries,
+                answered=answered,
+            )
+        )
 
     def _after(self, delay_s: float, call: Callable[[], None]) -> None:
         def fire() -> None:
@@ -151,16 +182,7 @@ class Webhooks:
         event.tries += 1
         policy = self._policies[event.provider]
         arrived, answered = await self._send(event, policy.timeout_s)
-        self._log.append(
-            Delivery(
-                at=self._clock.now_ms(),
-                provider=event.provider,
-                event_id=event.event_id,
-                event_type=event.event_type,
-                attempt=event.tries,
-                answered=answered,
-            )
-        )
+        self._note(event, answered)
         if not arrived and event.tries <= len(policy.schedule_s):
             self._after(policy.schedule_s[event.tries - 1] / self._time_factor, lambda: self._begin(event))
         while self._held:
@@ -170,7 +192,7 @@ class Webhooks:
         assert self._session is not None, "start() comes first"
         try:
             async with self._session.post(
-                f"{self.url}/{event.instance}",
+                event.url or f"{self.url}/{event.instance}",
                 data=event.body,
                 headers={
                     "Content-Type": "application/json",

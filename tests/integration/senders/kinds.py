@@ -37,6 +37,12 @@ KINDS: Final[dict[str, Kind]] = {
     "neutrino": Kind(
         answer=lambda request: b'{"number-valid":true,"sent":true,"security-code":"%s"}' % _CODE.findall(request)[0]
     ),
+    "telesign": Kind(
+        answer=lambda request: (
+            b'{"reference_id":"3F0A9C5D77E2418BA6D10C94E85B2F61","sub_resource":"sms","errors":[],'
+            b'"status":{"code":290,"description":"Message in progress","updated_on":"2026-01-15T09:30:11.204518Z"}}'
+        )
+    ),
 }
 """By name; a test holds them against the registry's."""
 

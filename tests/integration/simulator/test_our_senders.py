@@ -8,16 +8,18 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from pipeline.clock import SystemClock
 from pipeline.model.reference import reference
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, Channel, CommandKind, ResultClass
-from pipeline.senders.provider import Answer, Opened
+from pipeline.senders.provider import Answer, Opened, Provider
 from pipeline.senders.providers.neutrino import Neutrino
+from pipeline.senders.providers.telesign import Telesign
 from pipeline.senders.providers.ycloud import YCloud
-from pipeline.settings import NeutrinoSettings, YCloudSettings
+from pipeline.settings import NeutrinoSettings, TelesignSettings, YCloudSettings
+from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
 from pipeline.simulator.server import Simulator
 
-NOW_MS = 1_735_787_045_000
 PHONE = "+4915123456789"
 
 Call = Callable[..., Awaitable[Answer]]
@@ -26,13 +28,19 @@ Call = Callable[..., Awaitable[Answer]]
 @pytest.fixture
 async def call(simulator: Simulator) -> AsyncIterator[Call]:
     key = SecretStr("simulator")
-    providers = {
+    providers: dict[str, Provider] = {
         "ycloud": YCloud(
             instance="ycloud", settings=YCloudSettings(api_key=key, base_url=simulator.base_url("ycloud"))
         ),
         "neutrino": Neutrino(
             instance="neutrino",
             settings=NeutrinoSettings(user_id=key, api_key=key, base_url=simulator.base_url("neutrino")),
+        ),
+        "telesign": Telesign(
+            instance="telesign",
+            settings=TelesignSettings.model_validate(
+                DEVELOPMENT_CREDENTIALS["telesign"] | {"base_url": simulator.base_url("telesign")}
+            ),
         ),
     }
     async with httpx.AsyncClient() as http:
@@ -54,7 +62,9 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
             )
             opened = Opened(recipient=recipient, code=code)
             sender = providers[provider]
-            return sender.interpret(command, opened, await http.send(sender.build(command, opened, NOW_MS)))
+            return sender.interpret(
+                command, opened, await http.send(sender.build(command, opened, SystemClock().now_ms()))
+            )
 
         yield call
 
@@ -69,6 +79,8 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
         ("ycloud", Channel.EMAIL, "jo@xn--bcher-kva.example", {}),
         ("neutrino", Channel.SMS, PHONE, {"country": "DE", "language": "pt-BR", "brand": "Acme"}),
         ("neutrino", Channel.VOICE, PHONE, {"language": "sw"}),
+        ("telesign", Channel.SMS, PHONE, {"sender": "ACME", "language": "pt-BR", "use_case": "ATCK"}),
+        ("telesign", Channel.VOICE, PHONE, {"sender": "+15550100000", "language": "en-US", "code": "48291"}),
     ],
 )
 async def test_what_our_senders_build_is_taken_and_reaches_the_person(
@@ -78,10 +90,10 @@ async def test_what_our_senders_build_is_taken_and_reaches_the_person(
     assert answer.result is AttemptResult.ACCEPTED
     assert not answer.unmapped
     (message,) = simulator.world.inbox.find(recipient=recipient)
-    assert (message["code"], message["channel"]) == ("482913", channel.value)
+    assert (message["code"], message["channel"]) == (fields.get("code", "482913"), channel.value)
 
 
-@pytest.mark.parametrize("provider", ["ycloud", "neutrino"])
+@pytest.mark.parametrize("provider", ["ycloud", "neutrino", "telesign"])
 @pytest.mark.parametrize(
     ("digits", "result", "kind"),
     [

@@ -36,7 +36,7 @@ def paths(problems: list[str]) -> list[str]:
 APART = {
     "policy.wait_s": "[policy]\nwait_s = 3\n",
     "providers.ycloud.api_key": "[providers.ycloud]\nenabled = true\n",
-    "providers.telesign.enabled": "[providers.telesign]\nenabled = true\n",
+    "providers.telesign.customer_id": "[providers.telesign]\nenabled = true\n",
     "tracing.enabled": "[tracing]\nenabled = true\n",
     "routes.rules[0].providers": "[[routes.rules]]\nproviders = ['nope']\n",
     "templates.welcome.texts.en": "[templates.welcome]\ntexts = {en = 'hello'}\n",

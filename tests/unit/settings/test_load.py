@@ -453,6 +453,22 @@ def test_every_credential_of_an_http_request_is_held_to_what_a_header_can_carry(
     assert "ssel" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("api_key", "SECRET", "is no Base64; copy it anew, with the = at its end"),
+        ("api_key", "----", "is no Base64"),
+        ("customer_id", "SECRET:SECRET", "holds a colon, which ends it in a header"),
+        ("max_text_chars", "1601", "less than or equal to 1600"),
+    ],
+)
+def test_telesigns_credentials_are_what_its_signatures_need(name: str, value: str, told: str) -> None:
+    message = refusal(f"[providers.telesign]\n{name} = {value if value.isdigit() else json.dumps(value)}")
+    assert f"providers.telesign.{name} (from " in message
+    assert told in message
+    assert "SECRET" not in message
+
+
 @pytest.mark.parametrize("path", ["kafka.sasl_password", "providers.smtp.password", "providers.bird.signing_key"])
 @pytest.mark.parametrize(
     ("value", "told"),

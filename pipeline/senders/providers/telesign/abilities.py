@@ -1,0 +1,117 @@
+"""What Telesign can do, as data: channels, codes, step options, and what an account's settings change of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.model.capabilities import ChannelCapabilities, Correlation, ProviderCapabilities, Walk
+from pipeline.model.options import Line, OneOf, OptionRule
+from pipeline.records.types import Channel
+from pipeline.settings import TelesignSettings
+
+SMART_CODE_LENGTH: Final = 5
+"""Of an own code for Smart Verify: the only length that fits an SMS (3-7 digits) as well as a call (3-5)."""
+LOOKUPS_S: Final = (180, 300, 600)
+"""Telesign asks to wait three to five minutes; it keeps a status for twelve hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What is dialled after the number: digits, and commas that wait a second each."""
+
+    longest: int = 28
+
+    @property
+    def says(self) -> str:
+        """The rule, for a detail."""
+        return f"must be 1-{self.longest} digits and commas"
+
+    def takes(self, value: str) -> bool:
+        """Whether the value keeps the rule."""
+        return len(value) <= self.longest and re.fullmatch(r"[0-9,]+", value, re.ASCII) is not None
+
+
+_YES_OR_NO: Final = OneOf(("true", "false"))
+SMS_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
+    {
+        "dlt_entity_id": Line(40),
+        "dlt_template_id": Line(40),
+        "is_primary": _YES_OR_NO,
+        "sim_swap_check": _YES_OR_NO,
+    }
+)
+VOICE_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
+    {
+        "call_forward_action": OneOf(("block", "flag")),
+        "caller_id": Extension(15),
+        "extension_template": Extension(),
+        "extension_type": OneOf(("1", "2")),
+        "pressx": OneOf(("1",)),
+        "prompt_digit": OneOf(tuple("0123456789")),
+        "prompt_message": Line(2_000),
+        "redial": _YES_OR_NO,
+    }
+)
+SMART_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType({"ignore_risk": _YES_OR_NO})
+"""Sent under their own names, each to its own endpoint."""
+TOGETHER: Final = (("extension_template", "extension_type"), ("prompt_digit", "prompt_message"))
+"""Options that mean something only in pairs."""
+
+_CHANNEL: Final = ChannelCapabilities(
+    own_code=True,
+    code_min=3,
+    check=True,
+    report=True,
+    # Not one list of languages is published for texts, templates and speech alike, so any tag is passed on.
+    languages=None,
+    sender=True,
+    text=True,
+    amount=True,
+    use_case=True,
+    end_user_ip=True,
+    brand=True,
+    # A callback is placed by the token in its address where it has one. But an account may have an address of its own
+    # set up, without a token, and Smart Verify takes none per request: then only the message's id is left.
+    correlation=Correlation.MESSAGE_ID,
+)
+
+CAPABILITIES: Final = ProviderCapabilities(
+    kind="telesign",
+    channels=MappingProxyType(
+        {
+            Channel.SMS: replace(
+                _CHANNEL, code_max=7, code_leading_zero=True, provider_code=(7, 7), options=SMS_OPTIONS
+            ),
+            # One page says 000-9999999 for calls, the API's own description 100-99999: the narrower range fits both.
+            Channel.VOICE: replace(_CHANNEL, code_max=5, provider_code=(5, 5), options=VOICE_OPTIONS),
+        }
+    ),
+)
+
+
+def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> ProviderCapabilities:
+    """What an account with these settings can do."""
+    channels = {
+        channel: replace(each, report=settings.report_success, lookups_s=() if each.receipts else LOOKUPS_S)
+        for channel, each in capabilities.channels.items()
+    }
+    if settings.smart_verify and channels.keys() >= {Channel.SMS, Channel.VOICE}:
+        channels[Channel.SMS] = replace(
+            channels[Channel.SMS],
+            walk=Walk(
+                channels=frozenset({Channel.VOICE}),
+                own_code=settings.smart_own_code,
+                code_min=SMART_CODE_LENGTH,
+                code_max=SMART_CODE_LENGTH,
+                # Seven digits by SMS or five by call: which, it decides by itself.
+                provider_code=(5, 7),
+            ),
+            options=MappingProxyType({**channels[Channel.SMS].options, **SMART_OPTIONS}),
+            # Whether Smart Verify still tells its status by callback is not published.
+            lookups_s=LOOKUPS_S,
+        )
+    return replace(capabilities, channels=MappingProxyType(channels))
