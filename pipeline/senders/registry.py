@@ -14,8 +14,8 @@ from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
-from pipeline.senders.providers import neutrino, ycloud
-from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, YCloudSettings
+from pipeline.senders.providers import neutrino, thundersms, ycloud
+from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, ThunderSmsSettings, YCloudSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             settings=NeutrinoSettings,
             make=neutrino.Neutrino,
             capabilities=neutrino.CAPABILITIES,
+        ),
+        "thundersms": Kind(
+            settings=ThunderSmsSettings,
+            make=thundersms.ThunderSms,
+            capabilities=thundersms.CAPABILITIES,
+            able=thundersms.able,
         ),
     }
 )
