@@ -17,6 +17,12 @@ from pipeline.simulator.world import Account, World
 DEVELOPMENT_CREDENTIALS = {
     "ycloud": {"api_key": "simulator", "webhook_secret": "whsec_simulator"},
     "neutrino": {"user_id": "simulator", "api_key": "simulator"},
+    "thundersms": {
+        "access_token": "simulator",
+        "webhook_secret": "whsec_simulator",
+        "webhook_id": "simulator",
+        "webhook_validation_key": "simulator",
+    },
 }
 """What opens a provider of which no account is configured."""
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from pipeline.simulator.provider import Provider
 from pipeline.simulator.providers.neutrino import Neutrino
+from pipeline.simulator.providers.thundersms import ThunderSms
 from pipeline.simulator.providers.ycloud import YCloud
 
-PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino}
+PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino, "thundersms": ThunderSms}
 """By kind, as ``[providers.<name>] kind`` names it."""

@@ -40,7 +40,9 @@ class Requests:
     def __init__(self, settings: ThunderSmsSettings, capabilities: ProviderCapabilities) -> None:
         self._capabilities = capabilities
         self._foreign_id_place = settings.foreign_id_place
-        self._accounts: Mapping[str, ProviderChannelSettings] = {str(name): each for name, each in settings.channels.items()}
+        self._accounts: Mapping[str, ProviderChannelSettings] = {
+            str(name): account for name, account in settings.channels.items()
+        }
         self._base = (settings.base_url or BASE_URL).rstrip("/")
         self._send_url = httpx.URL(f"{self._base}/verify/send")
         self._headers = {
