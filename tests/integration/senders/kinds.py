@@ -37,6 +37,7 @@ KINDS: Final[dict[str, Kind]] = {
     "neutrino": Kind(
         answer=lambda request: b'{"number-valid":true,"sent":true,"security-code":"%s"}' % _CODE.findall(request)[0]
     ),
+    "thundersms": Kind(answer=lambda request: b'{"id":"5a0c1f7e-2b64-4d0e-9a3b-7f1e86c2d915","status":"sent"}'),
 }
 """By name; a test holds them against the registry's."""
 

@@ -9,11 +9,10 @@ from typing import Final
 import httpx
 
 from pipeline.model.capabilities import ProviderCapabilities
-from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import CommandKind
 from pipeline.senders.answers import in_doubt
-from pipeline.senders.provider import Answer, Opened, Probe, Report, Unplaced, Unsendable, Webhook
+from pipeline.senders.provider import Answer, Opened, Probe, Report, Unplaced, Webhook, not_offered
 from pipeline.senders.providers.thundersms import answers, webhooks
 from pipeline.senders.providers.thundersms.abilities import CAPABILITIES
 from pipeline.senders.providers.thundersms.requests import Requests
@@ -59,7 +58,7 @@ class ThunderSms:
         """``POST verify/send``, or a GET of check, search, cancel. Raises Unsendable."""
         build = self._build.get(command.kind)
         if build is None:
-            raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"thundersms has no {command.kind}")
+            raise not_offered("thundersms", command)
         return build(command, opened, now_ms)
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
