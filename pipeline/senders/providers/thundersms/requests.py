@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 import orjson
+from msgspec.structs import replace
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities
 from pipeline.model.codes import normalise_typed
@@ -16,6 +17,7 @@ from pipeline.model.messages import Message
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, WalkStep
 from pipeline.records.types import Channel
+from pipeline.senders.deadlines import valid_s
 from pipeline.senders.provider import Opened, Unsendable
 from pipeline.senders.providers.thundersms.abilities import CODE_LENGTHS, MAX_TTL_S, MIN_TTL_S
 from pipeline.senders.providers.thundersms.languages import spoken
@@ -137,7 +139,7 @@ class Requests:
                     Reason.UNSUPPORTED_BY_PROVIDER, "thundersms takes codes of 4-10 digits without a leading zero"
                 )
             payload["token"] = code
-        if message is not None and message.wished and not self._able(command.channel).text:
+        if (command.text or command.template) and not self._able(command.channel).text:
             raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, "thundersms takes no texts here (own_texts)")
         if message is not None and _writes(command, message, self._able(command.channel)):
             payload["template"] = message.text(_PLACEHOLDER)
@@ -164,11 +166,8 @@ def _message_id(command: SendCommand) -> str:
 
 
 def _life_s(command: SendCommand, opened: Opened, now_ms: int) -> int:
-    """What is left of the code's life; a step's ttl shortens the message's, and the code must outlive that."""
-    if command.ttl_s is None:
-        return opened.valid_s
-    until = command.valid_until_at or now_ms + command.expires_in_s * 1_000
-    return max(opened.valid_s, (until - now_ms) // 1_000)
+    """What is left of the code's life: a step's ttl is the message's, and the code must outlive that."""
+    return opened.valid_s if command.ttl_s is None else valid_s(replace(command, ttl_s=None), now_ms)
 
 
 def _writes(command: SendCommand, message: Message, able: ChannelCapabilities) -> bool:
