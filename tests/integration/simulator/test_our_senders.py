@@ -13,8 +13,9 @@ from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, Channel, CommandKind, ResultClass
 from pipeline.senders.provider import Answer, Opened
 from pipeline.senders.providers.neutrino import Neutrino
+from pipeline.senders.providers.thundersms import ThunderSms
 from pipeline.senders.providers.ycloud import YCloud
-from pipeline.settings import NeutrinoSettings, YCloudSettings
+from pipeline.settings import NeutrinoSettings, ThunderSmsSettings, YCloudSettings
 from pipeline.simulator.server import Simulator
 
 NOW_MS = 1_735_787_045_000
@@ -33,6 +34,10 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
         "neutrino": Neutrino(
             instance="neutrino",
             settings=NeutrinoSettings(user_id=key, api_key=key, base_url=simulator.base_url("neutrino")),
+        ),
+        "thundersms": ThunderSms(
+            instance="thundersms",
+            settings=ThunderSmsSettings(access_token=key, base_url=simulator.base_url("thundersms")),
         ),
     }
     async with httpx.AsyncClient() as http:
@@ -69,6 +74,10 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
         ("ycloud", Channel.EMAIL, "jo@xn--bcher-kva.example", {}),
         ("neutrino", Channel.SMS, PHONE, {"country": "DE", "language": "pt-BR", "brand": "Acme"}),
         ("neutrino", Channel.VOICE, PHONE, {"language": "sw"}),
+        ("thundersms", Channel.SMS, PHONE, {"sender": "ACME", "language": "pt-BR"}),
+        ("thundersms", Channel.WHATSAPP, PHONE, {}),
+        ("thundersms", Channel.VIBER, PHONE, {"ttl_s": 45, "sender": "21d80b42"}),
+        ("thundersms", Channel.VOICE, PHONE, {"flow_id": "5876", "language": "zh-Hant-TW"}),
     ],
 )
 async def test_what_our_senders_build_is_taken_and_reaches_the_person(
