@@ -143,8 +143,8 @@ class ThunderSmsSettings(_WithSecrets):
     kind: Literal["thundersms"] = "thundersms"
     """Which provider it is."""
     base_url: Url = ""
-    """Another address of its API, such as the simulator's; empty means ``https://portal.thundersms.com/api/v2``, as
-    only ``http`` is documented and the token would travel in clear."""
+    """Another address of its API, such as the simulator's; empty means the portal by https, although only plain http
+    is documented, with which the token would travel in clear."""
     allow_plain_http: bool = False
     """Whether ``base_url`` may be an ``http://`` address of another machine. Loopback addresses need no permission,
     as nothing leaves the machine."""
