@@ -14,8 +14,15 @@ from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
-from pipeline.senders.providers import neutrino, telesign, ycloud
-from pipeline.settings import NeutrinoSettings, ProviderSettings, Settings, TelesignSettings, YCloudSettings
+from pipeline.senders.providers import neutrino, telesign, thundersms, ycloud
+from pipeline.settings import (
+    NeutrinoSettings,
+    ProviderSettings,
+    Settings,
+    TelesignSettings,
+    ThunderSmsSettings,
+    YCloudSettings,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             make=telesign.Telesign,
             capabilities=telesign.CAPABILITIES,
             able=telesign.able,
+        ),
+        "thundersms": Kind(
+            settings=ThunderSmsSettings,
+            make=thundersms.ThunderSms,
+            capabilities=thundersms.CAPABILITIES,
+            able=thundersms.able,
         ),
     }
 )

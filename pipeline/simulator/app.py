@@ -19,6 +19,12 @@ DEVELOPMENT_CREDENTIALS = {
     "neutrino": {"user_id": "simulator", "api_key": "simulator"},
     # Its key is Base64, of the same word.
     "telesign": {"customer_id": "simulator", "api_key": "c2ltdWxhdG9y"},
+    "thundersms": {
+        "access_token": "simulator",
+        "webhook_secret": "whsec_simulator",
+        "webhook_id": "simulator",
+        "webhook_validation_key": "simulator",
+    },
 }
 """What opens a provider of which no account is configured."""
 

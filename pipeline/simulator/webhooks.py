@@ -17,6 +17,7 @@ from pipeline.clock import Clock
 
 HOLD_S: Final = 2.0
 """How long a reordered event waits for another one to overtake it."""
+_READ_BYTES: Final = 4_096
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +34,14 @@ class Event:
     """Headers for a body at a time in epoch seconds; every try is signed anew, as the receiver's window is short."""
     url: str = ""
     """Where the request wanted it; empty: the instance's place below the receiver's base."""
+    policy: RetryPolicy | None = None
+    """Of this event, where the provider has more than one; None: the provider's usual one."""
+    query: str = ""
+    """Goes behind the receiver's address."""
+    takes: Callable[[int, bytes], bool] = lambda status, body: 200 <= status < 300
+    """Whether an answer, its status and first bytes, means that the event arrived."""
+    then: Callable[[bool], None] | None = None
+    """Told after each try whether it arrived."""
     tries: int = 0
 
 
@@ -51,7 +60,7 @@ class Delivery:
 
 @dataclass(slots=True, kw_only=True)
 class RetryPolicy:
-    """When an event that was not answered 2xx is tried again; seconds as the provider documents them."""
+    """When an event that did not arrive is tried again; seconds as the provider documents them."""
 
     schedule_s: Sequence[float]
     timeout_s: float
@@ -180,9 +189,11 @@ class Webhooks:
 
     async def _try(self, event: Event) -> None:
         event.tries += 1
-        policy = self._policies[event.provider]
+        policy = event.policy or self._policies[event.provider]
         arrived, answered = await self._send(event, policy.timeout_s)
         self._note(event, answered)
+        if event.then is not None:
+            event.then(arrived)
         if not arrived and event.tries <= len(policy.schedule_s):
             self._after(policy.schedule_s[event.tries - 1] / self._time_factor, lambda: self._begin(event))
         while self._held:
@@ -192,7 +203,7 @@ class Webhooks:
         assert self._session is not None, "start() comes first"
         try:
             async with self._session.post(
-                event.url or f"{self.url}/{event.instance}",
+                (event.url or f"{self.url}/{event.instance}") + (f"?{event.query}" if event.query else ""),
                 data=event.body,
                 headers={
                     "Content-Type": "application/json",
@@ -201,6 +212,6 @@ class Webhooks:
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
             ) as response:
-                return 200 <= response.status < 300, str(response.status)
+                return event.takes(response.status, await response.content.read(_READ_BYTES)), str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return False, type(error).__name__

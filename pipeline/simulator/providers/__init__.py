@@ -8,7 +8,13 @@ from typing import Final
 from pipeline.simulator.provider import Provider
 from pipeline.simulator.providers.neutrino import Neutrino
 from pipeline.simulator.providers.telesign import Telesign
+from pipeline.simulator.providers.thundersms import ThunderSms
 from pipeline.simulator.providers.ycloud import YCloud
 
-PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino, "telesign": Telesign}
+PROVIDERS: Final[Mapping[str, type[Provider]]] = {
+    "ycloud": YCloud,
+    "neutrino": Neutrino,
+    "telesign": Telesign,
+    "thundersms": ThunderSms,
+}
 """By kind, as ``[providers.<name>] kind`` names it."""

@@ -43,6 +43,7 @@ KINDS: Final[dict[str, Kind]] = {
             b'"status":{"code":290,"description":"Message in progress","updated_on":"2026-01-15T09:30:11.204518Z"}}'
         )
     ),
+    "thundersms": Kind(answer=lambda request: b'{"id":"5a0c1f7e-2b64-4d0e-9a3b-7f1e86c2d915","status":"sent"}'),
 }
 """By name; a test holds them against the registry's."""
 

@@ -15,8 +15,9 @@ from pipeline.records.types import AttemptResult, Channel, CommandKind, ResultCl
 from pipeline.senders.provider import Answer, Opened, Provider
 from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.telesign import Telesign
+from pipeline.senders.providers.thundersms import ThunderSms
 from pipeline.senders.providers.ycloud import YCloud
-from pipeline.settings import NeutrinoSettings, TelesignSettings, YCloudSettings
+from pipeline.settings import NeutrinoSettings, TelesignSettings, ThunderSmsSettings, YCloudSettings
 from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
 from pipeline.simulator.server import Simulator
 
@@ -41,6 +42,10 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
             settings=TelesignSettings.model_validate(
                 DEVELOPMENT_CREDENTIALS["telesign"] | {"base_url": simulator.base_url("telesign")}
             ),
+        ),
+        "thundersms": ThunderSms(
+            instance="thundersms",
+            settings=ThunderSmsSettings(access_token=key, base_url=simulator.base_url("thundersms")),
         ),
     }
     async with httpx.AsyncClient() as http:
@@ -81,6 +86,10 @@ async def call(simulator: Simulator) -> AsyncIterator[Call]:
         ("neutrino", Channel.VOICE, PHONE, {"language": "sw"}),
         ("telesign", Channel.SMS, PHONE, {"sender": "ACME", "language": "pt-BR", "use_case": "ATCK"}),
         ("telesign", Channel.VOICE, PHONE, {"sender": "+15550100000", "language": "en-US", "code": "48291"}),
+        ("thundersms", Channel.SMS, PHONE, {"sender": "ACME", "language": "pt-BR"}),
+        ("thundersms", Channel.WHATSAPP, PHONE, {}),
+        ("thundersms", Channel.VIBER, PHONE, {"ttl_s": 45, "sender": "21d80b42"}),
+        ("thundersms", Channel.VOICE, PHONE, {"flow_id": "5876", "language": "zh-Hant-TW"}),
     ],
 )
 async def test_what_our_senders_build_is_taken_and_reaches_the_person(
