@@ -18,7 +18,11 @@ from pipeline.settings.root import Settings
 from pipeline.settings.without_effect import without_effect
 
 # Kinds without a sender need nothing: they are refused when they are enabled.
-_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {"ycloud": ("api_key",), "neutrino": ("user_id", "api_key")}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "ycloud": ("api_key",),
+    "bird": ("workspace_id", "access_key"),
+    "neutrino": ("user_id", "api_key"),
+}
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
 _REJOIN_S: Final = 10.0
@@ -45,6 +49,8 @@ def _providers(settings: Settings) -> Iterator[Finding]:
                     f"providers.{name}.{field}: an enabled provider needs it; set it, as "
                     f"PIPELINE_PROVIDERS__{name.upper()}__{field.upper()} or a secret file, or set enabled = false"
                 )
+        for field, problem in provider.lacks() if provider.enabled else ():
+            yield Finding(f"providers.{name}.{field}: {problem}")
 
 
 def _references(settings: Settings) -> Iterator[Finding]:

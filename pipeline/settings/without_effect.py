@@ -14,7 +14,7 @@ from pipeline.settings.policy import Protection
 from pipeline.settings.providers import KINDS
 from pipeline.settings.root import Settings
 
-SENDABLE: Final = frozenset({"ycloud", "neutrino"})
+SENDABLE: Final = frozenset({"ycloud", "bird", "neutrino"})
 """Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
 
 
