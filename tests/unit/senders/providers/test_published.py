@@ -1,7 +1,7 @@
 """Every code and status a provider publishes stands in a table of ours.
 
-``published/<kind>.toml`` holds, heading by heading of the provider's reference page, what is ``published`` and the table
-that is ``ours``: ``<module below pipeline.senders.providers>:<NAME>``, a mapping by code or a collection of codes.
+``published/<kind>.toml`` holds, heading by heading of the provider's reference page, what is ``published`` and the
+table that is ``ours``: ``<module below pipeline.senders.providers>:<NAME>``, a mapping or a collection of codes.
 """
 
 from __future__ import annotations
