@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.simulator.provider import Provider
+from pipeline.simulator.providers.bird import Bird
 from pipeline.simulator.providers.neutrino import Neutrino
 from pipeline.simulator.providers.ycloud import YCloud
 
-PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino}
+PROVIDERS: Final[Mapping[str, type[Provider]]] = {"ycloud": YCloud, "neutrino": Neutrino, "bird": Bird}
 """By kind, as ``[providers.<name>] kind`` names it."""

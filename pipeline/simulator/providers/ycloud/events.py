@@ -6,16 +6,17 @@ import hashlib
 import hmac
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import orjson
 
-from pipeline.simulator.behaviour import Receipt, sample_s
+from pipeline.simulator.behaviour import Receipt
 from pipeline.simulator.providers.ycloud.state import Message, rfc3339
+from pipeline.simulator.receipts import Moment, moments
 from pipeline.simulator.webhooks import Event
 from pipeline.simulator.world import Account, World
 
-_REVERSED_GAP_S: Final = 0.05
 _WHATSAPP_TIMES: Final = {"sent": "sendTime", "delivered": "deliverTime", "read": "readTime"}
 
 
@@ -45,24 +46,11 @@ class Events:
     def follow(
         self, account: Account, message: Message, course: Sequence[str], receipt: Receipt, rng: random.Random
     ) -> None:
-        """Move ``message`` through ``course``, one status after each delay, with an event for every move.
+        """Move ``message`` through ``course``, with an event for every move."""
+        for status, moment in zip(course, moments(len(course), receipt, rng), strict=True):
+            self._world.webhooks.later(moment.after_s, partial(self._move, account, message, status, receipt, moment))
 
-        Reordered events all wait for the last one, which then goes first; a single one waits for somebody else's.
-        """
-        delay_s = sample_s(receipt.delay_ms, rng)
-        for place, status in enumerate(course):
-            after = len(course) - 1 - place
-            wait_s = after * (delay_s + _REVERSED_GAP_S) if receipt.reordered else 0.0
-            self._world.webhooks.later(
-                delay_s * (place + 1),
-                lambda status=status, wait_s=wait_s: self._move(  # type: ignore[misc]
-                    account, message, status, receipt, wait_s, hold=receipt.reordered and len(course) == 1
-                ),
-            )
-
-    def _move(
-        self, account: Account, message: Message, status: str, receipt: Receipt, wait_s: float, *, hold: bool
-    ) -> None:
+    def _move(self, account: Account, message: Message, status: str, receipt: Receipt, moment: Moment) -> None:
         message.status = status
         message.updated_ms = self._world.clock.now_ms()
         if status in ("undelivered", "failed"):
@@ -98,6 +86,6 @@ class Events:
                         "X-Webhook-Endpoint-ID": endpoint,
                     },
                 ),
-                after_s=wait_s,
-                hold=hold,
+                after_s=moment.wait_s,
+                hold=moment.hold,
             )
