@@ -14,8 +14,9 @@ from pipeline.errors import SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
-from pipeline.senders.providers import neutrino, telesign, thundersms, ycloud
+from pipeline.senders.providers import bird, neutrino, telesign, thundersms, ycloud
 from pipeline.settings import (
+    BirdSettings,
     NeutrinoSettings,
     ProviderSettings,
     Settings,
@@ -71,6 +72,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             make=ycloud.YCloud,
             capabilities=ycloud.CAPABILITIES,
             able=ycloud.able,
+        ),
+        "bird": Kind(
+            settings=BirdSettings,
+            make=bird.Bird,
+            capabilities=bird.CAPABILITIES,
+            able=bird.able,
         ),
         "neutrino": Kind(
             settings=NeutrinoSettings,
@@ -162,12 +169,12 @@ def _kind(name: str, section: ProviderSettings) -> Kind:
 
 def _capabilities(name: str, kind: Kind, section: ProviderSettings) -> ProviderCapabilities:
     able = dict(kind.capabilities.channels)
-    if section.channels:
+    if section.used_channels:
         known = ", ".join(channel.value for channel in able)
-        for channel in section.channels:
+        for channel in section.used_channels:
             if channel not in able:
                 raise SettingsError(f"providers.{name}.channels: {section.kind} has no {channel!r}; use {known}")
-        able = {channel: able[channel] for channel in able if channel in section.channels}
+        able = {channel: able[channel] for channel in able if channel in section.used_channels}
     if not section.requires_receipts:
         # Reports are not set up for this account: nobody may wait for them, nor read their absence as a failure.
         able = {channel: replace(each, receipts=False) for channel, each in able.items()}

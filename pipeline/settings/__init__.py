@@ -40,6 +40,7 @@ from pipeline.settings.policy import (
 from pipeline.settings.providers import (
     KINDS,
     AnyProvider,
+    BirdNames,
     BirdSettings,
     NeutrinoSettings,
     ProviderChannelSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "KINDS",
     "AnyProvider",
     "ApiKeySettings",
+    "BirdNames",
     "BirdSettings",
     "BudgetProtection",
     "ChannelName",

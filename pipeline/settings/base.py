@@ -92,6 +92,14 @@ Url = Annotated[str, AfterValidator(_url)]
 """Base address of an HTTP service, or empty."""
 Servers = Annotated[str, BeforeValidator(_one_text), AfterValidator(_servers)]
 """``host:port`` with commas between them."""
+Uuid = Annotated[
+    str,
+    shaped(
+        r"(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?",
+        "a UUID, such as 6f0c1f6e-0d1b-4c1e-9b0a-3f5d2c7e8a90; copy it from the provider's console",
+    ),
+]
+"""An id that a provider gave something of ours, or empty."""
 
 
 class Section(BaseModel):

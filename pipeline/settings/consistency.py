@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import ssl
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from pipeline.settings.edges import GatewaySettings, MetricsSettings, SimulatorSettings
 from pipeline.settings.finding import Finding
 from pipeline.settings.kafka import KafkaSettings
-from pipeline.settings.providers import DRAIN_S, ThunderSmsSettings
+from pipeline.settings.providers import DRAIN_S
 from pipeline.settings.root import Settings
 from pipeline.settings.without_effect import without_effect
 
@@ -25,6 +23,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "neutrino": ("user_id", "api_key"),
     "telesign": ("customer_id", "api_key"),
     "thundersms": ("access_token",),
+    "bird": ("workspace_id", "access_key"),
 }
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
@@ -52,26 +51,8 @@ def _providers(settings: Settings) -> Iterator[Finding]:
                     f"providers.{name}.{field}: an enabled provider needs it; set it, as "
                     f"PIPELINE_PROVIDERS__{name.upper()}__{field.upper()} or a secret file, or set enabled = false"
                 )
-        if provider.enabled and isinstance(provider, ThunderSmsSettings):
-            yield from _plain_http(name, provider)
-
-
-def _plain_http(name: str, provider: ThunderSmsSettings) -> Iterator[Finding]:
-    address = urlsplit(provider.base_url)
-    if address.scheme == "http" and not provider.allow_plain_http and not _is_loopback(address.hostname or ""):
-        allow = f"providers.{name}.allow_plain_http"
-        yield Finding(
-            f"providers.{name}.base_url: the access token would travel in clear; write https://, or set {allow} = true",
-            (allow,),
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether nothing sent to this host leaves the machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        for field, problem in provider.lacks() if provider.enabled else ():
+            yield Finding(f"providers.{name}.{field}: {problem}")
 
 
 def _references(settings: Settings) -> Iterator[Finding]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+import ipaddress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, SecretStr, Tag, field_validator
+from pydantic import Discriminator, Field, SecretStr, Tag, TypeAdapter, field_validator
 
-from pipeline.settings.base import Section, Url
+from pipeline.settings.base import Section, Url, Uuid, shaped
 from pipeline.settings.credentials import Credential, Password, SigningSecret
 
 Secrets = list[SigningSecret]
@@ -16,6 +18,14 @@ Secrets = list[SigningSecret]
 
 DRAIN_S: Final = 5.0
 """Added to a call's timeout wherever its end is awaited, so that its result is committed too."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nothing sent to this host leaves the machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ProviderSettings(Section):
@@ -39,6 +49,15 @@ class ProviderSettings(Section):
     """How long connecting may take."""
     requires_receipts: bool = True
     """Whether delivery reports are set up, so that a missing one means not delivered."""
+
+    @property
+    def used_channels(self) -> Collection[str]:
+        """The channels to use; empty means all that the provider offers."""
+        return tuple(self.channels)
+
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """What an enabled account of this kind needs beyond its credentials: a setting, and what to do about it."""
+        return iter(())
 
 
 class _WithSecrets(ProviderSettings):
@@ -130,21 +149,102 @@ class TelesignSettings(ProviderSettings):
         return value
 
 
+BirdChannel = Literal["sms", "email", "whatsapp"]
+_ItemPath = Annotated[
+    str, shaped(r"(?:/[A-Za-z0-9._/-]*\{id\}[A-Za-z0-9._/-]*)?", 'a path that holds {id}, such as "/verify/{id}"')
+]
+_ListPath = Annotated[str, shaped(r"(?:/[A-Za-z0-9._/-]+)?", 'a path, such as "/verify"')]
+_FieldName = Annotated[str, shaped(r"[A-Za-z][A-Za-z0-9_.-]{0,39}", "the name of a field, such as pageToken")]
+
+
+class BirdTemplateSettings(Section):
+    """A template of the workspace, by the ids of its studio."""
+
+    project_id: Uuid = Field(min_length=1)
+    """The template's project."""
+    version: Uuid = Field(min_length=1)
+    """Its published version."""
+    locale: str | None = Field(None, min_length=2, max_length=35)
+    """The one language it is written in; without it each message asks for the wished one."""
+
+
+class BirdNames(Section):
+    """Names of fields that Bird's documentation leaves open; only the requests switched on by a path use them."""
+
+    limit: _FieldName = "limit"
+    """Query of the list: how many."""
+    start: _FieldName = "startAt"
+    """Query of the list: created at or after, RFC 3339."""
+    end: _FieldName = "endAt"
+    """Query of the list: created at or before, RFC 3339."""
+    items: _FieldName = "results"
+    """Answer of the list: the verifications."""
+    next_page: _FieldName = "nextPageToken"
+    """Answer of the list: set while there are more."""
+    created: _FieldName = "createdAt"
+    """When a verification was created."""
+    step: _FieldName = "stepIndex"
+    """Body of the resend: which step."""
+
+
 class BirdSettings(_WithSecrets):
-    """Bird Verify: sms, email, whatsapp."""
+    """Bird Verify: sms, email, whatsapp; Bird makes and checks the code.
+
+    Requests whose path is not documented for certain are off until their path is set; paths begin below
+    ``/workspaces/<workspace_id>``.
+    """
 
     kind: Literal["bird"] = "bird"
     """Which provider it is."""
-    channels: dict[Literal["sms", "email", "whatsapp"], str] = {}
-    """Channel → channel id in the workspace."""
+    rate_per_s: float = Field(10.0, gt=0)
+    """Calls per second of this credential, over all processes; a careful one, as Bird publishes no limit."""
+    channels: dict[BirdChannel, Uuid] = {}
+    """Channel → channel id in the workspace; only the channels named here are used."""
     workspace_id: Credential = SecretStr("")
-    """The workspace."""
+    """The workspace, a UUID (not the ``ws_…`` id of Bird's new platform)."""
     access_key: Credential = SecretStr("")
     """Access key with the verify role."""
     signing_key: Secrets = []
     """Of the webhook subscription; without it receipts are refused. Several are accepted while rotating."""
-    navigator_id: str = ""
-    """Navigator that picks the channel; empty uses ``channels``."""
+    navigator_id: Uuid = ""
+    """Navigator that picks the SMS channel by country, used instead of ``channels.sms``."""
+    templates: dict[BirdChannel, BirdTemplateSettings] = {}
+    """Channel → its template; WhatsApp needs one."""
+    max_attempts: int = Field(10, ge=1, le=10)
+    """Wrong codes that Bird takes for one message; ``max_checks`` of the request is counted by us."""
+    get_path: _ItemPath = ""
+    """Request for one verification, for look-ups: probably ``/verify/{id}``; empty: off."""
+    list_path: _ListPath = ""
+    """Request for the list of verifications, to find one whose answer was lost and to probe the credentials:
+    probably ``/verify``; empty: off."""
+    list_limit: int = Field(25, ge=1, le=1_000)
+    """How many verifications to ask a list for; Bird's default, its maximum is not published."""
+    resend_path: _ItemPath = ""
+    """Request to send a step again: probably ``/verify/{id}/resend``; empty: a resend is a new verification."""
+    names: BirdNames = BirdNames()
+    """Names of fields that the documentation leaves open."""
+
+    @field_validator("workspace_id")
+    @classmethod
+    def _is_a_uuid(cls, value: SecretStr) -> SecretStr:
+        TypeAdapter(Uuid).validate_python(value.get_secret_value())
+        return value
+
+    @property
+    def used_channels(self) -> Collection[str]:
+        """Those with a channel id, and sms with a navigator."""
+        by_navigator = {"sms": self.navigator_id}
+        return tuple(name for name in get_args(BirdChannel) if self.channels.get(name) or by_navigator.get(name))
+
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """A channel; for WhatsApp its template."""
+        if not self.used_channels:
+            yield "channels", "no channel is set; set navigator_id or channels.sms, channels.email, channels.whatsapp"
+        if "whatsapp" in self.used_channels and "whatsapp" not in self.templates:
+            yield (
+                "templates.whatsapp",
+                "Bird sends WhatsApp by template only; set its project_id and version, or remove channels.whatsapp",
+            )
 
 
 class NeutrinoSettings(ProviderSettings):
@@ -215,6 +315,15 @@ class ThunderSmsSettings(_WithSecrets):
     foreign_id_place: Literal["payload", "request", "channels"] = "payload"
     """Where our reference goes: ``payload.foreign_id``, ``foreign_id`` of the whole request, or each channel's
     ``meta.foreign_id``; which of them is read is not documented."""
+
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """A secure way: the token goes with every request."""
+        address = urlsplit(self.base_url)
+        if address.scheme == "http" and not self.allow_plain_http and not is_loopback(address.hostname or ""):
+            yield (
+                "base_url",
+                "the access token would travel in clear; write https://, or set allow_plain_http = true",
+            )
 
 
 class SmtpSettings(ProviderSettings):

@@ -14,7 +14,7 @@ from pipeline.settings.policy import Protection
 from pipeline.settings.providers import KINDS
 from pipeline.settings.root import Settings
 
-SENDABLE: Final = frozenset({"ycloud", "neutrino", "telesign", "thundersms"})
+SENDABLE: Final = frozenset({"ycloud", "telesign", "bird", "neutrino", "thundersms"})
 """Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
 
 

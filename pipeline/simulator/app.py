@@ -25,8 +25,17 @@ DEVELOPMENT_CREDENTIALS = {
         "webhook_id": "simulator",
         "webhook_validation_key": "simulator",
     },
+    "bird": {
+        "workspace_id": "00000000-0000-4000-8000-000000000001",
+        "access_key": "simulator",
+        "signing_key": "whsec_simulator",
+        "navigator_id": "00000000-0000-4000-8000-000000000002",
+        "channels.sms": "00000000-0000-4000-8000-000000000003",
+        "channels.email": "00000000-0000-4000-8000-000000000004",
+        "channels.whatsapp": "00000000-0000-4000-8000-000000000005",
+    },
 }
-"""What opens a provider of which no account is configured."""
+"""What opens a provider of which no account is configured; a name with a dot is an entry of a table."""
 
 
 def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | None = None) -> ASGIApp:

@@ -96,10 +96,17 @@ def accounts_of(providers: Mapping[str, ProviderSettings]) -> list[Account]:
     for instance, settings in providers.items():
         kind = settings.kind or instance
         if kind in PROVIDERS:
-            credentials = {name: _text(getattr(settings, name, None)) for name in DEVELOPMENT_CREDENTIALS[kind]}
+            credentials = {name: _text(_at(settings, name)) for name in DEVELOPMENT_CREDENTIALS[kind]}
             if settings.enabled or all(credentials[name] for name in PROVIDERS[kind].required_credentials):
                 accounts.append(Account(kind=kind, instance=instance, credentials=credentials))
     return accounts
+
+
+def _at(settings: ProviderSettings, path: str) -> object:
+    """A setting, or with a dot the entry of one that is a table."""
+    name, _, entry = path.partition(".")
+    value = getattr(settings, name, None)
+    return value.get(entry) if entry and isinstance(value, Mapping) else value
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _SENTENCES: Final[dict[str, str]] = {
+    "af": "Jou verifikasiekode is {code}",
     "ar": "رمز التحقق الخاص بك هو {code}",
     "de": "Ihr Bestätigungscode lautet {code}",
     "en": "Your verification code is {code}",
@@ -12,6 +13,8 @@ _SENTENCES: Final[dict[str, str]] = {
     "fr": "Votre code de vérification est {code}",
     "id": "Kode verifikasi Anda adalah {code}",
     "it": "Il tuo codice di verifica è {code}",
+    "nl": "Je verificatiecode is {code}",
+    "pl": "Twój kod weryfikacyjny to {code}",
     "pt": "Seu código de verificação é {code}",
     "ru": "Ваш код подтверждения: {code}",
     "tr": "Doğrulama kodunuz: {code}",

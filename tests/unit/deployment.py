@@ -152,7 +152,7 @@ class Deployment:
             key_ring=RING,
             clock=self.clock,
             partitions=PARTITIONS,
-            transport=self.transport,
+            exchange=self.transport,
         )
         return self._runner("sender.ycloud", INPUTS, topics.attempts("ycloud"), lambda number, _: engine.stage(number))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.simulator.provider import Provider
+from pipeline.simulator.providers.bird import Bird
 from pipeline.simulator.providers.neutrino import Neutrino
 from pipeline.simulator.providers.telesign import Telesign
 from pipeline.simulator.providers.thundersms import ThunderSms
@@ -15,6 +16,7 @@ PROVIDERS: Final[Mapping[str, type[Provider]]] = {
     "ycloud": YCloud,
     "neutrino": Neutrino,
     "telesign": Telesign,
+    "bird": Bird,
     "thundersms": ThunderSms,
 }
 """By kind, as ``[providers.<name>] kind`` names it."""

@@ -286,7 +286,6 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
         ("[readmodel]\nurl = 'sqlite:///elsewhere'", "readmodel.url: "),
         ("[simulator]\nsmtp_port = 0", "simulator.smtp_port: "),
         ("[tracing]\nenabled = true", "tracing.enabled: "),
-        ("[providers.bird]\nenabled = true\nworkspace_id = 'w'\naccess_key = 'k'", "providers.bird.enabled: "),
         (
             "[providers.mail]\nkind = 'smtp'\nenabled = true\nhost = 'h'\nfrom_address = 'a@b'",
             "providers.mail.enabled: ",

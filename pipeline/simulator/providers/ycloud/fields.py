@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pipeline.simulator.addresses import E164, EMAIL
+
 CHANNELS: Final[Mapping[str, str]] = {"sms": "sms", "voice": "voice", "email_code": "email", "whatsapp": "whatsapp"}
 """YCloud's channel names and ours."""
 
 LANGUAGES: Final = frozenset(["ar", "de", "en", "es", "fr", "id", "it", "pt_BR", "ru", "tr", "vi", "zh_CN", "zh_HK"])
 
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
-_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", re.ASCII)
 _CODE: Final = re.compile(r"\d+", re.ASCII)
 _START_FIELDS: Final = frozenset({"channel", "to", "code", "senderId", "signature", "language", "externalId"})
 _CHECK_FIELDS: Final = frozenset({"verificationId", "to", "code"})
@@ -56,7 +56,7 @@ def start(body: Mapping[str, Any]) -> dict[str, str]:
     channel, to = values["channel"], values["to"]
     if channel not in CHANNELS:
         raise Wrong("PARAM_INVALID", "channel", "The channel must be sms, voice, email_code or whatsapp.")
-    pattern, kind = (_EMAIL, "an e-mail address") if channel == "email_code" else (_E164, "in E.164 format")
+    pattern, kind = (EMAIL, "an e-mail address") if channel == "email_code" else (E164, "in E.164 format")
     if not pattern.fullmatch(to):
         raise Wrong("PARAM_INVALID", "to", f"The recipient must be {kind}.")
     code = values.get("code")
