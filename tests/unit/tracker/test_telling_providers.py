@@ -55,7 +55,7 @@ def test_a_success_is_reported_with_all_that_the_code_is_derived_from(world: Wor
     recipient = RING.seal(b"+4915112345678", verification_id="v1", field="recipient")
     payee = RING.seal(b"Shop", verification_id="v1", field="payee")
     step = msgspec.structs.replace(world.plan().steps[0], recipient_sealed=recipient)
-    plan = world.plan(steps=[step], amount="12.50", payee_sealed=payee)
+    plan = msgspec.structs.replace(world.plan(), steps=[step], amount="12.50", payee_sealed=payee)
     world.decide(world.accepted(plan=plan, has_report=True))
     world.tell(provider_message_id="m-1")
     code = RING.code(

@@ -221,11 +221,11 @@ class World(Drive[TrackerState]):
     def asked(self) -> list[RoutingEvent]:
         return [event for event in self.inbox() if event.kind is RoutingKind.NEXT_STEP]
 
-    def orders(self, kind: CommandKind) -> list[SendCommand]:
+    def orders(self, *kinds: CommandKind) -> list[SendCommand]:
         """What senders were told to do, in the order it was written."""
         written = [emit for emit in self.emits if ".send." in emit.topic or emit.topic == topics.PROVIDER_CHECKS]
         commands = [self._read(SendCommand, emit.value) for emit in written]
-        return [command for command in commands if command.kind is kind]
+        return [command for command in commands if command.kind in kinds]
 
     def provider_checks(self) -> list[SendCommand]:
         return self.out(topics.PROVIDER_CHECKS, SendCommand)
