@@ -31,8 +31,8 @@ PROVIDER_CHECKS_WAITING: Final = 3
 """Checks of one verification that wait while a provider judges another."""
 
 UNJUDGED_CODES: Final = 10
-"""Different codes that may be tried while no provider judges them. They are not counted as failed, but each was compared
-with our code as well: without a bound a provider's outage would be a way to try them all."""
+"""Different codes that may be tried while no provider judges them. They are not counted as failed, but each was
+compared with our code as well: without a bound a provider's outage would be a way to try them all."""
 
 LOOKUP_MS: Final = 30_000
 """How long a sender may take to begin a look-up; later the next one knows more."""

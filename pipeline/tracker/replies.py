@@ -29,7 +29,7 @@ def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
         return
     if _repeat(turn, request):
         return
-    if _is_being_judged(state, request) or any(_same(waiting, request) for waiting in state.waiting):
+    if any(_same(waiting, request) for waiting in state.waiting):
         return
     if is_answerable(state, request):
         answer(turn, request, code)
