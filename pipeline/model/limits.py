@@ -27,6 +27,19 @@ REPLIES_KEPT: Final = 10
 EARLY_KEPT: Final = 32
 """Records of each kind kept per verification before what they belong to is known; more are dropped and counted."""
 
+PROVIDER_CHECKS_WAITING: Final = 3
+"""Checks of one verification that wait while a provider judges another."""
+
+UNJUDGED_CODES: Final = 10
+"""Different codes that may be tried while no provider judges them. They are not counted as failed, but each was
+compared with our code as well: without a bound a provider's outage would be a way to try them all."""
+
+LOOKUP_MS: Final = 30_000
+"""How long a sender may take to begin a look-up; later the next one knows more."""
+
+TELL_PROVIDER_MS: Final = 600_000
+"""How long a sender may take to tell a provider of a success or that a message is not wanted any more."""
+
 REQUEST_ID_LENGTH: Final = 128
 """Longest check or command id; they are kept in the state."""
 

@@ -97,7 +97,7 @@ class ProviderCheck(AvroRecord, frozen=True, kw_only=True):
     unanswered: bool = False
     """One of those asked before gave no verdict, so without a yes there is none at all."""
     until_at: TimeMs = 0
-    """No answer by then is none."""
+    """No answer of the one being asked by then is none."""
 
 
 class EarlyStatus(AvroRecord, frozen=True, kw_only=True):
@@ -153,7 +153,10 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     provider_check: ProviderCheck | None = None
     """At most one outstanding."""
     doubtful_codes: list[str] = []
-    """Keyed hashes of typed codes whose provider check was in doubt: for these alone "already verified" is a yes."""
+    """Keyed hashes of attempts and typed codes whose provider check was in doubt: for these alone "already verified" is
+    a yes."""
+    unjudged_codes: list[str] = []
+    """Keyed hashes of the different typed codes that nobody could judge; they were not counted as failed checks."""
     early_decisions: list[Decision] = []
     """Routes answered before the decision they belong to was read."""
     early_results: list[SendResult] = []

@@ -49,6 +49,8 @@ class PolicySettings(Section):
     """Wait of a step that names none."""
     no_receipt_wait_s: int = Field(90, ge=5, le=900)
     """Wait of a step at a provider that reports no delivery."""
+    provider_check_s: int = Field(35, ge=5, le=60)
+    """How long one provider that made a code has to judge a typed one; more than its ``timeout_s``."""
     min_time_left_s: int = Field(15, ge=0, le=300)
     """Nothing is sent with less time left than this."""
     max_attempts_total: int = Field(6, ge=1, le=50)

@@ -111,6 +111,16 @@ def is_sent(attempt: TrackedAttempt) -> bool:
     return attempt.shown.result is AttemptResult.ACCEPTED or _STATUS_RANK[attempt.shown.status] >= 2
 
 
+def is_taken(attempt: TrackedAttempt) -> bool:
+    """Whether the provider took the message and gave it a name, under which it can be told of it."""
+    return attempt.shown.result is AttemptResult.ACCEPTED and attempt.shown.provider_message_id is not None
+
+
+def steps_of(attempt: TrackedAttempt) -> range:
+    """The steps it stands for: several where the provider walks on by itself."""
+    return range(attempt.shown.step_index, attempt.last_step + 1)
+
+
 def is_running(attempt: TrackedAttempt) -> bool:
     """Whether the provider has, or may have, the message and nothing bad is known of it."""
     return attempt.shown.result in (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT) and not is_negative(attempt)
@@ -125,8 +135,10 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
     """Join the answer to a send, or what a look-up found."""
     shown = attempt.shown
     told = AttemptResult.IN_DOUBT if result.result is AttemptResult.UNKNOWN else result.result
+    # A provider that walks on uses another channel later, so the latest word counts.
+    latest = result.used_channel if result.finished_at >= attempt.finished_at else None
     changes: dict[str, object] = {
-        "used_channel": shown.used_channel or result.used_channel,
+        "used_channel": latest or shown.used_channel or result.used_channel,
         "provider_message_id": shown.provider_message_id or result.provider_message_id,
         "number_valid": shown.number_valid if shown.number_valid is not None else result.number_valid,
     }
@@ -145,6 +157,7 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         attempt,
         shown=msgspec.structs.replace(shown, **changes),
         code_holder=holds,
+        code_sealed=attempt.code_sealed or result.code_sealed,
         result_class=result.result_class if better else attempt.result_class,
         result_reason=known_reason(result.reason) if better else attempt.result_reason,
         result_detail=_detail_of(told, result) if better else attempt.result_detail,

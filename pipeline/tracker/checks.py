@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from pipeline.model.codes import same_code
+from pipeline.model.codes import normalise_typed, same_code
 from pipeline.model.reasons import Reason, ReplyReason
-from pipeline.records.tracker_state import TrackerState, WaitingRequest
-from pipeline.records.types import AttemptResult, CodeHolder, VerificationMode, VerificationState
-from pipeline.tracker import outcome
+from pipeline.records.tracker_state import TrackedAttempt, TrackerState, WaitingRequest
+from pipeline.records.types import CodeHolder, VerificationMode, VerificationState
+from pipeline.tracker import asking, outcome
 from pipeline.tracker.turn import Turn
 
 
@@ -26,8 +26,11 @@ _ENDED: Final = {
 }
 
 
-def judge(turn: Turn, request: WaitingRequest, code: str) -> Verdict:
-    """Compare the code of a check in time; a right one ends the verification, a wrong one uses up a check."""
+def judge(turn: Turn, request: WaitingRequest, code: str) -> Verdict | None:
+    """Compare the code of a check in time; a right one ends the verification, a wrong one uses up a check.
+
+    None when a provider has to judge it: :func:`rule` tells the verdict once it did.
+    """
     state = turn.state
     if turn.is_final:
         return Verdict(_after_the_end(state))
@@ -36,11 +39,23 @@ def judge(turn: Turn, request: WaitingRequest, code: str) -> Verdict:
     if not is_in_time(state, request):
         # Not counted as a guess: it could not have succeeded. The expiry itself is the timer's, once all is read.
         return Verdict(ReplyReason.EXPIRED)
-    if same_code(_expected(turn), code):
-        return _verified(turn, request)
-    if _asks_provider(state):
-        return Verdict(ReplyReason.PROVIDER_UNAVAILABLE)
-    return _wrong(turn)
+    typed = normalise_typed(code)
+    if asking.is_used_up(turn, typed):
+        return Verdict(ReplyReason.TOO_MANY_CHECKS)
+    if same_code(_expected(turn), typed):
+        return _verified(turn, request, outcome.credited_for_our_code(state, request.recorded_at))
+    attempt = asking.told_us(turn, typed)
+    if attempt is not None:
+        return _verified(turn, request, attempt)
+    ruling = asking.begin(turn, request, typed)
+    return None if ruling is None else rule(turn, ruling)
+
+
+def rule(turn: Turn, ruling: asking.Ruling) -> Verdict:
+    """Carry out what the providers that hold codes say of one that is none of ours."""
+    if ruling.credit is not None:
+        return _verified(turn, ruling.request, ruling.credit)
+    return _wrong(turn) if ruling.judged else Verdict(ReplyReason.PROVIDER_UNAVAILABLE)
 
 
 def is_in_time(state: TrackerState, request: WaitingRequest) -> bool:
@@ -48,8 +63,7 @@ def is_in_time(state: TrackerState, request: WaitingRequest) -> bool:
     return request.recorded_at <= outcome.expires_at(state)
 
 
-def _verified(turn: Turn, request: WaitingRequest) -> Verdict:
-    credit = outcome.credited_for_success(turn.state, request.recorded_at)
+def _verified(turn: Turn, request: WaitingRequest, credit: TrackedAttempt | None) -> Verdict:
     turn.put(
         verified_at=request.recorded_at, verified_attempt_id=credit.shown.attempt_id if credit is not None else None
     )
@@ -93,16 +107,4 @@ def _expected(turn: Turn) -> str:
         amount=plan.amount,
         payee=None if payee is None else ring.open(payee, verification_id=verification_id, field="payee").decode(),
         length=plan.code_length,
-    )
-
-
-def _asks_provider(state: TrackerState) -> bool:
-    """Whether a provider holds a code of its own that the typed one may be.
-
-    Asking it takes a command to the sender and an outstanding answer; until that is built the honest answer is that
-    it cannot be asked, and the guess is not counted.
-    """
-    return any(
-        attempt.code_holder is CodeHolder.PROVIDER and attempt.shown.result is AttemptResult.ACCEPTED
-        for attempt in state.attempts
     )

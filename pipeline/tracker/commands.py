@@ -39,8 +39,7 @@ def _failover(turn: Turn, named: int | None) -> Verdict:
         return Verdict(ReplyReason.TOO_LATE_TO_RESEND)
     step = named
     if step is None:
-        after = outcome.active_step(state)
-        first = 0 if after is None else after + 1
+        first = state.attempts[-1].last_step + 1 if state.attempts else 0
         left = (i for i in range(first, len(turn.plan.steps)) if i not in state.unroutable_steps)
         step = next(left, None)
     if step is None or len(state.attempts) >= turn.tools.policy.max_attempts_total:

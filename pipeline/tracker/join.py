@@ -23,7 +23,7 @@ from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, Tracke
 from pipeline.records.types import CommandKind, DecisionKind
 from pipeline.runtime.api import Record, Refusal
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import figures, outcome, steps
+from pipeline.tracker import figures, lookups, orders, outcome, steps
 from pipeline.tracker.turn import Turn
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
@@ -170,7 +170,7 @@ def _routed(turn: Turn, decided: Decision) -> None:
     arrived = any(facts.is_delivered(attempt) for attempt in turn.state.attempts)
     if turn.is_final or (arrived and not routing.by_caller):
         # Asked for before the delivery was known; now a second message would only annoy the person.
-        outcome.cancel_unsent(turn, turn.state.attempts[-1])
+        orders.cancel_unsent(turn, turn.state.attempts[-1])
 
 
 def _expect_number(turn: Turn, decided: Decision, n: int) -> None:
@@ -186,11 +186,17 @@ def result(turn: Turn, told: SendResult) -> None:
     """Join a sender's answer; answers to reports and cancels change nothing here."""
     if told.kind not in _ATTEMPT_RESULTS:
         return
+    if told.kind is CommandKind.LOOKUP and told.called_at is None:
+        return  # nobody was asked: "not sent" or "expired" is the look-up, not the message
     state = turn.state
     if state.decision_id and told.decision_id and told.decision_id != state.decision_id:
         figures.foreign_result(turn, told)
     elif 0 < told.n <= len(state.attempts):
-        _replace(turn, facts.with_result(state.attempts[told.n - 1], told))
+        before = state.attempts[told.n - 1]
+        after = lookups.carried_on(before, facts.with_result(before, told), turn.now_ms)
+        _replace(turn, after)
+        if turn.is_final and facts.is_taken(after) and not facts.is_taken(before):
+            orders.close(turn, after)
     elif _hopeless(turn) or len(state.early_results) >= EARLY_KEPT:
         figures.foreign_result(turn, told)
     elif told not in state.early_results:

@@ -9,12 +9,12 @@ from typing import Final
 from pipeline import topics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import Reason
-from pipeline.records.internal import Plan, RoutingEvent, SendCommand
+from pipeline.records.internal import Plan, RoutingEvent
 from pipeline.records.public import StepView, VerificationOutcome
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
-from pipeline.records.types import AttemptResult, CommandKind, RoutingKind, VerificationState
+from pipeline.records.types import AttemptResult, CodeHolder, RoutingKind, VerificationState
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import figures
+from pipeline.tracker import figures, orders
 from pipeline.tracker.turn import Turn, is_final
 
 _MIXED_CURRENCIES: Final = "cost counts {currency} only; attempts in another currency are listed with theirs"
@@ -35,8 +35,17 @@ def checks_left(state: TrackerState) -> int:
 
 
 def active_step(state: TrackerState) -> int | None:
-    """The step of the latest attempt; None while there is none."""
-    return state.attempts[-1].shown.step_index if state.attempts else None
+    """The step of the latest attempt; None while there is none.
+
+    Of several steps it stands for, the one its provider has come to, as far as the provider tells.
+    """
+    if not state.attempts:
+        return None
+    latest = state.attempts[-1]
+    used = latest.shown.used_channel
+    steps = state.plan.steps if state.plan is not None else []
+    reached = (i for i in reversed(facts.steps_of(latest)) if steps[i].channel is used)
+    return next(reached, latest.shown.step_index)
 
 
 def build(state: TrackerState) -> VerificationOutcome:
@@ -45,6 +54,7 @@ def build(state: TrackerState) -> VerificationOutcome:
     assert plan is not None
     tracked = state.attempts
     latest = tracked[-1].shown if tracked else None
+    step = active_step(state)
     cost, currency, mixed = _cost(tracked)
     detail = state.detail
     if mixed and detail is None:
@@ -65,8 +75,8 @@ def build(state: TrackerState) -> VerificationOutcome:
         recipient_masked=plan.recipient_masked,
         recipient_hash=plan.recipient_hash,
         country=plan.country,
-        channel=latest.channel if latest else None,
-        step_index=latest.step_index if latest else None,
+        channel=plan.steps[step].channel if step is not None else None,
+        step_index=step,
         provider=latest.provider if latest else None,
         steps=_steps(plan, tracked),
         attempts=[attempt.shown for attempt in tracked],
@@ -91,7 +101,7 @@ def build(state: TrackerState) -> VerificationOutcome:
 
 
 def _steps(plan: Plan, tracked: Sequence[TrackedAttempt]) -> list[StepView]:
-    chosen = {attempt.shown.step_index: attempt.shown.provider for attempt in tracked}
+    chosen = {step: attempt.shown.provider for attempt in tracked for step in facts.steps_of(attempt)}
     return [
         StepView(
             index=step.index,
@@ -147,23 +157,25 @@ def _shown(state: TrackerState) -> tuple[object, ...]:
     )
 
 
-def credited(state: TrackerState, before_at: int) -> TrackedAttempt | None:
+def credited(attempts: Sequence[TrackedAttempt], before_at: int) -> TrackedAttempt | None:
     """The last accepted attempt whose call was begun before ``before_at``."""
-    for attempt in reversed(state.attempts):
+    for attempt in reversed(attempts):
         if attempt.shown.result is AttemptResult.ACCEPTED and (attempt.shown.sent_at or 0) <= before_at:
             return attempt
     return None
 
 
-def credited_for_success(state: TrackerState, before_at: int) -> TrackedAttempt | None:
+def credited_for_our_code(state: TrackerState, before_at: int) -> TrackedAttempt | None:
     """Like :func:`credited`; but somebody who typed the code had it, so an attempt in doubt or unanswered will do.
 
-    Such a one also comes before an accepted attempt that was reported undelivered.
+    Such a one also comes before an accepted attempt that was reported undelivered. One whose provider made a code of
+    its own carried another.
     """
-    accepted = credited(state, before_at)
+    carried = [attempt for attempt in state.attempts if attempt.code_holder is not CodeHolder.PROVIDER]
+    accepted = credited(carried, before_at)
     if accepted is not None and not facts.is_negative(accepted):
         return accepted
-    possible = [attempt for attempt in state.attempts if not facts.is_negative(attempt)]
+    possible = [attempt for attempt in carried if not facts.is_negative(attempt)]
     return possible[-1] if possible else accepted
 
 
@@ -181,41 +193,15 @@ def finish(
     moved = lifecycle.advance(state.state, to, turn.plan.mode)
     assert lifecycle.is_final(moved, turn.plan.mode), f"{state.state} cannot end as {to}"
     turn.put(state=moved, reason=reason, detail=detail, final_at=turn.now_ms)
-    credit = credit or credited(turn.state, turn.now_ms)
+    if state.provider_check is not None:
+        # Whatever the provider says of it is too late now: it is answered by how the verification ended.
+        turn.put(provider_check=None, waiting=[state.provider_check.request, *state.waiting])
+    credit = credit or credited(state.attempts, turn.now_ms)
     figures.ended(turn, credit)
-    for attempt in turn.state.attempts:
-        cancel_unsent(turn, attempt)
+    for attempt in state.attempts:
+        orders.close(turn, attempt)
     if not state.refused:
         _tell_router(turn, credit)
-
-
-def cancel_unsent(turn: Turn, attempt: TrackedAttempt) -> None:
-    """Nobody waits for this message any more: a sender that has not begun the call drops it, another ignores this."""
-    if not facts.is_pending(attempt):
-        return
-    plan, shown = turn.plan, attempt.shown
-    turn.emit(
-        topics.lane(topics.send(shown.channel), plan.bulk),
-        SendCommand(
-            verification_id=turn.state.verification_id,
-            command_id=shown.attempt_id,
-            kind=CommandKind.CANCEL,
-            attempt_id=shown.attempt_id,
-            decision_id=turn.state.decision_id,
-            n=attempt.n,
-            step_index=shown.step_index,
-            tenant=plan.tenant,
-            bulk=plan.bulk,
-            test=plan.test,
-            provider=shown.provider,
-            channel=shown.channel,
-            reference=shown.reference,
-            provider_message_id=shown.provider_message_id,
-            requested_at=plan.requested_at,
-            issued_at=turn.now_ms,
-        ),
-        headers=(("provider", shown.provider.encode()),),
-    )
 
 
 def close_loser(turn: Turn, decision_id: str, plan: Plan) -> None:

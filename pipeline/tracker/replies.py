@@ -5,12 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from pipeline import topics
-from pipeline.model.limits import EARLY_KEPT, REPLIES_KEPT, UNKNOWN_ID_GRACE_MS, UNKNOWN_ID_WAIT_MS
+from pipeline.model.limits import (
+    EARLY_KEPT,
+    PROVIDER_CHECKS_WAITING,
+    REPLIES_KEPT,
+    UNKNOWN_ID_GRACE_MS,
+    UNKNOWN_ID_WAIT_MS,
+)
 from pipeline.model.reasons import ReplyReason
+from pipeline.records.internal import SendResult
 from pipeline.records.public import Reply
 from pipeline.records.tracker_state import TrackerState, WaitingRequest
 from pipeline.records.types import ReplyKind, VerificationMode, VerificationState
-from pipeline.tracker import checks, commands, outcome, steps
+from pipeline.tracker import asking, checks, commands, outcome, steps
 from pipeline.tracker.turn import Turn
 
 
@@ -40,21 +47,21 @@ def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
 def is_answerable(state: TrackerState, request: WaitingRequest) -> bool:
     """Whether the answer can be told now.
 
-    Without a decision it cannot. And when a check comes after the queue deadline while a call may be running, nobody
-    knows yet when the code's life began, so nobody knows whether the check is in time; unless that does not matter.
+    Without a decision it cannot. While a provider judges one check, those that are in time wait behind it: one of the
+    guesses before it may be right, or use up the checks. And when a check comes after the queue deadline while a call
+    may be running, nobody knows yet when the code's life began, so nobody knows whether the check is in time; unless
+    that does not matter.
     """
     plan = state.plan
     if plan is None:
         return False
-    return (
-        request.kind is not ReplyKind.CHECK
-        or _is_foreign(state, request)
-        or plan.mode is VerificationMode.REACH
-        or state.final_at is not None
-        or state.sent_at is not None
-        or request.recorded_at <= plan.queue_deadline_at
-        or not steps.in_flight(state)
-    )
+    if request.kind is not ReplyKind.CHECK or _is_foreign(state, request) or plan.mode is VerificationMode.REACH:
+        return True
+    if state.final_at is not None:
+        return True
+    if state.provider_check is not None and checks.is_in_time(state, request):
+        return False
+    return state.sent_at is not None or request.recorded_at <= plan.queue_deadline_at or not steps.in_flight(state)
 
 
 def answer_waiting(turn: Turn) -> None:
@@ -62,9 +69,38 @@ def answer_waiting(turn: Turn) -> None:
     while True:
         request = next((each for each in turn.state.waiting if is_answerable(turn.state, each)), None)
         if request is None:
-            return
+            break
         _no_longer_waiting(turn, request)
-        answer(turn, request, _opened(turn, request))
+        answer(turn, request, None if request.code_sealed is None else asking.opened(turn, request.code_sealed))
+    if turn.state.provider_check is not None:
+        _turn_away(turn)
+
+
+def _turn_away(turn: Turn) -> None:
+    """Of the checks that wait behind one at a provider, each reserves one of the checks left, as that one does."""
+    room = max(0, min(PROVIDER_CHECKS_WAITING, outcome.checks_left(turn.state) - 1))
+    # Another that came under the same id, told apart by the tenant it named, gets the answer that is coming.
+    waiting = [each for each in turn.state.waiting if not _is_being_judged(turn.state, each)]
+    turn.put(waiting=waiting[:room])
+    for request in waiting[room:]:
+        _tell(turn, request, checks.Verdict(ReplyReason.TOO_MANY_CHECKS))
+
+
+def provider_answered(turn: Turn, told: SendResult) -> None:
+    """Join a provider's word on a typed code, and judge the next check when that ends one."""
+    _ruled(turn, asking.answered(turn, told))
+
+
+def provider_unanswered(turn: Turn) -> None:
+    """The same when it said nothing in time."""
+    _ruled(turn, asking.unanswered(turn))
+
+
+def _ruled(turn: Turn, ruling: asking.Ruling | None) -> None:
+    if ruling is not None:
+        _tell(turn, ruling.request, checks.rule(turn, ruling))
+        # At once, before an expiry or another end: those that waited were in time as well.
+        answer_waiting(turn)
 
 
 def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
@@ -81,7 +117,8 @@ def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
         verdict = checks.judge(turn, request, code or "")
     else:
         verdict = commands.carry_out(turn, request)
-    _tell(turn, request, verdict)
+    if verdict is not None:
+        _tell(turn, request, verdict)
 
 
 def _tell(turn: Turn, request: WaitingRequest, verdict: checks.Verdict) -> None:
@@ -109,6 +146,17 @@ def _tell(turn: Turn, request: WaitingRequest, verdict: checks.Verdict) -> None:
 def _is_foreign(state: TrackerState, request: WaitingRequest) -> bool:
     """Whether it names another tenant than the verification's, as far as that is known yet."""
     return state.plan is not None and request.tenant not in (None, state.plan.tenant)
+
+
+def _is_being_judged(state: TrackerState, request: WaitingRequest) -> bool:
+    """Whether a provider is judging this very check; the reply to it answers all that came under its id."""
+    check = state.provider_check
+    return (
+        check is not None
+        and request.kind is ReplyKind.CHECK
+        and check.request.request_id == request.request_id
+        and not _is_foreign(state, request)
+    )
 
 
 def _repeat(turn: Turn, request: WaitingRequest) -> bool:
@@ -193,17 +241,4 @@ def _same(one: WaitingRequest, other: WaitingRequest) -> bool:
 
 def _sealed(turn: Turn, request: WaitingRequest, code: str | None) -> WaitingRequest:
     """The request with its typed code sealed, as it comes to rest in the changelog."""
-    if code is None:
-        return request
-    sealed = turn.tools.key_ring.seal(
-        code.encode(), verification_id=turn.state.verification_id, field="code", record="CodeCheck"
-    )
-    return msgspec.structs.replace(request, code_sealed=sealed)
-
-
-def _opened(turn: Turn, request: WaitingRequest) -> str | None:
-    if request.code_sealed is None:
-        return None
-    return turn.tools.key_ring.open(
-        request.code_sealed, verification_id=turn.state.verification_id, field="code", record="CodeCheck"
-    ).decode()
+    return request if code is None else msgspec.structs.replace(request, code_sealed=asking.seal(turn, code))

@@ -19,7 +19,7 @@ from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus
 from pipeline.records.tracker_state import TrackerForward, TrackerState, WaitingRequest
-from pipeline.records.types import AvroRecord, CommandAction, ReplyKind, VerificationState
+from pipeline.records.types import AvroRecord, CommandAction, CommandKind, ReplyKind, VerificationState
 from pipeline.runtime.api import Deadline, Effects, Input, Lane, Record, StateView
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import PolicySettings
@@ -60,7 +60,10 @@ class TrackerStage:
         elif record.topic in (topics.RESULTS, topics.bulk(topics.RESULTS)):
             result = self._decode(SendResult, record)
             turn = self._turn(result.verification_id, record, state, now_ms)
-            join.result(turn, result)
+            if result.kind is CommandKind.CHECK:
+                replies.provider_answered(turn, result)
+            else:
+                join.result(turn, result)
         elif record.topic in (topics.STATUSES, topics.bulk(topics.STATUSES)):
             status = self._decode(DeliveryStatus, record, public=True)
             _expect_id(status.verification_id)

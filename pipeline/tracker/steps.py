@@ -37,10 +37,10 @@ def settle(turn: Turn) -> None:
     if step is None:
         return
     if step >= len(turn.plan.steps):
-        if _all_negative(state):
+        if _nothing_left(state):
             _fail(turn)
     elif len(state.attempts) >= turn.tools.policy.max_attempts_total:
-        if _all_negative(state):
+        if _nothing_left(state):
             outcome.finish(turn, VerificationState.FAILED, Reason.ATTEMPTS_EXHAUSTED, detail=_told(state))
     elif is_time_left(turn):
         ask_for_route(turn, step)
@@ -72,11 +72,10 @@ def next_step(state: TrackerState) -> int | None:
         first = 0
     else:
         latest = state.attempts[-1]
-        step = latest.shown.step_index
         if facts.is_negative(latest):
-            first = step + 1 if facts.blames_recipient(latest) else step
+            first = latest.last_step + 1 if facts.blames_recipient(latest) else latest.shown.step_index
         elif latest.wait_over:
-            first = step + 1
+            first = latest.last_step + 1
         else:
             return None
     return _first_open(state, first)
@@ -98,10 +97,10 @@ def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
     if latest.wait_over or latest.shown.sent_at is None or not facts.is_running(latest):
         return None
     assert state.plan is not None
-    if _first_open(state, latest.shown.step_index + 1) == len(state.plan.steps):
+    if _first_open(state, latest.last_step + 1) == len(state.plan.steps):
         return None
-    wait_s = state.plan.steps[latest.shown.step_index].wait_s if latest.has_receipts else no_receipt_wait_s
-    return latest.shown.sent_at + wait_s * 1_000
+    waits_s = (state.plan.steps[i].wait_s if latest.has_receipts else no_receipt_wait_s for i in facts.steps_of(latest))
+    return latest.shown.sent_at + sum(waits_s) * 1_000
 
 
 def route_until(turn: Turn) -> int:
@@ -131,7 +130,7 @@ def ask_for_route(turn: Turn, step_index: int, *, by_caller: bool = False, resen
     state = turn.state
     assert state.routing is None
     n = len(state.attempts) + 1
-    tried = [attempt.shown.provider for attempt in state.attempts if attempt.shown.step_index == step_index]
+    tried = [attempt.shown.provider for attempt in state.attempts if step_index in facts.steps_of(attempt)]
     # A resend wants another route than the one that did not convert, not one that was never tried.
     used = tried[-1:] if resend else list(dict.fromkeys(tried))
     route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, by_caller=by_caller)
@@ -178,8 +177,9 @@ def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     turn.put(unroutable_steps=steps, route_reason=told, route_detail=detail)
 
 
-def _all_negative(state: TrackerState) -> bool:
-    return all(facts.is_negative(attempt) for attempt in state.attempts)
+def _nothing_left(state: TrackerState) -> bool:
+    """No attempt can arrive any more, and no typed code is being judged that may show that one did."""
+    return state.provider_check is None and all(facts.is_negative(attempt) for attempt in state.attempts)
 
 
 def was_called(attempt: TrackedAttempt) -> bool:

@@ -17,7 +17,7 @@ from pipeline.records.tracker_state import TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptResult
 from pipeline.runtime.api import Deadline, Lane
 from pipeline.settings import PolicySettings
-from pipeline.tracker import figures, join, outcome, replies, steps
+from pipeline.tracker import figures, join, lookups, outcome, replies, steps
 from pipeline.tracker.turn import Turn, is_final
 
 
@@ -27,6 +27,8 @@ class What(Enum):
     UNKNOWN_ID = "a check or command waited long enough for its decision"
     UNDECIDED = "no decision ever came"
     WAIT = "the active step had its time"
+    LOOKUP = "an attempt's provider is to be asked what became of it"
+    PROVIDER_CHECK = "a provider that was to judge a typed code had its time"
     EXPIRY = "the code's life, or the queue's, is over"
     HORIZON = "an attempt is old enough to be counted as delivered or not"
     FORGET = "no receipt is expected any more"
@@ -38,7 +40,7 @@ class Due(NamedTuple):
     at_ms: int
     what: What
     n: int = 0
-    """The attempt, for horizons."""
+    """The attempt, for horizons and look-ups."""
     force_at_ms: int | None = None
 
 
@@ -72,7 +74,15 @@ def next_due(state: TrackerState, policy: PolicySettings) -> Due | None:
         forget_at = max((state.final_at or 0) + policy.final_state_s * 1_000, latest + 1)
         dues.append(Due(forget_at, What.FORGET))
     else:
-        dues.append(Due(_ends_at(state), What.EXPIRY))
+        if state.provider_check is not None:
+            # The expiry waits for it: a check in time by its append time is in time whenever its provider answers.
+            dues.append(Due(state.provider_check.until_at, What.PROVIDER_CHECK))
+        else:
+            dues.append(Due(_ends_at(state), What.EXPIRY))
+        for attempt in state.attempts:
+            lookup_at = lookups.next_at(attempt)
+            if lookup_at is not None:
+                dues.append(Due(lookup_at, What.LOOKUP, attempt.n))
         wait_at = steps.wait_until(state, policy.no_receipt_wait_s)
         if wait_at is not None:
             dues.append(Due(wait_at, What.WAIT))
@@ -118,6 +128,10 @@ def _handle(turn: Turn, due: Due) -> None:
     elif due.what is What.WAIT:
         turn.put_attempt(msgspec.structs.replace(turn.state.attempts[-1], wait_over=True))
         steps.settle(turn)
+    elif due.what is What.LOOKUP:
+        lookups.ask(turn, turn.state.attempts[due.n - 1])
+    elif due.what is What.PROVIDER_CHECK:
+        replies.provider_unanswered(turn)
     elif due.what is What.HORIZON:
         attempt = turn.state.attempts[due.n - 1]
         figures.matured(turn, attempt, attempt.matured)

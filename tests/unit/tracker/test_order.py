@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise, permutations
 from typing import Any
@@ -12,23 +13,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from pipeline import topics
 from pipeline.metrics import Metrics
 from pipeline.model import lifecycle
 from pipeline.model.reasons import STATE, Reason, ReplyReason
-from pipeline.records.internal import RoutingEvent
-from pipeline.records.public import VerificationOutcome
+from pipeline.records.internal import RoutingEvent, SendCommand
+from pipeline.records.public import Reply, VerificationOutcome
 from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
     Channel,
+    CodeHolder,
     CommandAction,
     CommandKind,
+    ReplyKind,
     ResultClass,
     RoutingKind,
     VerificationMode,
     VerificationState,
 )
-from tests.unit.tracker.world import T0, World, make_world
+from tests.unit.tracker.world import CODEC, T0, World, make_world
 
 State = VerificationState
 Act = Callable[[World], Any]
@@ -37,8 +41,10 @@ Act = Callable[[World], Any]
 class Scene:
     """Inputs with fixed contents and times, so that only their order differs between two plays."""
 
-    def __init__(self, *acts: Act, steps: int = 1, routes: tuple[str, ...] = (), whole: bool = True) -> None:
-        self.acts = (lambda world: world.decide(world.accepted(steps=steps)), *acts)
+    def __init__(
+        self, *acts: Act, steps: int = 1, routes: tuple[str, ...] = (), whole: bool = True, **attempt: Any
+    ) -> None:
+        self.acts = (lambda world: world.decide(world.accepted(steps=steps, **attempt)), *acts)
         self.routes = routes
         self.whole = whole
         """Whether the whole last outcome is the same, or only how it ended."""
@@ -91,6 +97,36 @@ SCENES = {
         _result(result=AttemptResult.IN_DOUBT),
         _result(kind=CommandKind.LOOKUP, status=AttemptStatus.DELIVERED, at=5_000),
         _status(status=AttemptStatus.SENT, at=1_000),
+    ),
+    "in doubt, and a look-up says that it was never sent": Scene(
+        _result(result=AttemptResult.IN_DOUBT),
+        _result(kind=CommandKind.LOOKUP, result=AttemptResult.NOT_SENT, called_at=T0 + 5_000),
+        _result(2, at=6_000, provider="neutrino"),
+        routes=("neutrino",),
+        finds_lost_s=[5],
+    ),
+    "look-ups that were never made": Scene(
+        _result(result=AttemptResult.IN_DOUBT),
+        _result(kind=CommandKind.LOOKUP, result=AttemptResult.NOT_SENT, called_at=None),
+        _result(kind=CommandKind.LOOKUP, result=AttemptResult.EXPIRED, called_at=None),
+        _status(status=AttemptStatus.SENT, at=1_000),
+        finds_lost_s=[5, 10],
+    ),
+    "walked by its provider": Scene(
+        _result(used_channel=Channel.SMS, provider_message_id="m-1"),
+        _result(kind=CommandKind.LOOKUP, used_channel=Channel.VOICE, at=5_000),
+        _result(kind=CommandKind.LOOKUP, used_channel=Channel.SMS, at=3_000),
+        _status(at=6_000),
+        steps=2,
+        last_step=1,
+        lookups_s=[3, 5],
+    ),
+    "the person is quicker than the answer to be reported": Scene(
+        _result(provider_message_id="m-1"),
+        _check(True),
+        whole=False,
+        has_report=True,
+        has_cancel=True,
     ),
     "undelivered, then delivered after all": Scene(
         _result(),
@@ -153,6 +189,27 @@ def hold_invariants(world: World) -> None:
         answers.setdefault((reply.request_id, reply.kind), set()).add(msgspec.json.encode(reply))
     assert all(len(each) == 1 for each in answers.values()), "one request, one answer"
     assert len(world.closing()) == int(bool(outcomes) and outcomes[-1].is_final)
+    hold_what_is_asked_of_providers(world)
+
+
+def hold_what_is_asked_of_providers(world: World) -> None:
+    judged: str | None = None
+    for emit in world.emits:
+        if emit.topic == topics.PROVIDER_CHECKS:
+            command = CODEC.decode(SendCommand, emit.value, public=False)
+            assert judged in (None, command.command_id), "one check is outstanding at a time"
+            judged = command.command_id
+        elif emit.topic == topics.REPLIES:
+            reply = CODEC.decode(Reply, emit.value, public=False)
+            if reply.kind is ReplyKind.CHECK and reply.request_id == judged:
+                judged = None
+    reported = [command.attempt_id for command in world.orders(CommandKind.REPORT)]
+    verified = [outcome.verified_attempt_id for outcome in world.outcomes[-1:]]
+    assert reported in ([], verified), "a success is told once, to the one it came from"
+    withdrawn = [each.attempt_id for each in world.orders(CommandKind.CANCEL) if each.provider_message_id]
+    assert len(withdrawn) == len(set(withdrawn)), "nothing is withdrawn twice"
+    looked_up = Counter(command.attempt_id for command in world.orders(CommandKind.LOOKUP))
+    assert all(times <= len(LOOKUPS) + len(FINDS) for times in looked_up.values())
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -198,26 +255,50 @@ _RESULTS = (
     AttemptResult.EXPIRED,
 )
 _STATUSES = tuple(AttemptStatus)
+LOOKUPS = [3, 20]
+FINDS = [10]
 
 
 class Chaos:
     """The stages around the tracker, each answering in its own time, any of it twice, drawn by hypothesis."""
 
-    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any], *, providers_judge: bool) -> None:
+        """``providers_judge``: it begins with a sent message whose code its provider made, as most others do."""
         self.draw = draw
+        self.providers_judge = providers_judge
         self.world = make_world(max_attempts_total=draw(st.integers(1, 5)))
         self.steps = draw(st.integers(1, 3))
         self.under_way: list[Act] = []
         self.done: list[Act] = []
         self.seen_events = 0
+        self.seen_orders = 0
+        self.checks: set[str] = set()
         self.unanswered = 0
-        mode = draw(st.sampled_from((VerificationMode.VERIFY, VerificationMode.VERIFY, VerificationMode.REACH)))
+        modes = (VerificationMode.VERIFY, VerificationMode.VERIFY, VerificationMode.REACH)
+        mode = draw(st.sampled_from(modes[:2] if providers_judge else modes))
         bulk = draw(st.booleans())
-        receipts = draw(st.booleans())
         plan = self.world.plan(self.steps, mode=mode, bulk=bulk, checks_allowed=draw(st.integers(1, 3)))
-        decision = self.world.accepted(self.steps, plan=plan, has_receipts=receipts)
-        self.under_way.append(lambda world: world.decide(decision))
+        decision = self.world.accepted(self.steps, plan=plan, **self.able(0))
+        if providers_judge:
+            self.world.decide(decision)
+            self.world.tell(provider_message_id="m-1")
+        else:
+            self.under_way.append(lambda world: world.decide(decision))
         self.sender(1, 0, "ycloud")
+
+    def able(self, step: int) -> dict[str, Any]:
+        """What the provider of an attempt can and does."""
+        made = self.providers_judge or self.draw(st.booleans())
+        return {
+            "has_receipts": self.draw(st.booleans()),
+            "code_holder": CodeHolder.PROVIDER if made else CodeHolder.OURS,
+            "has_check": self.providers_judge or self.draw(st.booleans()),
+            "has_report": self.draw(st.booleans()),
+            "has_cancel": self.draw(st.booleans()),
+            "lookups_s": self.draw(st.sampled_from(([], LOOKUPS))),
+            "finds_lost_s": self.draw(st.sampled_from(([], FINDS))),
+            "last_step": self.draw(st.integers(step, self.steps - 1)),
+        }
 
     def sender(self, n: int, step: int, provider: str) -> None:
         """Answers, and reports, now and then one that contradicts the other."""
@@ -229,6 +310,7 @@ class Chaos:
                 step_index=step,
                 channel=Channel.SMS,
                 result_class=self.draw(st.sampled_from(ResultClass)),
+                provider_message_id=self.draw(st.sampled_from((None, f"m-{n}"))),
                 kind=self.draw(st.sampled_from((CommandKind.SEND, CommandKind.SEND, CommandKind.LOOKUP))),
             )
             self.under_way.append(lambda world, told=told: world.give("verification.results", told))
@@ -236,13 +318,42 @@ class Chaos:
             report = self.world.status(n, self.draw(st.sampled_from(_STATUSES)), provider=provider)
             self.under_way.append(lambda world, report=report: world.give("verification.statuses", report))
 
+    def providers(self) -> None:
+        """Answers to what they are asked, some never, some twice, in any order."""
+        orders = self.world.orders(CommandKind.CHECK, CommandKind.LOOKUP)
+        for order in orders[self.seen_orders :]:
+            for _ in range(self.draw(st.sampled_from((0, 1, 1, 1, 2)))):
+                self.under_way.append(self.judged(order) if order.kind is CommandKind.CHECK else self.found(order))
+        self.seen_orders = len(orders)
+
+    def judged(self, order: SendCommand) -> Act:
+        valid = self.draw(st.sampled_from((None, False, False, True)))
+        result = self.draw(st.sampled_from((AttemptResult.ACCEPTED, AttemptResult.ACCEPTED, *_RESULTS)))
+        already = self.draw(st.booleans()) and valid is None
+        return lambda world: world.judge(valid, order, result=result, already_verified=already)
+
+    def found(self, order: SendCommand) -> Act:
+        told = self.world.result(
+            order.n,
+            self.draw(st.sampled_from(_RESULTS)),
+            kind=CommandKind.LOOKUP,
+            command_id=order.command_id,
+            provider=order.provider,
+            called_at=self.draw(st.sampled_from((None, self.world.now_ms))),
+            provider_message_id=f"m-{order.n}",
+            used_channel=self.draw(st.sampled_from((None, *Channel))),
+            status=self.draw(st.sampled_from(_STATUSES)),
+        )
+        return lambda world: world.give("verification.results", told)
+
     def router(self) -> None:
         events = self.world.asked()
         for event in events[self.seen_events :]:
             self.unanswered += 1
             if self.draw(st.integers(0, 3)):
                 provider = self.draw(st.sampled_from(PROVIDERS))
-                self.under_way.append(self.answer(lambda world, e=event, p=provider: world.route(p, e)))
+                able = self.able(event.step_index)
+                self.under_way.append(self.answer(lambda world, e=event, p=provider, a=able: world.route(p, e, **a)))
                 self.sender(event.n, event.step_index, provider)
             else:
                 self.under_way.append(self.answer(lambda world, e=event: world.no_route(event=e)))
@@ -263,6 +374,7 @@ class Chaos:
     def person(self) -> Act:
         right = self.draw(st.booleans())
         check_id = f"c{self.draw(st.integers(0, 5))}"
+        self.checks.add(check_id)
         return lambda world: world.check(world.code if right else world.wrong, check_id)
 
     def caller(self) -> Act:
@@ -293,26 +405,31 @@ class Chaos:
         for _ in range(self.draw(st.integers(1, 25))):
             self.step()
             self.router()
+            self.providers()
             hold_invariants(self.world)
         # However it went, what is still under way arrives, and then time alone must bring the one end.
         while self.under_way:
             self.under_way.pop(0)(self.world)
             self.router()
+            self.providers()
             hold_invariants(self.world)
         self.world.advance(200_000_000)
         hold_invariants(self.world)
         assert self.world.last.is_final
         assert not self.world.state
+        answered = {reply.request_id for reply in self.world.replies if reply.kind is ReplyKind.CHECK}
+        assert answered == self.checks, "every check has an answer"
         # Names, label sets and label values are those of the catalogue, or this raises.
         METRICS.apply(self.world.counts)
         assert self.world.counted("outcomes_total") == 1
         assert self.world.counted("conversion_matured_total") <= 1
 
 
+@pytest.mark.parametrize("providers_judge", [False, True])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
-def test_no_interleaving_breaks_a_promise(data: st.DataObject) -> None:
-    Chaos(data.draw).run()
+def test_no_interleaving_breaks_a_promise(providers_judge: bool, data: st.DataObject) -> None:
+    Chaos(data.draw, providers_judge=providers_judge).run()
 
 
 def test_the_events_for_the_router_name_what_it_needs(world: World) -> None:

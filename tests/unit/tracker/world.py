@@ -7,7 +7,7 @@ from typing import Any
 from pipeline import topics
 from pipeline.model.keys import KeyRing
 from pipeline.records.codec import Codec
-from pipeline.records.internal import AttemptPlan, Decision, Plan, PlannedStep, RoutingEvent, SendResult
+from pipeline.records.internal import AttemptPlan, Decision, Plan, PlannedStep, RoutingEvent, SendCommand, SendResult
 from pipeline.records.public import CodeCheck, Command, DeliveryStatus, Reply, VerificationOutcome
 from pipeline.records.tracker_state import TrackerState
 from pipeline.records.types import (
@@ -165,6 +165,21 @@ class World(Drive[TrackerState]):
             )
         )
 
+    def judge(self, valid: bool | None, command: SendCommand | None = None, **changes: Any) -> None:
+        """The provider that was asked last (or by ``command``) judges the typed code; None: it was asked in vain."""
+        command = command or self.provider_checks()[-1]
+        fields: dict[str, Any] = {
+            "command_id": command.command_id,
+            "kind": CommandKind.CHECK,
+            "attempt_id": command.attempt_id,
+            "provider": command.provider,
+            "channel": command.channel,
+            "code_holder": command.code_holder,
+            "valid": valid,
+        }
+        result = AttemptResult.NOT_SENT if valid is None else AttemptResult.ACCEPTED
+        self.tell(command.n, **{"result": result, **fields, **changes})
+
     # What the person and the caller do.
 
     def check(self, code: str, check_id: str = "c1", at_ms: int | None = None, **changes: Any) -> Reply | None:
@@ -205,6 +220,15 @@ class World(Drive[TrackerState]):
 
     def asked(self) -> list[RoutingEvent]:
         return [event for event in self.inbox() if event.kind is RoutingKind.NEXT_STEP]
+
+    def orders(self, *kinds: CommandKind) -> list[SendCommand]:
+        """What senders were told to do, in the order it was written."""
+        written = [emit for emit in self.emits if ".send." in emit.topic or emit.topic == topics.PROVIDER_CHECKS]
+        commands = [self._read(SendCommand, emit.value) for emit in written]
+        return [command for command in commands if command.kind in kinds]
+
+    def provider_checks(self) -> list[SendCommand]:
+        return self.out(topics.PROVIDER_CHECKS, SendCommand)
 
     def closing(self) -> list[RoutingEvent]:
         return [event for event in self.inbox() if event.kind is not RoutingKind.NEXT_STEP]

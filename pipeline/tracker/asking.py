@@ -1,0 +1,192 @@
+"""Codes that providers made: nobody but they can say whether one was typed rightly.
+
+One check at a time is put to them, to one attempt after the other, newest first. Any yes is a yes. When all say no the
+code is wrong. When one of them gave no verdict, and nobody said yes, there is none at all: an outage must not look like
+a person's mistake.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.model.codes import same_code
+from pipeline.model.limits import UNJUDGED_CODES
+from pipeline.records.internal import SendResult
+from pipeline.records.tracker_state import ProviderCheck, TrackedAttempt, TrackerState, WaitingRequest
+from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
+from pipeline.tracker import attempts as facts
+from pipeline.tracker import orders
+from pipeline.tracker.turn import Turn
+
+
+class Ruling(NamedTuple):
+    """What all code holders together say of one check."""
+
+    request: WaitingRequest
+    credit: TrackedAttempt | None = None
+    """The attempt whose provider said yes."""
+    judged: bool = True
+    """Whether it was judged at all."""
+
+
+def told_us(turn: Turn, typed: str) -> TrackedAttempt | None:
+    """The newest attempt whose provider told us this code when it made it."""
+    for attempt in reversed(turn.state.attempts):
+        if attempt.code_sealed is not None and _is_out(attempt):
+            code = turn.tools.key_ring.open(
+                attempt.code_sealed,
+                verification_id=turn.state.verification_id,
+                field="code",
+                record="SendResult",
+            ).decode()
+            if same_code(code, typed):
+                return attempt
+    return None
+
+
+def begin(turn: Turn, request: WaitingRequest, typed: str) -> Ruling | None:
+    """Put a code that is none we know to the providers; None when their answer must be waited for.
+
+    ``typed`` is normalised; the empty string is no code at all and asks nobody.
+    """
+    assert turn.state.provider_check is None, "at most one is outstanding"
+    asked = [attempt.n for attempt in reversed(turn.state.attempts) if _can_judge(attempt)] if typed else []
+    if asked:
+        request = msgspec.structs.replace(request, code_sealed=seal(turn, typed))
+        _ask_next(turn, ProviderCheck(request=request, left=asked))
+        return None
+    judged = not typed or _is_known_without_them(turn.state)
+    if not judged:
+        _remember_unjudged(turn, typed)
+    return Ruling(request, judged=judged)
+
+
+def answered(turn: Turn, told: SendResult) -> Ruling | None:
+    """Join a provider's answer; None when others are still to be asked, or when it answers nothing that is asked."""
+    state, check = turn.state, turn.state.provider_check
+    if check is None or told.command_id != check.request.request_id or told.decision_id != state.decision_id:
+        return None
+    if told.n in check.left or not 0 < told.n <= len(state.attempts):
+        return None
+    attempt, typed = state.attempts[told.n - 1], _typed(turn, check)
+    verdict = _verdict(turn, attempt, typed, told)
+    if verdict:
+        # Also one that was given up and is late: the code is used up at the provider, and the person still waits.
+        turn.put(provider_check=None)
+        return Ruling(check.request, credit=attempt)
+    if told.n != check.asked:
+        return None
+    if told.result is AttemptResult.IN_DOUBT:
+        _doubt(turn, attempt, typed)
+    return _go_on(turn, typed, judged=verdict is not None)
+
+
+def unanswered(turn: Turn) -> Ruling | None:
+    """The one being asked had its time, and may have used up the code without our knowing."""
+    check = turn.state.provider_check
+    assert check is not None
+    typed = _typed(turn, check)
+    _doubt(turn, turn.state.attempts[check.asked - 1], typed)
+    return _go_on(turn, typed, judged=False)
+
+
+def is_used_up(turn: Turn, typed: str) -> bool:
+    """Whether too many other codes were tried already while nobody judged them."""
+    unjudged = turn.state.unjudged_codes
+    return len(unjudged) >= UNJUDGED_CODES and _unjudged(turn, typed) not in unjudged
+
+
+def _go_on(turn: Turn, typed: str, *, judged: bool) -> Ruling | None:
+    check = turn.state.provider_check
+    assert check is not None
+    check = msgspec.structs.replace(check, unanswered=check.unanswered or not judged)
+    if check.left:
+        _ask_next(turn, check)
+        return None
+    turn.put(provider_check=None)
+    if check.unanswered:
+        _remember_unjudged(turn, typed)
+    return Ruling(check.request, judged=not check.unanswered)
+
+
+def _ask_next(turn: Turn, check: ProviderCheck) -> None:
+    n, *left = check.left
+    until_at = turn.now_ms + turn.tools.policy.provider_check_s * 1_000
+    turn.put(provider_check=msgspec.structs.replace(check, asked=n, left=left, until_at=until_at))
+    request = check.request
+    orders.check(turn, turn.state.attempts[n - 1], request.request_id, request.code_sealed, until_at)
+
+
+def _verdict(turn: Turn, attempt: TrackedAttempt, typed: str, told: SendResult) -> bool | None:
+    """Yes, no, or None for none.
+
+    "Verified already" is a yes for the very code whose answer was lost before: it was right then. For any other it is a
+    no: the provider accepts a code once, and that one was not this.
+    """
+    if told.already_verified:
+        return _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed) in turn.state.doubtful_codes
+    return told.valid if told.result is AttemptResult.ACCEPTED else None
+
+
+def _is_out(attempt: TrackedAttempt) -> bool:
+    """Whether the person may hold its code, and the provider still knows it."""
+    took = attempt.shown.result is AttemptResult.ACCEPTED or facts.is_delivered(attempt)
+    return took and attempt.shown.status is not AttemptStatus.EXPIRED
+
+
+def _can_judge(attempt: TrackedAttempt) -> bool:
+    made = attempt.code_holder is CodeHolder.PROVIDER and attempt.code_sealed is None
+    return made and attempt.has_check and _is_out(attempt)
+
+
+def _is_known_without_them(state: TrackerState) -> bool:
+    """Whether a code that differs from ours is wrong though no provider was asked.
+
+    It is not when all that may have been sent are codes of providers whose answer to the send is unknown or unread:
+    nobody could say what is right.
+    """
+    made = [attempt for attempt in state.attempts if attempt.code_holder is CodeHolder.PROVIDER]
+    if len(made) < len(state.attempts):
+        return True
+    return all(facts.is_negative(attempt) or attempt.code_sealed is not None for attempt in made)
+
+
+def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:
+    mark = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed)
+    if mark not in turn.state.doubtful_codes:
+        turn.put(doubtful_codes=[*turn.state.doubtful_codes, mark])
+
+
+def _unjudged(turn: Turn, typed: str) -> str:
+    return _fingerprint(turn, "unjudged-code", turn.state.verification_id, typed)
+
+
+def _remember_unjudged(turn: Turn, typed: str) -> None:
+    code = _unjudged(turn, typed)
+    if code not in turn.state.unjudged_codes:
+        turn.put(unjudged_codes=[*turn.state.unjudged_codes, code])
+
+
+def _fingerprint(turn: Turn, purpose: str, where: str, typed: str) -> str:
+    return turn.tools.key_ring.fingerprint(purpose, where.encode(), typed.encode())
+
+
+def seal(turn: Turn, typed: str) -> bytes:
+    """A typed code as it may rest in the changelog and travel to a sender."""
+    return turn.tools.key_ring.seal(
+        typed.encode(), verification_id=turn.state.verification_id, field="code", record="CodeCheck"
+    )
+
+
+def opened(turn: Turn, sealed: bytes) -> str:
+    """The inverse of :func:`seal`."""
+    return turn.tools.key_ring.open(
+        sealed, verification_id=turn.state.verification_id, field="code", record="CodeCheck"
+    ).decode()
+
+
+def _typed(turn: Turn, check: ProviderCheck) -> str:
+    assert check.request.code_sealed is not None
+    return opened(turn, check.request.code_sealed)
