@@ -26,32 +26,28 @@ def walker(
     walk: Mapping[str, Any] | None = None, *, only: tuple[Channel, ...] = THREE, **able: Any
 ) -> dict[str, ProviderCapabilities]:
     """A provider ``a`` that walks from sms; ``walk`` and ``able`` differ from the most it could do."""
-    everything: dict[str, Any] = {"channels": frozenset((VOICE, WHATSAPP)), "any_plan": True}
-    channels = {channel: ChannelCapabilities(**({"own_code": True} | able)) for channel in only}
-    channels[SMS] = ChannelCapabilities(**({"own_code": True} | able | {"walk": Walk(**(everything | (walk or {})))}))
+    most: dict[str, Any] = {"channels": frozenset((VOICE, WHATSAPP)), "any_plan": True}
+    fields: dict[str, Any] = {"own_code": True, **able}
+    channels = {channel: ChannelCapabilities(**fields) for channel in only}
+    channels[SMS] = ChannelCapabilities(**fields, walk=Walk(**(most | dict(walk or {}))))
     return {"a": ProviderCapabilities(kind="any", channels=channels)}
 
 
 def steps(*changes: dict[str, Any], automatic: bool = False, **common: Any) -> list[PlannedStep]:
     """Sms, voice and whatsapp to one person, each with its own wait; ``changes`` step by step."""
-    return [
-        PlannedStep(
-            **(
-                {
-                    "index": index,
-                    "channel": THREE[index % 3],
-                    "country": "DE",
-                    "recipient_sealed": b"sealed %d" % index,
-                    "recipient_key": "me",
-                    "wait_s": 30 + index,
-                    "automatic": automatic,
-                }
-                | common
-                | change
-            )
-        )
-        for index, change in enumerate(changes)
-    ]
+    planned: list[PlannedStep] = []
+    for index, change in enumerate(changes):
+        fields: dict[str, Any] = {
+            "index": index,
+            "channel": THREE[index],
+            "country": "DE",
+            "recipient_sealed": b"sealed %d" % index,
+            "recipient_key": "me",
+            "wait_s": 30 + index,
+            "automatic": automatic,
+        }
+        planned.append(PlannedStep(**(fields | common | change)))
+    return planned
 
 
 def choose(
