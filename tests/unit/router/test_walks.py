@@ -318,3 +318,15 @@ def test_a_repeat_takes_another_route_for_the_steps_that_were_handed_over_too() 
     assert [step.channel for step in command(task.publish(request(steps=THREE_STEPS[:2]))).walk] == [VOICE]
     again = task.publish(request(verification_id="v2", steps=[Step(channel=VOICE)]))
     assert command(again).provider == "b"
+
+
+def test_the_length_of_a_providers_code_is_the_attempts_while_the_plan_keeps_its_own() -> None:
+    task = router(walker({"own_code": False, "provider_code": (7, 8)}))
+    effects = task.publish(request(steps=THREE_STEPS))
+    attempt, plan, sent = decision(effects).attempt, decision(effects).plan, command(effects)
+    assert attempt is not None
+    assert plan is not None
+    assert (plan.code_length, attempt.code_length, sent.code_length) == (6, 7, 7)
+    assert (attempt.code_holder, sent.code_holder) == (CodeHolder.PROVIDER, CodeHolder.PROVIDER)
+    asked = task.publish(request(verification_id="v2", steps=THREE_STEPS, code_length=6))
+    assert (command(asked).code_holder, command(asked).walk) == (CodeHolder.OURS, [])
