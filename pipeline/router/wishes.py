@@ -61,7 +61,7 @@ class Wishes:
             return "options"
         if not _signs(able, plan, step):
             return "signature"
-        if plan.amount is not None and not able.amount and not self._payment_shown(step):
+        if plan.amount is not None and not self._shows_payment(able, step):
             return "amount"
         if step.ttl_s is not None:
             # The validity a provider is given is never longer than the code lives, so only that much must fit.
@@ -78,33 +78,36 @@ class Wishes:
                 ("language", step.language is not None and not self._speaks(able, step, step.language)),
                 ("use_case", plan.use_case is not None and not able.use_case),
                 ("end_user_ip", plan.end_user_ip_sealed is not None and not able.end_user_ip),
-                ("brand", plan.brand is not None and not able.brand and not self._brand_shown(able, step)),
+                ("brand", plan.brand is not None and not self._shows_brand(able, step)),
                 ("signature", wishes_signature(plan) and step.channel is not Channel.SMS),
             )
             if missed
         ]
 
     def _speaks(self, able: ChannelCapabilities, step: PlannedStep, language: str) -> bool:
-        template = self.templates.get(step.template) if step.template is not None else None
+        template = self._template(step)
         if template is not None and closest(language, template.languages) is None:
             return False
         if step.channel is not Channel.VOICE and (template is not None or step.text is not None):
             return True  # written already; only who speaks it must know the language
         return provider_language(able, language)[1]
 
-    def _brand_shown(self, able: ChannelCapabilities, step: PlannedStep) -> bool:
+    # Where the step has a text, it alone is what the person sees, whatever else the provider could show.
+
+    def _shows_brand(self, able: ChannelCapabilities, step: PlannedStep) -> bool:
         if step.text is not None:
             return _shows_brand(step.text)
-        if step.template is not None:
-            template = self.templates.get(step.template)
-            return template is not None and template.brand
-        return able.text  # then it sends a text of ours, and those show the brand
+        template = self._template(step)
+        return able.brand if template is None else template.brand
 
-    def _payment_shown(self, step: PlannedStep) -> bool:
+    def _shows_payment(self, able: ChannelCapabilities, step: PlannedStep) -> bool:
         if step.text is not None:
             return _shows_payment(step.text)
-        template = self.templates.get(step.template) if step.template is not None else None
-        return template is not None and template.payment
+        template = self._template(step)
+        return able.amount if template is None else template.payment
+
+    def _template(self, step: PlannedStep) -> Template | None:
+        return self.templates.get(step.template) if step.template is not None else None
 
 
 def wishes_signature(plan: Plan) -> bool:

@@ -170,15 +170,22 @@ def test_a_text_with_the_brand_honours_it() -> None:
     assert found.adjusted == ()
 
 
-def test_a_text_of_ours_shows_the_brand_but_one_of_the_callers_may_not() -> None:
+def test_who_could_show_the_brand_does_not_in_a_text_without_it() -> None:
     texts = {"de": "{brand}: {code}", "en": "{brand} {code}"}
-    able, plan = {"a": provider(text=True)}, {"brand": "Shop"}
+    able, plan = {"a": provider(text=True, brand=True)}, {"brand": "Shop"}
     assert route(able, plan=plan).adjusted == ()
     assert route(able, plan=plan, step={"text": "{code}"}).adjusted == ("brand",)
     assert route(able, plan=plan, step={"template": "t"}, templates={"t": texts}).adjusted == ()
     assert route(able, plan=plan, step={"template": "t"}, templates={"t": texts | {"fr": "{code}"}}).adjusted == (
         "brand",
     )
+
+
+def test_who_could_show_the_payment_is_skipped_with_a_text_that_does_not() -> None:
+    able, plan = {"a": provider(text=True, amount=True)}, {"amount": "1"}
+    assert route(able, plan=plan).provider == "a"
+    assert "amount (a)" in no_route(able, plan=plan, step={"text": "{code}"}).detail
+    assert "amount (a)" in no_route(able, plan=plan, step={"template": "t"}, templates={"t": {"en": "{code}"}}).detail
 
 
 def test_a_template_that_shows_the_payment_in_every_language_honours_it() -> None:
@@ -198,6 +205,7 @@ def test_a_template_that_shows_the_payment_in_every_language_honours_it() -> Non
         (Channel.SMS, {"template": "t", "language": "de"}, ("language",)),
         (Channel.VOICE, {"template": "t", "language": "pt-BR"}, ("language",)),
         (Channel.VOICE, {"template": "t", "language": "en-GB"}, ()),
+        (Channel.SMS, {"template": "t", "language": "pt_PT"}, ()),
         (Channel.SMS, {"language": "pt-BR"}, ("language",)),
     ],
 )
