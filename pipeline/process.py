@@ -27,8 +27,9 @@ from pipeline.records.store import SchemaStore
 from pipeline.runtime.api import Record
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.kafka import KafkaLog
+from pipeline.senders.health import Pauses
 from pipeline.settings import Settings, instance_ordinal
-from pipeline.topics import SCHEMAS
+from pipeline.topics import PROVIDER_HEALTH, SCHEMAS
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,10 @@ class Parts:
     key_ring: KeyRing
     dead_letters: SealedDeadLetters
     schemas: GlobalTable
+    health: GlobalTable
+    """Followed only by those who ask for it: senders."""
+    pauses: Pauses
+    """What ``health`` says of providers that asked for patience."""
     instance: int
 
 
@@ -124,17 +129,24 @@ async def opened(settings: Settings, *, client_id: str, instance: int | None = N
     await kafka.start()
     try:
         async with _schemas(settings, kafka) as (codec, table):
-            yield Parts(
-                settings=settings,
-                clock=clock,
-                metrics=metrics,
-                log=kafka,
-                codec=codec,
-                key_ring=key_ring,
-                dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
-                schemas=table,
-                instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
-            )
+            pauses = Pauses(codec=codec, clock=clock)
+            health = GlobalTable(log=kafka, topic=PROVIDER_HEALTH, apply=pauses.apply)
+            try:
+                yield Parts(
+                    settings=settings,
+                    clock=clock,
+                    metrics=metrics,
+                    log=kafka,
+                    codec=codec,
+                    key_ring=key_ring,
+                    dead_letters=SealedDeadLetters(codec=codec, key_ring=key_ring),
+                    schemas=table,
+                    health=health,
+                    pauses=pauses,
+                    instance=instance_ordinal(settings, socket.gethostname()) if instance is None else instance,
+                )
+            finally:
+                await health.stop()
     finally:
         await kafka.stop()
 

@@ -73,7 +73,11 @@ class SenderRunner(StageRunner[JournalEntry]):
         self._provider = registry.load_one(parts.settings, name)
         self._engine: SenderEngine | None = None
         super().__init__(
-            **_arguments(parts), name=f"sender.{name}", inputs=INPUTS, changelog=attempts(name), make_stage=self._make
+            **_arguments(parts) | {"tables": [parts.schemas, parts.health]},
+            name=f"sender.{name}",
+            inputs=INPUTS,
+            changelog=attempts(name),
+            make_stage=self._make,
         )
 
     def _make(self, partition: int, partitions: int) -> Stage[JournalEntry]:
@@ -89,6 +93,7 @@ class SenderRunner(StageRunner[JournalEntry]):
                 catalogue=Catalogue(tenants=self._parts.settings.tenants, templates=self._parts.settings.templates),
                 exchange=registry.exchange(self._parts.settings, self._provider.instance),
             )
+            self._parts.pauses.listen(self._provider.instance, self._engine.permits.pause)
         return self._engine.stage(partition)
 
     async def run(self) -> None:

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "topics": Command("pipeline.cli.topics:app", "Create the topics and compare them with the cluster."),
     "keys": Command("pipeline.cli.keys:app", "Make and list the keys that derive codes and seal recipients."),
     "config": Command("pipeline.cli.config:app", "Check the settings and show what is in force."),
+    "providers": Command("pipeline.cli.providers:app", "Show the configured providers, and check their credentials."),
     "simulator": Command("pipeline.cli.simulator:simulator", "Run the provider simulator."),
     "dev": Command("pipeline.cli.broker:app", "Tools for development: a real Kafka broker."),
 }

@@ -305,6 +305,9 @@ class RoutingEvent(AvroRecord, frozen=True, kw_only=True):
     """next_step: the attempt number to use."""
     used_providers: list[str] = []
     """next_step: providers already tried in this step."""
+    last_step: int = -1
+    """next_step: the last step that an earlier attempt stands for; none up to it may be walked on to, or it would be
+    sent twice without anybody asking for it. -1: there is no earlier attempt."""
     sent_at: TimeMs | None = None
     """next_step: the first provider call, if any."""
     send_by_at: TimeMs = 0

@@ -145,12 +145,12 @@ class Decider:
                     decision_id,
                     plan=plan,
                     attempt=attempt,
-                    language=route.asked_language,
+                    route=route,
                     send_by_at=plan.queue_deadline_at,
                     valid_until_at=0,
                     now_ms=now_ms,
                 ),
-                entries={key: entry, step_key: self._used(step_entry, attempt, now_ms)},
+                entries={key: entry, step_key: self._used(step_entry, attempt, route, now_ms)},
             )
         raise Refused(obstacles[0].reason, obstacles[0].detail)
 
@@ -173,6 +173,7 @@ class Decider:
                 entry,
                 validity_s=left_s,
                 used_providers=tuple(event.used_providers),
+                last_step=event.last_step,
             )
         )
         if isinstance(route, NoRoute):
@@ -190,12 +191,12 @@ class Decider:
                 event.decision_id,
                 plan=plan,
                 attempt=attempt,
-                language=route.asked_language,
+                route=route,
                 send_by_at=event.send_by_at,
                 valid_until_at=event.valid_until_at,
                 now_ms=now_ms,
             ),
-            entries={key: self._used(entry, attempt, now_ms)},
+            entries={key: self._used(entry, attempt, route, now_ms)},
         )
 
     def _choose(
@@ -207,6 +208,7 @@ class Decider:
         *,
         validity_s: int,
         used_providers: tuple[str, ...] = (),
+        last_step: int = -1,
     ) -> Route | NoRoute:
         step = plan.steps[index]
         own_code = None
@@ -225,9 +227,13 @@ class Decider:
                 own_code=own_code,
                 validity_s=validity_s,
                 used_providers=used_providers,
+                last_step=last_step,
                 recent=recent_routes(entry, step.channel),
             )
         )
 
-    def _used(self, entry: RouterState, attempt: AttemptPlan, now_ms: int) -> RouterState:
-        return self.memory.use_route(entry, attempt.channel, attempt.provider, attempt.sender, now_ms)
+    def _used(self, entry: RouterState, attempt: AttemptPlan, route: Route, now_ms: int) -> RouterState:
+        entry = self.memory.use_route(entry, attempt.channel, attempt.provider, attempt.sender, now_ms)
+        for step in route.walk:
+            entry = self.memory.use_route(entry, step.channel, attempt.provider, step.sender, now_ms)
+        return entry

@@ -81,8 +81,8 @@ def attempt_plan(
         language=route.language,
         code_holder=route.code_holder,
         adjusted=list(route.adjusted),
-        last_step=step_index,
-        code_length=plan.code_length,
+        last_step=route.walk[-1].index if route.walk else step_index,
+        code_length=route.code_length,
         has_receipts=route.able.receipts,
         has_check=route.able.check,
         has_report=route.able.report,
@@ -99,12 +99,12 @@ def send_command(
     *,
     plan: Plan,
     attempt: AttemptPlan,
-    language: str,
+    route: Route,
     send_by_at: int,
     valid_until_at: int,
     now_ms: int,
 ) -> SendCommand:
-    """The order to the sender, in ``language`` (BCP-47); sealed values travel on as they were sealed into the plan."""
+    """The order to the sender; sealed values travel on as they were sealed into the plan."""
     step = plan.steps[attempt.step_index]
     attempt_id = f"{verification_id}.{attempt.n}"
     return SendCommand(
@@ -133,7 +133,7 @@ def send_command(
         code_sealed=plan.code_sealed if attempt.code_holder is CodeHolder.CALLER else None,
         amount=plan.amount,
         payee_sealed=plan.payee_sealed,
-        language=language,
+        language=route.asked_language,
         brand=plan.brand,
         signature=plan.signature,
         use_case=plan.use_case,
@@ -147,6 +147,7 @@ def send_command(
         ttl_s=step.ttl_s,
         options=step.options,
         wait_s=step.wait_s,
+        walk=list(route.walk),
         adjusted=attempt.adjusted,
         expires_in_s=plan.expires_in_s,
         send_by_at=send_by_at,

@@ -1,4 +1,4 @@
-"""Choosing the provider of one step (pure): rules, wishes, code fit, repeats.
+"""Choosing the provider of one step (pure): rules, wishes, code fit, repeats, and how far the provider walks.
 
 A *hard* wish skips every provider that cannot honour it; a *soft* one is named in ``adjusted``. The order of providers
 is that of the first rule that matches, else that of the configuration.
@@ -7,19 +7,19 @@ is that of the first rule that matches, else that of the configuration.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
 from pipeline.model.language import choose_language
-from pipeline.model.options import takes_options
 from pipeline.model.reasons import Reason
-from pipeline.model.steps import SIMULATOR
-from pipeline.records.internal import Plan, PlannedStep
-from pipeline.records.types import Channel, CodeHolder
+from pipeline.model.steps import SIMULATOR, step_name
+from pipeline.records.internal import Plan, PlannedStep, WalkStep
+from pipeline.records.types import CodeHolder
+from pipeline.router.codes import Code, CodeRules, spells
+from pipeline.router.walks import followers
+from pipeline.router.wishes import Wishes
 from pipeline.settings import RouteRule, SenderRule
-
-CHINA: Final = "CN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,12 @@ class Route:
     asked_language: str
     """The BCP-47 tag it stands for, or was taken instead of."""
     code_holder: CodeHolder
+    code_length: int
     adjusted: tuple[str, ...]
     able: ChannelCapabilities
-    """What the provider can do on this channel."""
+    """What the provider can do on this channel; where it walks on, ``receipts`` says it of all channels."""
+    walk: tuple[WalkStep, ...] = ()
+    """Further steps it goes on to by itself."""
     why: str
 
 
@@ -61,8 +64,19 @@ class Wanted:
     """How long the message will be good for."""
     used_providers: Collection[str] = ()
     """Providers already tried in this step."""
+    last_step: int = -1
+    """The last step that an earlier attempt stands for."""
     recent: Sequence[tuple[str, str | None]] = ()
     """``(provider, sender)`` used for this recipient and channel within the repeat window, oldest first."""
+
+
+class _Carried(NamedTuple):
+    """What a provider would make of a message."""
+
+    code: Code
+    further: Sequence[PlannedStep] = ()
+    """The steps it walks on to."""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +87,12 @@ class RouteChooser:
     """Enabled instances, in the order of the configuration."""
     rules: Sequence[RouteRule] = ()
     senders: Sequence[SenderRule] = ()
-    allow_provider_codes: bool = True
-    min_code_lengths: Mapping[str, int] = field(default_factory=dict)
-    """The tenants' shortest codes."""
+    codes: CodeRules = field(default_factory=CodeRules)
+    wishes: Wishes = field(default_factory=Wishes)
     languages: Mapping[str, str] = field(default_factory=dict)
     """The tenants' languages (BCP-47)."""
+    min_time_left_s: int = 0
+    """Nothing is sent with less time left than this."""
 
     @property
     def needs_number(self) -> bool:
@@ -87,34 +102,35 @@ class RouteChooser:
     def choose(self, wanted: Wanted) -> Route | NoRoute:
         """The best route, or why there is none."""
         step = wanted.step
-        order, source = self._order(wanted)
+        order, source = self._order(wanted.plan, step, wanted.number)
         names = [name for name in order if name not in wanted.used_providers]
         moved = ""
         if step.provider is None and wanted.recent and len(names) > 1:
             names, moved = self._elsewhere_first(names, wanted)
         skipped: list[tuple[str, str]] = []
         for name in names:
-            capabilities = self.providers[name].channels.get(step.channel)
-            obstacle = _channel_obstacle(step) if capabilities is None else self._obstacle(capabilities, wanted)
-            if capabilities is None or obstacle is not None:
-                skipped.append((name, obstacle or ""))
+            able = self.providers[name].channels.get(step.channel)
+            carried = _channel_obstacle(step) if able is None else self._carried(name, able, wanted)
+            if able is None or isinstance(carried, str):
+                skipped.append((name, str(carried)))
                 continue
             past = f"; skipped {', '.join(f'{other} ({wish})' for other, wish in skipped)}" if skipped else ""
-            return self._route(name, capabilities, wanted, f"{source}{moved}{past}")
+            return self._route(name, able, wanted, carried, f"{source}{moved}{past}")
         return self._none(wanted, skipped)
 
-    def _order(self, wanted: Wanted) -> tuple[list[str], str]:
-        if wanted.step.provider is not None:
-            pinned = [wanted.step.provider] if wanted.step.provider in self.providers else []
-            if wanted.plan.test:
+    def _order(self, plan: Plan, step: PlannedStep, number: str) -> tuple[list[str], str]:
+        """The providers this step may go to, best first, and who says so."""
+        if step.provider is not None:
+            pinned = [step.provider] if step.provider in self.providers else []
+            if plan.test:
                 pinned = [name for name in pinned if name == SIMULATOR]
             return pinned, "pinned by the request"
-        if wanted.plan.test:
+        if plan.test:
             return [name for name in (SIMULATOR,) if name in self.providers], "test number"
-        for number, rule in enumerate(self.rules, 1):
-            if _matches(rule, wanted):
+        for place, rule in enumerate(self.rules, 1):
+            if _matches(rule, plan, step, number):
                 order = list(dict.fromkeys(name for name in rule.providers if name in self.providers))
-                return order, f"rule {number}, {rule.strategy}"
+                return order, f"rule {place}, {rule.strategy}"
         # The simulator texts nobody: it serves others than test numbers only where a rule or pin says so, or where it
         # is all there is.
         real = [name for name in self.providers if name != SIMULATOR]
@@ -148,86 +164,88 @@ class RouteChooser:
                 return rule.sender
         return None
 
-    def _obstacle(self, able: ChannelCapabilities, wanted: Wanted) -> str | None:
-        """The first hard wish this provider cannot honour on this channel, by the name of its field."""
-        plan, step = wanted.plan, wanted.step
-        if able.countries is not None and step.country is not None and step.country not in able.countries:
-            return "country"
-        for wish, given, can in (
-            ("sender", step.sender, able.sender),
-            ("template", step.template, able.text),
-            ("text", step.text, able.text),
-            ("subject", step.subject, able.subject),
-            ("flow_id", step.flow_id, able.flow_id),
-        ):
-            if given is not None and not can:
-                return wish
-        if not takes_options(able.options, step.options):
-            return "options"
-        if not _signs(able, plan, step):
-            return "signature"
-        if plan.amount is not None and not able.amount and not _shows_payment(step):
-            return "amount"
-        validity_s = wanted.validity_s
-        if step.ttl_s is not None:
-            # The validity a provider is given is never longer than the code lives, so only that much must fit.
-            validity_s = min(step.ttl_s, validity_s)
-            if able.ttl is None or not able.ttl[0] <= validity_s <= able.ttl[1]:
-                return "ttl_s"
-        if validity_s < able.min_validity_s:
-            return "minimum validity"
-        return "code" if self._holder(able, wanted) is None else None
-
-    def _holder(self, able: ChannelCapabilities, wanted: Wanted) -> CodeHolder | None:
-        """Who would make the code on this route; None when it cannot carry any that is allowed."""
-        plan = wanted.plan
-        fits = able.code_min <= plan.code_length <= able.code_max
-        if wanted.own_code is not None:
-            code = wanted.own_code
-            carried = (code.isdigit() or not able.code_digits_only) and (code[0] != "0" or able.code_leading_zero)
-            return CodeHolder.CALLER if able.own_code and fits and carried else None
-        if able.own_code and fits:
-            return CodeHolder.OURS
-        # What a provider makes is bound to no payment, and its length must be the one asked for.
-        if able.provider_code is None or not self.allow_provider_codes or plan.amount is not None:
-            return None
-        shortest, longest = able.provider_code
-        long_enough = plan.code_length >= self.min_code_lengths.get(plan.tenant, 0)
-        return CodeHolder.PROVIDER if shortest <= plan.code_length <= longest and long_enough else None
-
-    def _route(self, name: str, able: ChannelCapabilities, wanted: Wanted, why: str) -> Route:
-        plan, step = wanted.plan, wanted.step
-        fallback = self.languages.get(plan.tenant)
-        asked = choose_language(requested=step.language, country=step.country, tenant=fallback, channel=step.channel)
-        language, honoured = provider_language(able, asked)
-        holder = self._holder(able, wanted)
-        assert holder is not None
-        adjusted = [
-            wish
-            for wish, missed in (
-                ("language", step.language is not None and not honoured),
-                ("use_case", plan.use_case is not None and not able.use_case),
-                ("end_user_ip", plan.end_user_ip_sealed is not None and not able.end_user_ip),
-                ("brand", plan.brand is not None and not able.brand and "{brand}" not in (step.text or "")),
-                ("prefer_channel", plan.prefer_channel not in (None, step.channel)),
-                ("signature", _wishes_signature(plan) and step.channel is not Channel.SMS),
+    def _carried(self, name: str, able: ChannelCapabilities, wanted: Wanted) -> _Carried | str:
+        """Whether and how this provider takes the message; else the first hard wish it cannot honour."""
+        plan, step, own_code = wanted.plan, wanted.step, wanted.own_code
+        obstacle = self.wishes.obstacle(able, plan, step, wanted.validity_s)
+        if obstacle is not None:
+            return obstacle
+        spelled = own_code is None or spells(able, own_code)
+        why = ""
+        if able.walk is not None and spelled and step.index + 1 < len(plan.steps):
+            further = followers(
+                able.walk,
+                plan,
+                step,
+                validity_s=wanted.validity_s,
+                last_step=wanted.last_step,
+                min_time_left_s=self.min_time_left_s,
+                fits=lambda each, left_s: self._takes(name, each, left_s, wanted),
             )
-            if missed
-        ]
+            if further:
+                code = self.codes.choose(able.walk, plan, callers=own_code is not None)
+                if isinstance(code, Code):
+                    return _Carried(code, further, f"; walks on to {', '.join(each.channel for each in further)}")
+                why = f"; does not walk on ({code})"
+        code = self.codes.choose(able, plan, callers=own_code is not None, spelled=spelled)
+        return _Carried(code, why=why) if isinstance(code, Code) else code
+
+    def _takes(self, name: str, step: PlannedStep, left_s: int, wanted: Wanted) -> bool:
+        """Whether this provider may and can serve a further step, its code apart from its length."""
+        able = self.providers[name].channels.get(step.channel)
+        return (
+            able is not None
+            and name in self._order(wanted.plan, step, wanted.number)[0]
+            and self.wishes.obstacle(able, wanted.plan, step, left_s) is None
+            and (wanted.own_code is None or spells(able, wanted.own_code))
+        )
+
+    def _route(self, name: str, able: ChannelCapabilities, wanted: Wanted, carried: _Carried, why: str) -> Route:
+        plan, step = wanted.plan, wanted.step
+        asked = self._language(plan, step)
+        adjusted = self.wishes.missed(able, plan, step)
+        if plan.prefer_channel not in (None, step.channel):
+            adjusted.append("prefer_channel")
+        walk: list[WalkStep] = []
+        before = step
+        for each in carried.further:
+            further = self.providers[name].channels[each.channel]
+            adjusted += self.wishes.missed(further, plan, each)
+            able = replace(able, receipts=able.receipts and further.receipts)
+            walk.append(
+                WalkStep(
+                    index=each.index,
+                    channel=each.channel,
+                    recipient_sealed=each.recipient_sealed,
+                    wait_s=before.wait_s,
+                    ttl_s=each.ttl_s,
+                    language=self._language(plan, each),
+                    sender=self._sender(name, each),
+                    flow_id=each.flow_id,
+                )
+            )
+            before = each
         return Route(
             provider=name,
             sender=self._sender(name, step),
-            language=language,
+            language=provider_language(able, asked)[0],
             asked_language=asked,
-            code_holder=holder,
-            adjusted=tuple(adjusted),
+            code_holder=carried.code.holder,
+            code_length=carried.code.length,
+            adjusted=tuple(dict.fromkeys(adjusted)),
             able=able,
-            why=why,
+            walk=tuple(walk),
+            why=f"{why}{carried.why}",
         )
+
+    def _language(self, plan: Plan, step: PlannedStep) -> str:
+        """The BCP-47 tag a message of this step is asked for in."""
+        fallback = self.languages.get(plan.tenant)
+        return choose_language(requested=step.language, country=step.country, tenant=fallback, channel=step.channel)
 
     def _none(self, wanted: Wanted, skipped: list[tuple[str, str]]) -> NoRoute:
         step = wanted.step
-        field_name = f"steps[{step.index}]"
+        field_name = step_name(step.index)
         if step.provider is not None and skipped:
             wish = skipped[0][1]
             detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; drop the wish or the pin"
@@ -251,38 +269,15 @@ class RouteChooser:
         return NoRoute(Reason.NO_ROUTE, f"{field_name}: no enabled provider is allowed for {step.channel}; {where}")
 
 
-def _matches(rule: RouteRule, wanted: Wanted) -> bool:
-    plan, step = wanted.plan, wanted.step
+def _matches(rule: RouteRule, plan: Plan, step: PlannedStep, number: str) -> bool:
     return (
         rule.tenant in (None, plan.tenant)
         and rule.use_case in (None, plan.use_case)
         and rule.country in (None, step.country)
         and rule.channel in (None, step.channel.value)
-        and (rule.prefix is None or wanted.number.startswith(rule.prefix))
+        and (rule.prefix is None or number.startswith(rule.prefix))
     )
 
 
 def _channel_obstacle(step: PlannedStep) -> str:
     return f"channel {step.channel}"
-
-
-def _wishes_signature(plan: Plan) -> bool:
-    return plan.signature is not None and not plan.signature_by_tenant
-
-
-def _signs(able: ChannelCapabilities, plan: Plan, step: PlannedStep) -> bool:
-    """Whether the message has the signature it needs, and goes where the one it was given means anything.
-
-    Only SMS to mainland China carry one. A tenant's is a default for those. A request's own is a wish that each SMS of
-    its plan must honour. Other channels beside an SMS to mainland China say in ``adjusted`` that they carry none.
-    """
-    if step.channel is Channel.SMS and step.country == CHINA:
-        return able.signature if plan.signature is not None else CHINA not in able.needs_signature
-    if not _wishes_signature(plan):
-        return step.country not in able.needs_signature
-    in_china = any(other.channel is Channel.SMS and other.country == CHINA for other in plan.steps)
-    return step.channel is not Channel.SMS and in_china
-
-
-def _shows_payment(step: PlannedStep) -> bool:
-    return step.text is not None and "{amount}" in step.text and "{payee}" in step.text

@@ -18,11 +18,13 @@ from pipeline.records.router_state import RouterState
 from pipeline.records.types import DecisionKind, RoutingKind
 from pipeline.router import messages
 from pipeline.router.arrivals import Arrival, Arrivals
+from pipeline.router.codes import CodeRules
 from pipeline.router.content import content_hash
 from pipeline.router.deciding import Decider, Verdict
 from pipeline.router.memory import Memory, id_key, is_empty, recipient_state_key
 from pipeline.router.outputs import Outputs, RecordCodec
 from pipeline.router.routes import RouteChooser
+from pipeline.router.wishes import Template, Wishes
 from pipeline.runtime.api import Deadline, Effects, Headers, Input, Lane, Record, Refusal, StateView
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import Settings
@@ -83,9 +85,13 @@ class RouterStage:
             providers=providers,
             rules=settings.routes.rules,
             senders=settings.senders,
-            allow_provider_codes=policy.allow_provider_codes,
+            codes=CodeRules(
+                allow_provider_codes=policy.allow_provider_codes,
+                min_lengths={name: tenant.min_code_length for name, tenant in settings.tenants.items()},
+            ),
+            wishes=Wishes(templates={name: Template.of(each.texts) for name, each in settings.templates.items()}),
             languages={name: normalise_language(tenant.language) for name, tenant in settings.tenants.items()},
-            min_code_lengths={name: tenant.min_code_length for name, tenant in settings.tenants.items()},
+            min_time_left_s=policy.min_time_left_s,
         )
         self._decider = Decider(
             key_ring=key_ring, chooser=chooser, memory=self._memory, min_time_left_s=policy.min_time_left_s

@@ -63,6 +63,8 @@ class Kind:
     """What an account with these settings can do, where that depends on more than its channels."""
     exchange: Callable[[Any, Limits], Exchange] = over_http
     """The client that its requests are for."""
+    names_callback: bool = False
+    """It is told with each message where to report it, which takes ``gateway.public_url``."""
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -127,11 +129,13 @@ def load_one(settings: Settings, name: str) -> Provider:
 
 def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
     """What each enabled provider can do as it is configured (channels, receipts). Raises SettingsError."""
-    return {
-        name: _capabilities(name, _kind(name, section), section)
-        for name, section in settings.providers.items()
-        if section.enabled
-    }
+    return {name: configured(settings, name) for name, section in settings.providers.items() if section.enabled}
+
+
+def configured(settings: Settings, name: str) -> ProviderCapabilities:
+    """What one configured provider can do, or could if it were enabled. Raises SettingsError."""
+    section = settings.providers[name]
+    return _capabilities(name, _kind(name, section), section)
 
 
 def webhook_url(settings: Settings, name: str) -> str:

@@ -39,6 +39,7 @@ from pipeline.settings.policy import (
 )
 from pipeline.settings.providers import (
     KINDS,
+    WEBHOOK_SECRETS,
     AnyProvider,
     BirdNames,
     BirdSettings,
@@ -54,6 +55,7 @@ from pipeline.settings.root import Settings
 
 __all__ = [
     "KINDS",
+    "WEBHOOK_SECRETS",
     "AnyProvider",
     "ApiKeySettings",
     "BirdNames",

@@ -15,6 +15,8 @@ from pipeline.settings.credentials import Credential, Password, SigningSecret
 
 Secrets = list[SigningSecret]
 """One secret, or several while it is being rotated: each of them is accepted."""
+WEBHOOK_SECRETS: Final = ("webhook_secret", "signing_key")
+"""What a kind calls the field that its webhooks are signed with, in the words of its own console."""
 
 DRAIN_S: Final = 5.0
 """Added to a call's timeout wherever its end is awaited, so that its result is committed too."""
@@ -63,7 +65,7 @@ class ProviderSettings(Section):
 class _WithSecrets(ProviderSettings):
     """A provider that signs its webhooks."""
 
-    @field_validator("webhook_secret", "signing_key", "webhook_id", mode="before", check_fields=False)
+    @field_validator(*WEBHOOK_SECRETS, "webhook_id", mode="before", check_fields=False)
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         # Variables and secret files hold one text: lines or commas separate several secrets.

@@ -151,6 +151,7 @@ def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
             step_index=route.step_index,
             n=route.n,
             used_providers=used,
+            last_step=max((attempt.last_step for attempt in state.attempts), default=-1),
             sent_at=state.sent_at,
             send_by_at=route_until(turn),
             valid_until_at=0 if state.sent_at is None else outcome.expires_at(state),

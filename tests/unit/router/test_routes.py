@@ -8,7 +8,9 @@ from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilitie
 from pipeline.model.options import OneOf, WholeNumber
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.types import Channel, CodeHolder
+from pipeline.router.codes import CodeRules
 from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
+from pipeline.router.wishes import Template, Wishes
 from pipeline.settings import RouteRule, SenderRule
 
 
@@ -25,14 +27,15 @@ def choose(
     rules: list[RouteRule] | None = None,
     senders: list[SenderRule] | None = None,
     allow_provider_codes: bool = True,
+    templates: dict[str, dict[str, str]] | None = None,
     **wanted: Any,
 ) -> Route | NoRoute:
     chooser = RouteChooser(
         providers=providers,
         rules=rules or [],
         senders=senders or [],
-        allow_provider_codes=allow_provider_codes,
-        min_code_lengths={"default": 6},
+        codes=CodeRules(allow_provider_codes=allow_provider_codes, min_lengths={"default": 6}),
+        wishes=Wishes(templates={name: Template.of(texts) for name, texts in (templates or {}).items()}),
         languages={"default": "fi"},
     )
     planned = PlannedStep(**({"channel": Channel.SMS, "country": "DE"} | (step or {})))
@@ -108,7 +111,7 @@ def test_a_rule_uses_no_provider_it_does_not_name() -> None:
         ("signature", {"country": "CN"}, {"signature": "店"}, {"signature": True}),
         ("amount", {}, {"amount": "1", "payee_sealed": b"x"}, {"amount": True}),
         ("amount", {}, {"amount": "1"}, {"amount": True}),
-        ("code", {}, {"code_length": 10}, {"code_max": 10}),
+        ("code_length", {}, {"code_length": 10}, {"code_max": 10}),
         ("country", {"country": "CN"}, {}, {"countries": frozenset({"CN"})}),
     ],
 )
@@ -167,6 +170,53 @@ def test_a_text_with_the_brand_honours_it() -> None:
     assert found.adjusted == ()
 
 
+def test_who_could_show_the_brand_does_not_in_a_text_without_it() -> None:
+    texts = {"de": "{brand}: {code}", "en": "{brand} {code}"}
+    able, plan = {"a": provider(text=True, brand=True)}, {"brand": "Shop"}
+    assert route(able, plan=plan).adjusted == ()
+    assert route(able, plan=plan, step={"text": "{code}"}).adjusted == ("brand",)
+    assert route(able, plan=plan, step={"template": "t"}, templates={"t": texts}).adjusted == ()
+    assert route(able, plan=plan, step={"template": "t"}, templates={"t": texts | {"fr": "{code}"}}).adjusted == (
+        "brand",
+    )
+
+
+def test_who_could_show_the_payment_is_skipped_with_a_text_that_does_not() -> None:
+    able, plan = {"a": provider(text=True, amount=True)}, {"amount": "1"}
+    assert route(able, plan=plan).provider == "a"
+    assert "amount (a)" in no_route(able, plan=plan, step={"text": "{code}"}).detail
+    assert "amount (a)" in no_route(able, plan=plan, step={"template": "t"}, templates={"t": {"en": "{code}"}}).detail
+
+
+def test_a_template_that_shows_the_payment_in_every_language_honours_it() -> None:
+    texts = {"de": "{code}: {amount} an {payee}", "en": "{code}: {amount} to {payee}"}
+    able, plan, step = {"a": provider(text=True)}, {"amount": "1"}, {"template": "t"}
+    assert route(able, plan=plan, step=step, templates={"t": texts}).provider == "a"
+    found = no_route(able, plan=plan, step=step, templates={"t": texts | {"fr": "{code}: {amount}"}})
+    assert "amount (a)" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("channel", "step", "adjusted"),
+    [
+        (Channel.SMS, {"text": "{code}"}, ()),  # the caller has written it, in whatever language
+        (Channel.VOICE, {"text": "{code}"}, ("language",)),  # ... but somebody must speak it
+        (Channel.SMS, {"template": "t", "language": "pt-BR"}, ()),
+        (Channel.SMS, {"template": "t", "language": "de"}, ("language",)),
+        (Channel.VOICE, {"template": "t", "language": "pt-BR"}, ("language",)),
+        (Channel.VOICE, {"template": "t", "language": "en-GB"}, ()),
+        (Channel.SMS, {"template": "t", "language": "pt_PT"}, ()),
+        (Channel.SMS, {"language": "pt-BR"}, ("language",)),
+    ],
+)
+def test_the_language_of_a_written_text_is_its_own(
+    channel: Channel, step: dict[str, Any], adjusted: tuple[str, ...]
+) -> None:
+    able = {"a": provider(channel, text=True, languages={"en": "EN"}, default_language="EN")}
+    templates = {"t": {"en": "{code}", "pt": "{code}"}}
+    assert route(able, step={"channel": channel, "language": "de"} | step, templates=templates).adjusted == adjusted
+
+
 def test_a_text_that_shows_the_payment_honours_it() -> None:
     able = {"a": provider(text=True)}
     assert (
@@ -203,10 +253,60 @@ def test_a_provider_makes_its_own_code_only_where_that_is_allowed() -> None:
     maker = {"a": provider(own_code=False, provider_code=(4, 12))}
     assert route(maker).code_holder is CodeHolder.PROVIDER
     assert no_route(maker, allow_provider_codes=False).reason == "no_route"
-    assert no_route(maker, plan={"code_length": 4}).reason == "no_route"
-    assert no_route({"a": provider(own_code=False, provider_code=(4, 5))}).reason == "no_route"
     binding = {"a": provider(own_code=False, provider_code=(4, 12), amount=True)}
-    assert no_route(binding, plan={"amount": "1"}).reason == "no_route"
+    assert "amount (a)" in no_route(binding, plan={"amount": "1"}).detail
+
+
+@pytest.mark.parametrize(
+    ("makes", "planned", "asked", "made"),
+    [
+        ((4, 12), 8, False, 8),
+        ((4, 12), 8, True, 8),
+        ((4, 7), 8, False, 7),
+        ((4, 7), 8, True, None),
+        ((9, 10), 8, False, 9),
+        ((9, 10), 8, True, None),
+        ((4, 12), 4, False, 6),  # never shorter than the tenant allows
+        ((4, 5), 6, False, None),
+    ],
+)
+def test_a_providers_code_may_have_another_length_unless_the_request_named_one(
+    makes: tuple[int, int], planned: int, asked: bool, made: int | None
+) -> None:
+    maker = {"a": provider(own_code=False, provider_code=makes)}
+    plan = {"code_length": planned, "code_length_asked": asked}
+    found = choose(maker, plan=plan)
+    if made is None:
+        assert isinstance(found, NoRoute)
+        assert "code_length (a)" in found.detail
+    else:
+        assert isinstance(found, Route)
+        assert (found.code_holder, found.code_length) == (CodeHolder.PROVIDER, made)
+
+
+@pytest.mark.parametrize(
+    ("able", "code", "wish"),
+    [
+        ({"code_max": 5}, None, "code_length"),
+        ({"code_max": 5}, "483920", "code_length"),
+        ({"code_max": 5}, "48392A", "code"),
+        ({"own_code": False}, None, "code"),
+        ({"own_code": False, "provider_code": (4, 12)}, "483920", "code"),
+        ({"own_code": False, "provider_code": (4, 5)}, None, "code_length"),
+    ],
+)
+def test_a_detail_names_the_length_only_where_another_one_would_do(
+    able: dict[str, Any], code: str | None, wish: str
+) -> None:
+    found = no_route({"a": provider(**able)}, own_code=code)
+    assert found.detail.endswith(f": {wish} (a)")
+
+
+def test_our_code_is_taken_before_one_the_provider_makes() -> None:
+    found = route({"a": provider(code_max=6, provider_code=(4, 12))})
+    assert (found.code_holder, found.code_length) == (CodeHolder.OURS, 6)
+    found = route({"a": provider(code_max=6, provider_code=(4, 12))}, plan={"code_length": 8})
+    assert (found.code_holder, found.code_length) == (CodeHolder.PROVIDER, 8)
 
 
 def test_china_needs_a_signature_where_the_provider_says_so() -> None:

@@ -30,6 +30,16 @@ def test_a_rejected_attempt_moves_on_at_once_to_another_provider_of_its_step(wor
     assert asked.plan is not None
 
 
+def test_the_router_is_told_which_steps_attempts_stand_for_already(world: World) -> None:
+    world.decide(world.accepted(steps=4))
+    world.reject()
+    assert world.asked()[-1].last_step == 0
+    world.route("thundersms", last_step=2)
+    world.tell(2, AttemptResult.NOT_SENT, reason=Reason.ROUTE_UNAVAILABLE)
+    asked = world.asked()[-1]
+    assert (asked.n, asked.last_step) == (3, 2)
+
+
 def test_a_rejected_recipient_moves_on_to_the_next_step(world: World) -> None:
     world.decide(world.accepted(steps=2))
     world.reject(kind=ResultClass.RECIPIENT)
