@@ -159,7 +159,8 @@ class WebhookReceiver:
                 self._measures.apply([(metric, float(times), {"provider": name})])
         if reports:
             self._measures.apply([("last_receipt_timestamp_seconds", received_at / 1_000, {"provider": name})])
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+        # Not 204: some providers take nothing but 200 for a yes, and tell every receipt again.
+        return Response(status_code=HTTPStatus.OK)
 
     def _count(self, provider: str, result: str) -> None:
         self._measures.apply([("webhooks_total", 1.0, {"provider": provider, "result": result})])

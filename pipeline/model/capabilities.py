@@ -35,6 +35,13 @@ class Walk:
     code_min: int = 4
     code_max: int = 12
     provider_code: tuple[int, int] | None = None
+    length_told: bool = True
+    sender: bool = True
+    """Carries a sender id."""
+    options: frozenset[str] | None = None
+    """Options of the channel that go along; None: all."""
+    only_options: frozenset[str] = frozenset()
+    """Options of the channel that mean something on a walk alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,8 @@ class ChannelCapabilities:
     """Whether a code may start with 0 (integers and spoken numbers lose it)."""
     provider_code: tuple[int, int] | None = None
     """Shortest and longest code it makes itself; None: it makes none, or none that anybody could check."""
+    length_told: bool = True
+    """Whether it is told the length of a code it makes; else any within ``provider_code`` may come."""
     check: bool = False
     """Tells whether a typed code is the one it made."""
     languages: Mapping[str, str] | None = None
@@ -62,6 +71,8 @@ class ChannelCapabilities:
     """Takes a text of ours: a step's own, a template's or the catalogue's."""
     subject: bool = False
     flow_id: bool = False
+    needs_flow_id: bool = False
+    """The account names none itself, so a step has to."""
     amount: bool = False
     ttl: tuple[int, int] | None = None
     use_case: bool = False

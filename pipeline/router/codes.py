@@ -22,6 +22,8 @@ class CodeBounds(Protocol):
     def code_max(self) -> int: ...
     @property
     def provider_code(self) -> tuple[int, int] | None: ...
+    @property
+    def length_told(self) -> bool: ...
 
 
 class Code(NamedTuple):
@@ -53,15 +55,21 @@ class CodeRules:
         may_make = bounds.provider_code is not None and self.allow_provider_codes
         # What a provider makes is bound to no payment.
         if bounds.provider_code is not None and may_make and plan.amount is None:
-            made = self._made_length(plan, *bounds.provider_code)
+            made = self._made_length(plan, *bounds.provider_code, told=bounds.length_told)
             return "code_length" if made is None else Code(CodeHolder.PROVIDER, made)
         if bounds.own_code:
             return "code_length"
         return "amount" if may_make else "code"
 
-    def _made_length(self, plan: Plan, shortest: int, longest: int) -> int | None:
-        """How long a code the provider makes: as planned, else as near to that as it can where nobody asked for it."""
-        shortest = max(shortest, self.min_lengths.get(plan.tenant, 0))
+    def _made_length(self, plan: Plan, shortest: int, longest: int, *, told: bool) -> int | None:
+        """How long a code the provider makes: as planned, else as near to that as it can where nobody asked for it.
+
+        One that is not told the length may make the shortest as well as any other, so all of them must be allowed.
+        """
+        allowed = self.min_lengths.get(plan.tenant, 0)
+        if not told and shortest < longest and (plan.code_length_asked or shortest < allowed):
+            return None
+        shortest = max(shortest, allowed)
         if shortest > longest or (plan.code_length_asked and not shortest <= plan.code_length <= longest):
             return None
         return min(max(plan.code_length, shortest), longest)

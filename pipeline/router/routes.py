@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, provider_language
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, Walk, provider_language
 from pipeline.model.language import choose_language
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR, step_name
@@ -172,7 +172,7 @@ class RouteChooser:
             return obstacle
         spelled = own_code is None or spells(able, own_code)
         why = ""
-        if able.walk is not None and spelled and step.index + 1 < len(plan.steps):
+        if able.walk is not None and spelled and step.index + 1 < len(plan.steps) and self._says(able.walk, name, step):
             further = followers(
                 able.walk,
                 plan,
@@ -187,8 +187,15 @@ class RouteChooser:
                 if isinstance(code, Code):
                     return _Carried(code, further, f"; walks on to {', '.join(each.channel for each in further)}")
                 why = f"; does not walk on ({code})"
+        if able.walk is not None and not able.walk.only_options.isdisjoint(step.options):
+            return "options"
         code = self.codes.choose(able, plan, callers=own_code is not None, spelled=spelled)
         return _Carried(code, why=why) if isinstance(code, Code) else code
+
+    def _says(self, walk: Walk, name: str, step: PlannedStep) -> bool:
+        """Whether a call that walks on can say what this step wishes."""
+        carried = walk.options is None or walk.options.issuperset(step.options)
+        return carried and (walk.sender or self._sender(name, step) is None)
 
     def _takes(self, name: str, step: PlannedStep, left_s: int, wanted: Wanted) -> bool:
         """Whether this provider may and can serve a further step, its code apart from its length."""

@@ -57,6 +57,8 @@ class Wishes:
         ):
             if given is not None and not can:
                 return wish
+        if able.needs_flow_id and step.flow_id is None:
+            return "flow_id"
         if not takes_options(able.options, step.options):
             return "options"
         if not _signs(able, plan, step):

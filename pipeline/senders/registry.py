@@ -91,6 +91,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             make=telesign.Telesign,
             capabilities=telesign.CAPABILITIES,
             able=telesign.able,
+            names_callback=True,
         ),
         "thundersms": Kind(
             settings=ThunderSmsSettings,

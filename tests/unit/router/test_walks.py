@@ -58,13 +58,14 @@ def choose(
     plan: dict[str, Any] | None = None,
     rules: list[RouteRule] | None = None,
     senders: list[SenderRule] | None = None,
+    shortest: int = 4,
     **wanted: Any,
 ) -> Route | NoRoute:
     chooser = RouteChooser(
         providers=providers,
         rules=rules or [],
         senders=senders or [],
-        codes=CodeRules(min_lengths={"default": 4}),
+        codes=CodeRules(min_lengths={"default": shortest}),
         languages={"default": "en"},
         min_time_left_s=15,
     )
@@ -219,6 +220,41 @@ def test_the_code_must_fit_the_walk_else_the_provider_gets_one_step(
     found = route(walker(walk, **able), ALL, plan=plan, own_code=own_code)
     assert (found.code_holder, found.code_length, bool(found.walk)) == expected
     assert ("does not walk on (code" in found.why) is not bool(found.walk)
+
+
+def test_a_sender_keeps_a_message_from_a_walk_that_carries_none() -> None:
+    providers = walker({"sender": False}, sender=True)
+    assert walked(providers, steps({}, {}, {})) == [1, 2]
+    assert walked(providers, steps({"sender": "ACME"}, {}, {})) == []
+    by_rule = [SenderRule(sender="ACME")]
+    assert route(providers, steps({}, {}, {}), senders=by_rule).walk == ()
+
+
+def test_options_keep_a_message_from_a_walk_that_does_not_carry_them() -> None:
+    taken = {"options": {"limit": WholeNumber(1, 5), "risk": WholeNumber(0, 1)}}
+    providers = walker({"options": frozenset({"risk"}), "only_options": frozenset({"risk"})}, **taken)
+    assert walked(providers, steps({}, {}, options={"risk": "1"})) == [1]
+    assert walked(providers, steps({}, {}, options={"limit": "1"})) == []
+
+
+def test_an_option_that_means_something_on_a_walk_alone_is_never_dropped() -> None:
+    taken = {"options": {"risk": WholeNumber(0, 1)}}
+    refused = choose(walker({"only_options": frozenset({"risk"})}, **taken), steps({"options": {"risk": "1"}}))
+    assert isinstance(refused, NoRoute)
+    assert "options" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("plan", "shortest", "walks"),
+    [({}, 5, True), ({}, 6, False), ({"code_length": 6, "code_length_asked": True}, 4, False)],
+)
+def test_a_provider_that_is_not_told_the_length_may_make_any_it_makes(
+    plan: dict[str, Any], shortest: int, walks: bool
+) -> None:
+    providers = walker({"own_code": False, "provider_code": (5, 7), "length_told": False})
+    found = choose(providers, steps({}, {}), plan=plan, shortest=shortest)
+    assert isinstance(found, Route)
+    assert (found.code_holder is CodeHolder.PROVIDER, bool(found.walk)) == (walks, walks)
 
 
 def test_a_code_with_letters_goes_as_far_as_channels_carry_them() -> None:

@@ -109,6 +109,10 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
                 code_max=SMART_CODE_LENGTH,
                 # Seven digits by SMS or five by call: which, it decides by itself.
                 provider_code=(5, 7),
+                length_told=False,
+                sender=False,
+                options=frozenset(SMART_OPTIONS),
+                only_options=frozenset(SMART_OPTIONS),
             ),
             options=MappingProxyType({**channels[Channel.SMS].options, **SMART_OPTIONS}),
             # Whether Smart Verify still tells its status by callback is not published.

@@ -64,9 +64,11 @@ def able(settings: ThunderSmsSettings, capabilities: ProviderCapabilities) -> Pr
             channels[channel] = replace(
                 each, text=False, amount=False, brand=False, languages=languages, default_language=None
             )
+    voice = settings.channels.get("voice")
+    speaks = voice is not None and voice.flow_id is not None
+    if Channel.VOICE in channels:
+        channels[Channel.VOICE] = replace(channels[Channel.VOICE], needs_flow_id=not speaks)
     if settings.walk_channels:
-        voice = settings.channels.get("voice")
-        speaks = voice is not None and voice.flow_id is not None
         walk = Walk(
             # An automatic plan names no flow, so the walk can only end on voice where the account has one.
             channels=frozenset(channel for channel in channels if speaks or channel is not Channel.VOICE),

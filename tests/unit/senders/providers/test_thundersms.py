@@ -18,10 +18,10 @@ from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders import registry
 from pipeline.senders.provider import Answer, BadWebhook, Opened, Probe, Report, Unplaced, Unsendable, Webhook
-from pipeline.senders.providers.thundersms import CAPABILITIES, ThunderSms, able
+from pipeline.senders.providers.thundersms import CAPABILITIES, ThunderSms
 from pipeline.senders.providers.thundersms.languages import spoken
 from pipeline.senders.providers.thundersms.tables import meaning
-from pipeline.settings import Settings, ThunderSmsSettings
+from pipeline.settings import Settings
 from tests.unit.senders.doubles import PHONE, command
 
 A, C, R, S = AttemptResult, ResultClass, Reason, AttemptStatus
@@ -299,7 +299,13 @@ def test_it_walks_only_where_that_is_switched_on_and_on_voice_only_with_a_flow()
     assert walk is not None
     assert walk.channels == {Channel.SMS, Channel.VOICE}
     assert (walk.own_code, walk.code_min, walk.code_max, walk.provider_code) == (True, 4, 10, (4, 10))
-    assert able(ThunderSmsSettings(), CAPABILITIES) == CAPABILITIES
+    assert not any(each.walk for each in able_with().values())
+
+
+def test_a_voice_step_needs_a_flow_where_the_account_names_none() -> None:
+    assert able_with()[Channel.VOICE].needs_flow_id
+    assert not able_with(channels={"voice": {"flow_id": "1"}})[Channel.VOICE].needs_flow_id
+    assert not able_with()[Channel.SMS].needs_flow_id
 
 
 # Answers -------------------------------------------------------------------------------------------------------------
