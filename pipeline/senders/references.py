@@ -15,9 +15,11 @@ from pipeline.runtime.api import Emit
 class References:
     """Writes the references of one provider's messages."""
 
-    def __init__(self, *, codec: Codec, capabilities: ProviderCapabilities) -> None:
+    def __init__(self, *, codec: Codec, capabilities: ProviderCapabilities, webhooks: bool) -> None:
+        """``webhooks``: whether any are taken from this provider; else no reference would ever be asked for."""
         self._codec = codec
         self._capabilities = capabilities
+        self._webhooks = webhooks
 
     def started(self, command: SendCommand, now_ms: int) -> list[Emit]:
         """Before the call: a report may come before the answer, and names nothing that the answer would tell."""
@@ -57,7 +59,7 @@ class References:
         return [self._emit(by_message_id(result.provider, message_id), ref)]
 
     def _by(self, channel: Channel) -> Correlation:
-        able = self._capabilities.channels.get(channel)
+        able = self._capabilities.channels.get(channel) if self._webhooks else None
         return Correlation.REFERENCE if able is None else able.correlation
 
     def _emit(self, key: str, ref: MessageRef) -> Emit:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pipeline.errors import SettingsError
-from pipeline.model.capabilities import ProviderCapabilities
+from pipeline.model.capabilities import Correlation, ProviderCapabilities
 from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
 from pipeline.senders.providers import bird, neutrino, telesign, thundersms, ycloud
@@ -113,7 +113,7 @@ def load(settings: Settings) -> dict[str, Provider]:
         providers[name] = kind.make(
             instance=name,
             settings=section,
-            capabilities=_capabilities(name, kind, section),
+            capabilities=configured(settings, name),
             webhook_url=webhook_url(settings, name),
         )
     return providers
@@ -136,7 +136,16 @@ def capabilities(settings: Settings) -> Mapping[str, ProviderCapabilities]:
 def configured(settings: Settings, name: str) -> ProviderCapabilities:
     """What one configured provider can do, or could if it were enabled. Raises SettingsError."""
     section = settings.providers[name]
-    return _capabilities(name, _kind(name, section), section)
+    kind = _kind(name, section)
+    able = _capabilities(name, kind, section)
+    if kind.names_callback and webhook_url(settings, name):
+        # The address a request gives tells our reference; one that walks on is reported to the account's own.
+        channels = {
+            channel: each if each.walk is not None else replace(each, correlation=Correlation.REFERENCE)
+            for channel, each in able.channels.items()
+        }
+        able = replace(able, channels=MappingProxyType(channels))
+    return able
 
 
 def webhook_url(settings: Settings, name: str) -> str:

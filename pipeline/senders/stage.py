@@ -99,7 +99,7 @@ class SenderStage:
         self._max_held = max_held
         self._backlog = Backlog()
         self._draining = False
-        references = References(codec=codec, capabilities=provider.capabilities)
+        references = References(codec=codec, capabilities=provider.capabilities, webhooks=provider.webhooks_enabled)
         self._journal = Journal(codec=codec, references=references, instance=provider.instance, process=process)
         self._dispatch = Dispatch(
             provider=provider,

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import httpx
 
@@ -21,6 +20,8 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
+from pipeline.senders.form import CONTENT_TYPE
+from pipeline.senders.form import form as encoded
 from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Unsendable, not_offered
 from pipeline.senders.told import USER_AGENT, json_object, retry_after_s
 from pipeline.settings import NeutrinoSettings
@@ -145,7 +146,7 @@ class Neutrino(NoExtras):
             "API-Key": settings.api_key.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
         }
 
@@ -178,9 +179,7 @@ class Neutrino(NoExtras):
             if not rule.takes(text):
                 raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
             form[name.replace("_", "-")] = str(int(text))
-        return httpx.Request(
-            "POST", self._urls[command.channel], headers=self._headers, content=urlencode(form).encode("ascii")
-        )
+        return httpx.Request("POST", self._urls[command.channel], headers=self._headers, content=encoded(form))
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``/sms-verify`` or ``/phone-verify``."""

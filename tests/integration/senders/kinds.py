@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.clock import SystemClock
 from pipeline.records.internal import SendCommand
+from pipeline.records.types import CodeHolder
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.registry import Limits
@@ -34,6 +35,12 @@ _CODE: Final = re.compile(rb"security-code=([0-9]+)")
 
 KINDS: Final[dict[str, Kind]] = {
     "ycloud": Kind(answer=lambda request: b'{"id":"ve_1","status":"pending"}'),
+    "bird": Kind(
+        command={"code_holder": CodeHolder.PROVIDER, "recipient_key": "rk"},
+        answer=lambda request: (
+            b'{"id":"123e4567-e89b-12d3-a456-426614174000","status":"accepted","currentStepIndex":0,"steps":[{}]}'
+        ),
+    ),
     "neutrino": Kind(
         answer=lambda request: b'{"number-valid":true,"sent":true,"security-code":"%s"}' % _CODE.findall(request)[0]
     ),
@@ -53,18 +60,31 @@ def settings(kind: str, simulator: Simulator | None, **section: Any) -> Settings
     place = {"base_url": simulator.base_url(kind)} if simulator else {}
     return Settings.model_validate(
         {
+            "gateway": {"public_url": "https://verify.example.test"},
             "providers": {
                 kind: {
                     "kind": kind,
                     "enabled": True,
-                    **DEVELOPMENT_CREDENTIALS[kind],
+                    **_credentials(kind),
                     **place,
                     **KINDS[kind].section,
                     **section,
                 }
-            }
+            },
         }
     )
+
+
+def _credentials(kind: str) -> dict[str, Any]:
+    """The simulator's own; a name with a dot is an entry of a table."""
+    found: dict[str, Any] = {}
+    for name, value in DEVELOPMENT_CREDENTIALS[kind].items():
+        table, dot, entry = name.partition(".")
+        if dot:
+            found.setdefault(table, {})[entry] = value
+        else:
+            found[name] = value
+    return found
 
 
 def engine(configured: Settings, kind: str, limits: Limits) -> SenderEngine:

@@ -40,6 +40,7 @@ class Versatile(NoExtras):
     """A provider that has every kind of command, by the capabilities it is given."""
 
     instance = "versatile"
+    webhooks_enabled = True
 
     def __init__(self, **able: Any) -> None:
         self.capabilities = ProviderCapabilities(

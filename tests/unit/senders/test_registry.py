@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.model.capabilities import Correlation
 from pipeline.records.types import Channel
 from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
@@ -72,3 +73,15 @@ def test_the_router_learns_capabilities_without_an_http_client() -> None:
 
 def test_the_settings_take_exactly_the_kinds_there_is_a_sender_for() -> None:
     assert set(KINDS) == SENDABLE
+
+
+def test_receipts_that_come_to_an_address_of_their_own_need_no_correlator() -> None:
+    telesign = {"kind": "telesign", "enabled": True, "customer_id": "c", "api_key": "a2V5"}
+    by_account = capabilities(settings(telesign=telesign))["telesign"].channels[Channel.SMS]
+    assert by_account.correlation is Correlation.MESSAGE_ID
+    told = {"gateway": {"public_url": "https://verify.example.org"}, "providers": {"telesign": telesign}}
+    named = capabilities(Settings.model_validate(told))["telesign"].channels
+    assert named[Channel.SMS].correlation is named[Channel.VOICE].correlation is Correlation.REFERENCE
+    told["providers"] = {"telesign": telesign | {"smart_verify": True}}
+    walking = capabilities(Settings.model_validate(told))["telesign"].channels[Channel.SMS]
+    assert walking.correlation is Correlation.MESSAGE_ID, "Smart Verify takes no address"

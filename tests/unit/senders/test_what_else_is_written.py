@@ -93,6 +93,17 @@ def test_a_message_that_was_not_taken_has_no_name(answer: Answer) -> None:
     assert world.refs() == []
 
 
+def test_nothing_is_told_where_no_webhook_would_be_taken() -> None:
+    world = World(correlation=Correlation.RECIPIENT)
+    provider = world.process.provider
+    assert isinstance(provider, Versatile)
+    provider.webhooks_enabled = False
+    world.task = Task(world.process, world.log)
+    world.send()
+    world.end(ACCEPTED)
+    assert world.refs() == []
+
+
 # Codes the provider made ---------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final, Literal
 
-FORM: Final = "application/x-www-form-urlencoded"
+from pipeline.senders.form import CONTENT_TYPE
+
 DIGEST: Final = "HMAC-SHA256"
 
 
@@ -46,7 +47,7 @@ class Signer:
 
         Date and nonce go along with Basic authentication as well, as the SDK has it.
         """
-        content_type = "" if method == "GET" else FORM
+        content_type = "" if method == "GET" else CONTENT_TYPE
         date, nonce = _date(now_ms // 1_000), self._new_nonce()
         authorization = self._basic
         if self._method == DIGEST:

@@ -25,7 +25,8 @@ from pipeline.senders.providers.telesign.tables import CALLBACK_STATUSES
 from pipeline.senders.told import header, rfc3339_ms
 
 SIGNATURE_HEADERS: Final = ("Authorization", "X-TS-Authorization")
-_PURPOSE: Final = b"verification pipeline: token of a Telesign callback"
+_PURPOSE: Final = b"verification pipeline: token of a Telesign callback\n"
+"""Tells it from what Telesign signs with the same key: JSON, or the head of a request."""
 _TOKEN_BYTES: Final = 16
 
 
@@ -39,8 +40,8 @@ class Callbacks:
 
     def token(self, reference: str) -> str:
         """``<reference>.<signature>``: the last part of the address for the callbacks of one attempt."""
-        digest = hmac.digest(hmac.digest(self.key, _PURPOSE, "sha256"), reference.encode(), "sha256")
-        return f"{reference}.{base64.b32encode(digest[:_TOKEN_BYTES]).decode().lower().rstrip('=')}"
+        digest = hmac.digest(self.key, _PURPOSE + reference.encode(), "sha256")
+        return f"{reference}.{base64.urlsafe_b64encode(digest[:_TOKEN_BYTES]).decode().rstrip('=')}"
 
     def _reference(self, token: str) -> str | None:
         """The reference in a token of ours, None for a forged one."""

@@ -12,6 +12,7 @@ import httpx
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
+from pipeline.senders.form import form
 from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Report, Unplaced, Unsendable, Webhook
 from pipeline.senders.providers.telesign import answers
 from pipeline.senders.providers.telesign.abilities import CAPABILITIES
@@ -93,7 +94,7 @@ class Telesign(NoExtras):
 
     def _request(self, draft: Draft, now_ms: int) -> httpx.Request:
         # Signed is what is sent, so it is encoded once. The path is signed without its query.
-        body = urlencode(draft.form).encode("ascii")
+        body = form(draft.form)
         url = self._urls.get(draft.path)
         if url is None:
             query = f"?{urlencode(draft.query)}" if draft.query else ""
