@@ -43,7 +43,7 @@ class References:
         message_id = result.provider_message_id
         if message_id is None or result.result is not AttemptResult.ACCEPTED or result.kind is CommandKind.CHECK:
             return []
-        if self._by(result.channel) is Correlation.REFERENCE:
+        if self._by(result.channel) is not Correlation.MESSAGE_ID:
             return []
         ref = MessageRef(
             verification_id=result.verification_id,

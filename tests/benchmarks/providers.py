@@ -19,7 +19,7 @@ from tests.benchmarks.figures import Figures, best, on_loop, shown
 from tests.integration.senders.kinds import KINDS, due, engine, settings
 from tests.unit.senders.doubles import Partition, Task
 
-IN_FLIGHT, CALLS, ROUNDS = 50, 1_000, 9
+IN_FLIGHT, CALLS, ROUNDS = 50, 400, 25
 DELAY_S = 0.02
 LIMITS = Limits(max_concurrency=IN_FLIGHT, rate_per_s=100_000, timeout_s=10, connect_timeout_s=5)
 

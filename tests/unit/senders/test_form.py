@@ -10,10 +10,6 @@ from pipeline.senders.form import form
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_-", min_size=1, max_size=20)
 
 
-@given(st.dictionaries(NAMES, st.text()))
+@given(st.dictionaries(NAMES, st.text(st.characters(exclude_categories=["Cs"]))))
 def test_a_form_is_encoded_as_the_standard_library_has_it(fields: dict[str, str]) -> None:
-    try:
-        expected = urlencode(fields).encode("ascii")
-    except UnicodeEncodeError:
-        return  # half a surrogate pair is no text
-    assert form(fields) == expected
+    assert form(fields) == urlencode(fields).encode("ascii")

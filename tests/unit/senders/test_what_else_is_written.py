@@ -80,7 +80,7 @@ def test_a_recipient_is_told_before_the_call_as_its_receipt_may_come_before_the_
     assert key == b"versatile:rk:sms"
     assert (ref.attempt_id, ref.provider_message_id, ref.recipient_key) == ("v1.1", None, "rk")
     world.end(ACCEPTED)
-    assert [key for key, _ in world.refs()] == [b"versatile:rk:sms", b"versatile:m-1"]
+    assert len(world.refs()) == 1, "no receipt would ask for the message's id"
 
 
 @pytest.mark.parametrize(
