@@ -24,6 +24,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "telesign": ("customer_id", "api_key"),
     "thundersms": ("access_token",),
     "bird": ("workspace_id", "access_key"),
+    "smtp": ("host", "from_address"),
 }
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
@@ -172,6 +173,9 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         places = {"gateway": settings.gateway, **places}
     if settings.simulator.model_fields_set:
         places["simulator"] = settings.simulator
+        mail, api = settings.simulator.smtp_port, settings.simulator.port
+        if mail == api != 0:
+            yield Finding(f"simulator.smtp_port: {mail} is simulator.port too; set another", ("simulator.port",))
     for (one, first), (other, second) in combinations(places.items(), 2):
         hosts = {first.host, second.host}
         if first.port == second.port != 0 and (len(hosts) == 1 or hosts & _ANY_ADDRESS):

@@ -14,7 +14,7 @@ from pipeline.settings.policy import Protection
 from pipeline.settings.providers import KINDS
 from pipeline.settings.root import Settings
 
-SENDABLE: Final = frozenset({"ycloud", "telesign", "bird", "neutrino", "thundersms"})
+SENDABLE: Final = frozenset({"ycloud", "telesign", "bird", "neutrino", "thundersms", "smtp"})
 """Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
 
 
@@ -60,7 +60,5 @@ def _edges(settings: Settings) -> Iterator[Finding]:
         )
     if settings.readmodel != type(settings.readmodel)():
         yield Finding("readmodel.url: this version keeps no database of verifications yet; remove it")
-    if settings.simulator.smtp_port != type(settings.simulator).model_fields["smtp_port"].default:
-        yield Finding("simulator.smtp_port: the simulator of this version takes no mail yet; remove it")
     if settings.tracing.enabled:
         yield Finding("tracing.enabled: this version cannot export spans yet; set it to false")
