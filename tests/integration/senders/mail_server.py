@@ -69,8 +69,8 @@ class ScriptedServer:
         self.sessions.append(session)
         try:
             await self._converse(reader, writer, session)
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
+            pass  # the client went away, or the test is over
         finally:
             writer.close()
             self.left.set()
