@@ -284,12 +284,7 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
         ("[providers.ycloud]\n[[prices.rules]]\nprovider = 'ycloud'\nprice = '1'", "prices.rules: "),
         ("[gateway.api_keys.shop]\nkey = 'x'", "gateway.api_keys.shop: "),
         ("[readmodel]\nurl = 'sqlite:///elsewhere'", "readmodel.url: "),
-        ("[simulator]\nsmtp_port = 0", "simulator.smtp_port: "),
         ("[tracing]\nenabled = true", "tracing.enabled: "),
-        (
-            "[providers.mail]\nkind = 'smtp'\nenabled = true\nhost = 'h'\nfrom_address = 'a@b'",
-            "providers.mail.enabled: ",
-        ),
     ],
 )
 def test_what_would_do_nothing_is_refused_so_that_nobody_believes_it_works(text: str, named: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.model.recipient import canonical
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, Channel, CommandKind
 from pipeline.senders.mail import Mail, MailProbe, MailReply, Stage
-from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Unsendable
+from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Unsendable, not_offered
 from pipeline.senders.providers.smtp.message import compose
 from pipeline.senders.providers.smtp.replies import read, told
 from pipeline.settings import SmtpSettings
@@ -67,9 +67,7 @@ class Smtp(NoExtras):
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> Mail:
         """The message. Raises Unsendable for another kind of command or channel, or what mail cannot carry."""
         if command.kind is not CommandKind.SEND or command.channel not in self.capabilities.channels:
-            raise Unsendable(
-                Reason.UNSUPPORTED_BY_PROVIDER, f"smtp carries out no {command.kind} on {command.channel} here"
-            )
+            raise not_offered("smtp", command)
         if opened.message is None or opened.code is None or not _CODE.fullmatch(opened.code):
             raise Unsendable(
                 Reason.UNSUPPORTED_BY_PROVIDER, "smtp sends our texts with codes of 4-12 letters or digits"
