@@ -23,8 +23,9 @@ _SHORT_S: Final = 0.5
 class Said(Protocol):
     """An answer, as the list of calls needs it."""
 
-    said: str
-    """Its status and the provider's error code."""
+    @property
+    def said(self) -> str:
+        """Its status and the provider's error code."""
 
 
 A = TypeVar("A", bound=Said)
