@@ -54,7 +54,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "thundersms": Kind(answer=lambda request: b'{"id":"5a0c1f7e-2b64-4d0e-9a3b-7f1e86c2d915","status":"sent"}'),
     "smtp": Kind(
-        section={"from_address": "verify@example.org"},
+        section={"host": "127.0.0.1", "starttls": False, "from_address": "verify@example.org"},
         command={"channel": Channel.EMAIL},
         recipient="jo@example.org",
         believed=True,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from email import policy
 from email.headerregistry import Address
@@ -37,9 +36,6 @@ _IN_TEXT: Final = frozenset("\n\t")
 _CODE_SIGN: Final = "\0"
 """Stands for the code while the text becomes HTML: no text holds it, as texts hold no controls."""
 
-_RIGHT_TO_LEFT: Final = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"})
-_RIGHT_TO_LEFT_SCRIPTS: Final = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
-
 _HTML: Final = """\
 <!DOCTYPE html>
 <html lang="{language}" dir="{direction}">
@@ -58,18 +54,6 @@ def header_text(text: str, field: str) -> str:
     if any(unicodedata.category(sign) in _BREAKING for sign in text) or _ENCODED_WORD.search(text):
         raise Unsendable(Reason.INVALID_FIELD, f"{field}: holds a line break or control character, or an encoded word")
     return text
-
-
-def direction(language: str) -> str:
-    """``rtl`` or ``ltr`` for a BCP-47 tag: by its script where it names one, else by its language."""
-    primary, *others = language.lower().replace("_", "-").split("-")
-    script = _script(others)
-    rtl = script in _RIGHT_TO_LEFT_SCRIPTS if script else primary in _RIGHT_TO_LEFT
-    return "rtl" if rtl else "ltr"
-
-
-def _script(subtags: Sequence[str]) -> str | None:
-    return subtags[0] if subtags and len(subtags[0]) == 4 and subtags[0].isalpha() else None
 
 
 def compose(
@@ -114,7 +98,7 @@ def _html(message: Message, code: str, subject: str) -> str:
     text = escape(message.text(_CODE_SIGN)).replace("\n", "<br>\n")
     return _HTML.format(
         language=escape(message.language),
-        direction=direction(message.language),
+        direction=message.direction,
         subject=escape(subject),
         text=text.replace(_CODE_SIGN, _MARKED.format(code=escape(code))),
     )

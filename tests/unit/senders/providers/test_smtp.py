@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.model.messages import Message
+from pipeline.model.messages import Catalogue, Message
+from pipeline.model.messages.catalogue import LANGUAGES
 from pipeline.model.reasons import Reason
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
 from pipeline.senders.mail import Mail, MailProbe, MailReply, Stage
@@ -145,18 +146,32 @@ def test_nothing_in_a_text_becomes_markup(sign: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "way"),
+    ("language", "text", "way"),
     [
-        ("de", "ltr"), ("en-US", "ltr"), ("zh-Hant-TW", "ltr"), ("ar", "rtl"), ("ar-EG", "rtl"), ("he", "rtl"),
-        ("fa", "rtl"), ("ur-PK", "rtl"), ("az-Arab", "rtl"), ("ar-Latn", "ltr"), ("ks-Deva", "ltr"), ("pt_BR", "ltr"),
+        ("de", "Ihr Code lautet {code}", "ltr"),
+        ("ar", "رمز التحقق {code}", "rtl"),
+        ("he", "הקוד שלך הוא {code}", "rtl"),
+        ("ar-Latn", "ramz {code}", "ltr"),
     ],
-)  # fmt: skip
-def test_the_html_reads_in_the_direction_of_its_language_and_the_code_from_left_to_right(
-    language: str, way: str
+)
+def test_the_html_reads_in_the_direction_of_its_text_and_the_code_from_left_to_right(
+    language: str, text: str, way: str
 ) -> None:
-    html = part(parsed(built(opened(language=language))), "html")
+    html = part(parsed(built(opened(template=text, language=language))), "html")
     assert f'<html lang="{language}" dir="{way}">' in html
     assert '<strong dir="ltr"' in html
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES.values())))
+def test_the_text_of_every_language_goes_out_with_its_subject_and_the_code_marked_once(language: str) -> None:
+    ours = Catalogue().message(
+        channel=Channel.EMAIL, tenant="default", language=language, valid_s=300, brand="Bücher & Söhne"
+    )
+    read = parsed(built(Opened(recipient=TO, code="482913", message=ours)))
+    assert part(read, "plain").rstrip("\n") == ours.text("482913")
+    assert part(read, "html").count(">482913</strong>") == ours.text("482913").count("482913") == 1
+    assert read["Subject"] == ours.subject
+    assert "482913" not in str(read["Subject"])
 
 
 def test_a_text_of_any_script_arrives_and_needs_no_server_that_takes_eight_bits() -> None:
