@@ -118,6 +118,9 @@ class SmtpExchange:
 
     async def _begin(self, connection: SmtpConnection, mail: Mail) -> None:
         connection.uses += 1
+        if not connection.is_open:
+            # Closed while idle: what the server offered is forgotten with it.
+            raise SMTPServerDisconnected("")
         missing = connection.lacks(mail.extensions)
         if missing is not None:
             raise ServerRefused(MailReply(stage=Stage.MAIL, lacks=missing))
@@ -145,12 +148,11 @@ class SmtpExchange:
         return connection
 
     def _kept(self) -> SmtpConnection | None:
-        while self._idle:
-            connection, timer = self._idle.popitem()
-            timer.cancel()
-            if connection.is_open:
-                return connection
-        return None
+        if not self._idle:
+            return None
+        connection, timer = self._idle.popitem()
+        timer.cancel()
+        return connection
 
     @contextmanager
     def _lent(self, connection: SmtpConnection) -> Iterator[None]:

@@ -43,6 +43,8 @@ class ScriptedServer:
     tls: ssl.SSLContext | None = None
     """For STARTTLS, and for implicit TLS too when ``implicit``."""
     implicit: bool = False
+    leaves: bool = False
+    """Closes the connection after each message it took."""
     port: int = 0
     sessions: list[list[str]] = field(default_factory=list)
     """The command lines of each connection."""
@@ -91,7 +93,7 @@ class ScriptedServer:
             if verb == "DATA" and str(self.step(verb)).startswith("354"):
                 self.contents.append(await reader.readuntil(b"\r\n.\r\n"))
                 self.read.set()
-                if not await self._do(CONTENT, writer):
+                if not await self._do(CONTENT, writer) or self.leaves:
                     return
 
     async def _do(self, verb: str, writer: asyncio.StreamWriter) -> bool:

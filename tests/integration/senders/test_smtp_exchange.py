@@ -14,7 +14,7 @@ import trustme
 
 from pipeline.senders.exchange import InDoubt, NotSent
 from pipeline.senders.mail import Mail, MailProbe, MailReply, Stage
-from pipeline.senders.smtp_connection import MailServer
+from pipeline.senders.smtp_connection import MailServer, SmtpConnection
 from pipeline.senders.smtp_exchange import SmtpExchange
 from tests.integration.senders.mail_server import CONTENT, GREETING, Act, ScriptedServer, serving
 
@@ -189,6 +189,21 @@ async def test_what_the_hook_raises_comes_out_and_the_content_stays_here() -> No
     assert len(server.sessions) == 2, "a connection inside DATA takes no further command"
 
 
+async def test_a_connection_lost_between_the_grant_and_the_content_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, hook = SmtpConnection.ask, Hook()
+
+    async def lost_after_the_grant(self: SmtpConnection, stage: Stage, *words: bytes, expects: int = 2) -> MailReply:
+        reply = await ask(self, stage, *words, expects=expects)
+        if stage is Stage.DATA:
+            self.abort()
+        return reply
+
+    monkeypatch.setattr(SmtpConnection, "ask", lost_after_the_grant)
+    async with serving(ScriptedServer()) as server, exchange(server) as client:
+        assert await told(client, hook=hook) == (NotSent, "connection_lost")
+    assert (hook.calls, server.contents) == (0, [])
+
+
 async def test_nobody_there_is_not_sent() -> None:
     async with serving(ScriptedServer()) as server:
         pass
@@ -273,6 +288,17 @@ async def test_a_connection_that_broke_while_idle_is_replaced_before_anything_is
         assert await told(client) == TAKEN
         assert await told(client, hook=hook) == TAKEN
     assert (len(server.sessions), len(server.contents), hook.calls) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("mail", [MAIL, UTF8_MAIL], ids=["ascii", "utf8"])
+async def test_a_connection_the_server_closed_meanwhile_is_replaced(mail: Mail) -> None:
+    script = ScriptedServer({"EHLO": "250-mail.test\r\n250-8BITMIME\r\n250 SMTPUTF8"}, leaves=True)
+    async with serving(script) as server, exchange(server) as client:
+        assert await told(client, mail) == TAKEN
+        await asyncio.wait_for(server.left.wait(), 2)
+        await asyncio.sleep(0.05)
+        assert await told(client, mail) == TAKEN
+    assert len(server.sessions) == 2
 
 
 async def test_a_server_that_cannot_reset_gets_a_new_connection() -> None:
