@@ -17,7 +17,6 @@ from pipeline.settings.providers import DRAIN_S
 from pipeline.settings.root import Settings
 from pipeline.settings.without_effect import without_effect
 
-# Kinds without a sender need nothing: they are refused when they are enabled.
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "ycloud": ("api_key",),
     "neutrino": ("user_id", "api_key"),

@@ -12,8 +12,8 @@ from pipeline.records.types import Channel
 from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
 from pipeline.senders.registry import KINDS, capabilities, limits, load
+from pipeline.settings import KINDS as SETTINGS
 from pipeline.settings import Settings
-from pipeline.settings.without_effect import SENDABLE
 
 YCLOUD: dict[str, Any] = {"kind": "ycloud", "enabled": True, "api_key": "k", "webhook_secret": "whsec_1"}
 NEUTRINO: dict[str, Any] = {"kind": "neutrino", "enabled": True, "user_id": "u", "api_key": "k"}
@@ -72,7 +72,7 @@ def test_the_router_learns_capabilities_without_an_http_client() -> None:
 
 
 def test_the_settings_take_exactly_the_kinds_there_is_a_sender_for() -> None:
-    assert set(KINDS) == SENDABLE
+    assert {name: kind.settings for name, kind in KINDS.items()} == SETTINGS
 
 
 def test_receipts_that_come_to_an_address_of_their_own_need_no_correlator() -> None:
