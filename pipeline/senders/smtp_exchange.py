@@ -62,7 +62,7 @@ class SmtpExchange:
         connect_timeout_s: float,
         idle_s: float = 10.0,
     ) -> None:
-        self._server = server
+        self.server = server
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._idle_s = idle_s
@@ -139,7 +139,7 @@ class SmtpExchange:
     # Connections -------------------------------------------------------------------------------------------------
 
     async def _opened(self) -> SmtpConnection:
-        connection = SmtpConnection(self._server)
+        connection = SmtpConnection(self.server)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await connection.open()

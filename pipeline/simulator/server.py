@@ -109,14 +109,15 @@ class Simulator:
 def accounts_of(providers: Mapping[str, ProviderSettings]) -> list[Account]:
     """The accounts of all configured instances whose kind is simulated; others have no place here.
 
-    An instance that is switched off may lack credentials; it is then left out.
+    An instance that is switched off may lack credentials, or have none yet; it is then left out.
     """
     accounts: list[Account] = []
     for instance, settings in providers.items():
         kind = settings.kind or instance
         if kind in KINDS:
             credentials = {name: _text(_at(settings, name)) for name in DEVELOPMENT_CREDENTIALS[kind]}
-            if settings.enabled or all(credentials[name] for name in KINDS[kind].required_credentials):
+            complete = any(credentials.values()) and all(credentials[name] for name in KINDS[kind].required_credentials)
+            if settings.enabled or complete:
                 accounts.append(Account(kind=kind, instance=instance, credentials=credentials))
     return accounts
 
