@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.settings import SmtpSettings
 from pipeline.simulator.providers.smtp import Smtp
 from pipeline.simulator.providers.smtp.messages import NoMail, read
+from pipeline.simulator.server import accounts_of
 from pipeline.simulator.world import Account, World
 
 HEAD = "From: a@example.com\r\nDate: Thu, 02 Jan 2025 03:04:05 +0000\r\nMessage-ID: <ref_1@example.com>\r\n"
@@ -58,3 +60,11 @@ def test_only_whole_credentials_open_an_account(world: World) -> None:
 def test_the_domain_of_a_recipient_has_no_case(world: World) -> None:
     account = Account(kind="smtp", instance="a", credentials={"username": "u", "password": "p"})
     assert Smtp(world, [account]).asked(account, "Jo@Example.ORG").recipient == "Jo@example.org"
+
+
+def test_a_section_that_is_not_filled_in_yet_takes_no_door_off_its_hinges() -> None:
+    off = SmtpSettings.model_validate({"enabled": False})
+    on = SmtpSettings.model_validate({"enabled": True, "host": "127.0.0.1", "from_address": "a@example.com"})
+    assert accounts_of({"smtp": off}) == []
+    (relay,) = accounts_of({"smtp": on})
+    assert relay.credentials == {"username": "", "password": ""}
