@@ -62,12 +62,11 @@ class HttpServer:
     @property
     def url(self) -> str:
         """Base URL without a trailing slash, once started."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"http://{authority(self._host, self._port)}"
 
     async def start(self) -> None:
         """Listen; raises UsageError when the address cannot be bound."""
-        listener = self._bind()
+        listener = bind(self._host, self._port)
         self._port = listener.getsockname()[1]
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"http-{self._port}")
         while not self._server.started:
@@ -85,22 +84,29 @@ class HttpServer:
         await self._running
         self._running = None
 
-    def _bind(self) -> socket.socket:
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            listener = socket.socket(family, kind, protocol)
-        except OSError as error:
-            raise UsageError(f"host {self._host!r} cannot be listened on: {error}") from error
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            listener.close()
-            raise UsageError(
-                f"port {self._port} on {self._host} cannot be listened on ({error.strerror}): "
-                "stop what uses it or configure another port"
-            ) from error
-        listener.setblocking(False)
-        return listener
+
+def authority(host: str, port: int) -> str:
+    """Host and port as they stand in an address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at this address that a server can listen on; raises UsageError when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"host {host!r} cannot be listened on: {error}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"port {port} on {host} cannot be listened on ({error.strerror}): "
+            "stop what uses it or configure another port"
+        ) from error
+    listener.setblocking(False)
+    return listener

@@ -25,6 +25,7 @@ def simulator(
     webhook_url: Annotated[
         str | None, typer.Option(help="Gateway that gets the receipts, such as http://127.0.0.1:8080/v1/webhooks.")
     ] = None,
+    smtp_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port for mail; 0 picks a free one.")] = None,
     time_factor: Annotated[
         float | None, typer.Option(min=0.001, max=100_000, help="Divides the retry schedule of receipts.")
     ] = None,
@@ -34,7 +35,13 @@ def simulator(
     Example: `pipeline simulator --port 8090 --webhook-url http://127.0.0.1:8080/v1/webhooks`
     """
     settings = load_settings(ctx)
-    changed = {"host": host, "port": port, "webhook_url": webhook_url, "time_factor": time_factor}
+    changed = {
+        "host": host,
+        "port": port,
+        "smtp_port": smtp_port,
+        "webhook_url": webhook_url,
+        "time_factor": time_factor,
+    }
     chosen = _chosen(settings.simulator, {name: value for name, value in changed.items() if value is not None})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(chosen, settings))
@@ -87,6 +94,7 @@ def _introduction(running: Simulator, settings: Settings) -> str:
 Providers
   ycloud    {running.base_url("ycloud")}
   neutrino  {running.base_url("neutrino")}
+  smtp      {running.mail_address}
 Receipts go to {running.world.webhooks.url or "nobody (set --webhook-url)"}
 
 Send a message

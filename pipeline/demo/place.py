@@ -65,6 +65,7 @@ port = {gateway_port}
 [simulator]
 host = {host}
 port = {simulator_port}
+smtp_port = 0
 webhook_url = {webhook_url}
 
 [metrics]

@@ -1,6 +1,6 @@
 """Which kinds of provider exist, and the providers a configuration makes of them.
 
-Imports no HTTP client: the router asks here what its providers can do.
+Imports no client of any protocol: the router asks here what its providers can do.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pipeline.errors import SettingsError
 from pipeline.model.capabilities import Correlation, ProviderCapabilities
 from pipeline.senders.exchange import Exchange
 from pipeline.senders.provider import Provider
-from pipeline.senders.providers import bird, neutrino, telesign, thundersms, ycloud
+from pipeline.senders.providers import bird, neutrino, smtp, telesign, thundersms, ycloud
 from pipeline.settings import (
     BirdSettings,
     NeutrinoSettings,
     ProviderSettings,
     Settings,
+    SmtpSettings,
     TelesignSettings,
     ThunderSmsSettings,
     YCloudSettings,
@@ -44,6 +45,28 @@ def over_http(settings: ProviderSettings, limits: Limits) -> Exchange:
     from pipeline.senders.transport import AiohttpTransport
 
     return AiohttpTransport(
+        max_connections=limits.max_concurrency,
+        timeout_s=limits.timeout_s,
+        connect_timeout_s=limits.connect_timeout_s,
+    )
+
+
+def over_smtp(settings: SmtpSettings, limits: Limits) -> Exchange:
+    """The client of a mail server."""
+    from pipeline.senders.smtp_connection import MailServer
+    from pipeline.senders.smtp_exchange import SmtpExchange
+
+    server = MailServer(
+        host=settings.host,
+        port=settings.port,
+        helo_name=settings.helo_name or settings.from_address.rpartition("@")[2],
+        tls=settings.tls,
+        starttls=settings.starttls,
+        username=settings.username,
+        password=settings.password.get_secret_value(),
+    )
+    return SmtpExchange(
+        server,
         max_connections=limits.max_concurrency,
         timeout_s=limits.timeout_s,
         connect_timeout_s=limits.connect_timeout_s,
@@ -98,6 +121,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             make=thundersms.ThunderSms,
             capabilities=thundersms.CAPABILITIES,
             able=thundersms.able,
+        ),
+        "smtp": Kind(
+            settings=SmtpSettings,
+            make=smtp.Smtp,
+            capabilities=smtp.CAPABILITIES,
+            exchange=over_smtp,
         ),
     }
 )

@@ -17,13 +17,13 @@ from pipeline.settings.providers import DRAIN_S
 from pipeline.settings.root import Settings
 from pipeline.settings.without_effect import without_effect
 
-# Kinds without a sender need nothing: they are refused when they are enabled.
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "ycloud": ("api_key",),
     "neutrino": ("user_id", "api_key"),
     "telesign": ("customer_id", "api_key"),
     "thundersms": ("access_token",),
     "bird": ("workspace_id", "access_key"),
+    "smtp": ("host", "from_address"),
 }
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
@@ -172,6 +172,9 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         places = {"gateway": settings.gateway, **places}
     if settings.simulator.model_fields_set:
         places["simulator"] = settings.simulator
+        mail, api = settings.simulator.smtp_port, settings.simulator.port
+        if mail == api != 0:
+            yield Finding(f"simulator.smtp_port: {mail} is simulator.port too; set another", ("simulator.port",))
     for (one, first), (other, second) in combinations(places.items(), 2):
         hosts = {first.host, second.host}
         if first.port == second.port != 0 and (len(hosts) == 1 or hosts & _ANY_ADDRESS):

@@ -67,9 +67,9 @@ class SimulatorSettings(Section):
     host: Host = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8090, ge=0, le=65_535)
-    """Port of all providers' APIs and the inbox."""
+    """Port of all providers' APIs and the inbox; 0 picks a free one."""
     smtp_port: int = Field(8025, ge=0, le=65_535)
-    """Port that takes mail; not in this version, which refuses others."""
+    """Port that takes mail; 0 picks a free one."""
     webhook_url: Url = ""
     """Gateway to which receipts are sent, such as ``http://127.0.0.1:8080/v1/webhooks``."""
     time_factor: float = Field(1.0, gt=0, le=100_000)

@@ -7,21 +7,15 @@ error. Whoever builds the part takes its line out here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from pipeline.settings.finding import Finding
 from pipeline.settings.policy import Protection
-from pipeline.settings.providers import KINDS
 from pipeline.settings.root import Settings
-
-SENDABLE: Final = frozenset({"ycloud", "telesign", "bird", "neutrino", "thundersms"})
-"""Kinds of provider that there is a sender for (``pipeline.senders.registry`` holds them)."""
 
 
 def without_effect(settings: Settings) -> Iterator[Finding]:
     """One finding for each setting that would do nothing: its path, what is missing, and what to write instead."""
     yield from _protections(settings)
-    yield from _providers(settings)
     yield from _prices(settings)
     yield from _edges(settings)
 
@@ -31,17 +25,6 @@ def _protections(settings: Settings) -> Iterator[Finding]:
         protection: Protection = getattr(settings.protections, name)
         if protection.mode != "off":
             yield Finding(f'protections.{name}.mode: this version does not apply it yet; set it to "off"')
-
-
-def _providers(settings: Settings) -> Iterator[Finding]:
-    missing = sorted(set(KINDS) - SENDABLE)
-    for name, provider in settings.providers.items():
-        if provider.enabled and provider.kind in missing:
-            known = " or ".join(sorted(SENDABLE))
-            yield Finding(
-                f"providers.{name}.enabled: this version has no sender for {provider.kind} yet; set it to false and "
-                f"use {known}"
-            )
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
@@ -60,7 +43,5 @@ def _edges(settings: Settings) -> Iterator[Finding]:
         )
     if settings.readmodel != type(settings.readmodel)():
         yield Finding("readmodel.url: this version keeps no database of verifications yet; remove it")
-    if settings.simulator.smtp_port != type(settings.simulator).model_fields["smtp_port"].default:
-        yield Finding("simulator.smtp_port: the simulator of this version takes no mail yet; remove it")
     if settings.tracing.enabled:
         yield Finding("tracing.enabled: this version cannot export spans yet; set it to false")

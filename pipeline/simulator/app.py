@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,7 +12,8 @@ from pipeline.errors import SettingsError
 from pipeline.simulator.connection import Gate
 from pipeline.simulator.control import Control
 from pipeline.simulator.provider import Provider
-from pipeline.simulator.providers import PROVIDERS
+from pipeline.simulator.providers import KINDS
+from pipeline.simulator.simulated import Simulated
 from pipeline.simulator.world import Account, World
 
 DEVELOPMENT_CREDENTIALS = {
@@ -34,18 +36,18 @@ DEVELOPMENT_CREDENTIALS = {
         "channels.email": "00000000-0000-4000-8000-000000000004",
         "channels.whatsapp": "00000000-0000-4000-8000-000000000005",
     },
+    "smtp": {"username": "simulator", "password": "simulator"},
 }
 """What opens a provider of which no account is configured; a name with a dot is an entry of a table."""
 
 
-def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | None = None) -> ASGIApp:
-    """The whole simulator; a provider without an account takes :data:`DEVELOPMENT_CREDENTIALS`.
+def make_all(world: World, accounts: Sequence[Account] = ()) -> dict[str, Simulated[Any]]:
+    """Every provider by its kind; one without an account takes :data:`DEVELOPMENT_CREDENTIALS`.
 
-    Raises SettingsError when an account lacks a credential. Faults that break connections need
-    :class:`pipeline.simulator.server.Simulator` around it; ``gate`` is that server's.
+    Raises SettingsError when an account lacks a credential.
     """
-    providers: dict[str, Provider] = {}
-    for kind, make in PROVIDERS.items():
+    made: dict[str, Simulated[Any]] = {}
+    for kind, make in KINDS.items():
         of_kind = [account for account in accounts if account.kind == kind]
         for account in of_kind:
             for name in make.required_credentials:
@@ -53,9 +55,21 @@ def create_app(*, world: World, accounts: Sequence[Account] = (), gate: Gate | N
                     raise SettingsError(f"providers.{account.instance}.{name} is missing: the simulator needs it too")
         if not of_kind:
             of_kind = [Account(kind=kind, instance=kind, credentials=DEVELOPMENT_CREDENTIALS[kind])]
-        providers[kind] = make(world, of_kind)
-    control = Starlette(routes=Control(world=world, providers=providers, gate=gate or Gate()).routes())
-    by_path = {provider.base_path: provider for provider in providers.values()}
+        made[kind] = make(world, of_kind)
+    return made
+
+
+def create_app(
+    *, world: World, providers: Mapping[str, Simulated[Any]] | None = None, gate: Gate | None = None
+) -> ASGIApp:
+    """The HTTP APIs and the control of these ``providers``, of :func:`make_all` by default.
+
+    Faults that break connections need :class:`pipeline.simulator.server.Simulator` around it; ``gate`` is that
+    server's.
+    """
+    known = make_all(world) if providers is None else providers
+    control = Starlette(routes=Control(world=world, providers=known, gate=gate or Gate()).routes())
+    by_path = {provider.base_path: provider for provider in known.values() if isinstance(provider, Provider)}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Providers are found by hand: under load the framework's layers would cost as much as the rest.

@@ -21,7 +21,7 @@ class Behaviours:
     """The behaviour of one provider and what was used of it so far."""
 
     unhappy_answers: tuple[str, ...]
-    """The provider's good answers with bad news, for the magic recipients that ask for one."""
+    """The provider's good answers with bad news, for the magic recipients that ask for one; empty if it has none."""
     current: ProviderBehaviour = field(default_factory=ProviderBehaviour)
     rng: random.Random = field(init=False)
     _rules: list[Rule] = field(init=False)
@@ -65,7 +65,7 @@ class Behaviours:
             return _PLAIN
         magic = magic_of(recipient) if recipient else None
         if magic is not None and recipient is not None and self._meant(magic, recipient, operation):
-            if magic.unhappy is not None:
+            if magic.unhappy is not None and self.unhappy_answers:
                 answer = self.unhappy_answers[magic.unhappy]
                 return _inherit(magic.behaviour.model_copy(update={"answer": answer}), self.current.default)
             return _inherit(magic.behaviour, self.current.default)

@@ -16,7 +16,7 @@ from pipeline.simulator import magic
 from pipeline.simulator.behaviour import ConnectionBehaviour, ProviderBehaviour
 from pipeline.simulator.behaviours import INHERITED
 from pipeline.simulator.connection import Gate
-from pipeline.simulator.provider import Provider
+from pipeline.simulator.simulated import Simulated
 from pipeline.simulator.world import World
 
 CONNECTIONS: Final = "connections"
@@ -26,7 +26,7 @@ CONNECTIONS: Final = "connections"
 class Control:
     """Handlers over the state all providers share."""
 
-    def __init__(self, *, world: World, providers: Mapping[str, Provider], gate: Gate) -> None:
+    def __init__(self, *, world: World, providers: Mapping[str, Simulated[Any]], gate: Gate) -> None:
         self._world = world
         self._providers = providers
         self._gate = gate
@@ -51,7 +51,7 @@ class Control:
         """Where everything is."""
         return _json(
             {
-                "providers": {name: provider.base_path for name, provider in self._providers.items()},
+                "providers": {name: provider.place for name, provider in self._providers.items()},
                 "inbox": "/inbox?recipient=&since=",
                 "calls": "/calls?provider=",
                 "webhooks": "/webhooks",

@@ -62,6 +62,7 @@ rate_per_s = 25
 port = {gateway}
 [simulator]
 port = {simulator}
+smtp_port = 0
 webhook_url = "http://{host}:{gateway}/v1/webhooks"
 time_factor = 20
 [metrics]

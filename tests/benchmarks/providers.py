@@ -83,7 +83,8 @@ class Host:
 
 async def cpu_us(kind: str, port: int, calls: int) -> float:
     """CPU microseconds per attempt from the SendCommand's bytes to the SendResult's, journal entries included."""
-    section = {"port": port} if KINDS[kind].answer is None else {"base_url": f"http://127.0.0.1:{port}"}
+    mail = {"port": port, "username": "", "password": ""}
+    section = mail if KINDS[kind].answer is None else {"base_url": f"http://127.0.0.1:{port}"}
     clock = SystemClock()
     made = engine(settings(kind, None, **section), kind, LIMITS)
 

@@ -82,6 +82,7 @@ api_key = "nk-test-1"
 port = {gateway}
 [simulator]
 port = {simulator}
+smtp_port = 0
 webhook_url = "http://127.0.0.1:{gateway}/v1/webhooks"
 [metrics]
 port = {metrics}

@@ -89,7 +89,7 @@ async def bench() -> AsyncIterator[Bench]:
     await gateway.start()
     # The documented schedule of 10 s, 30 s ... becomes 100 ms, 300 ms ...
     simulator = Simulator(
-        SimulatorSettings(port=0, webhook_url=f"{gateway.url}/v1/webhooks", time_factor=100),
+        SimulatorSettings(port=0, smtp_port=0, webhook_url=f"{gateway.url}/v1/webhooks", time_factor=100),
         accounts=[
             Account(kind="ycloud", instance="ycloud", credentials={"api_key": "key", "webhook_secret": SECRET}),
         ],
@@ -186,7 +186,7 @@ async def test_another_systems_message_on_the_same_account_is_taken_and_left_alo
 
 async def test_an_account_without_a_secret_sends_no_webhook() -> None:
     simulator = Simulator(
-        SimulatorSettings(port=0, webhook_url="http://127.0.0.1:9"),
+        SimulatorSettings(port=0, smtp_port=0, webhook_url="http://127.0.0.1:9"),
         accounts=[Account(kind="ycloud", instance="ycloud", credentials={"api_key": "key"})],
     )
     await simulator.start()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipeline.clock import SystemClock
 from pipeline.records.internal import SendCommand
-from pipeline.records.types import CodeHolder
+from pipeline.records.types import Channel, CodeHolder
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.registry import Limits
@@ -29,6 +29,8 @@ class Kind:
     recipient: str = PHONE
     answer: Callable[[bytes], bytes] | None = None
     """The body of the usual good answer to a request's bytes; None for mail."""
+    believed: bool = False
+    """Refuses for good after it was handed everything, and is believed: its protocol says that nothing was taken."""
 
 
 _CODE: Final = re.compile(rb"security-code=([0-9]+)")
@@ -51,13 +53,19 @@ KINDS: Final[dict[str, Kind]] = {
         )
     ),
     "thundersms": Kind(answer=lambda request: b'{"id":"5a0c1f7e-2b64-4d0e-9a3b-7f1e86c2d915","status":"sent"}'),
+    "smtp": Kind(
+        section={"host": "127.0.0.1", "starttls": False, "from_address": "verify@example.org"},
+        command={"channel": Channel.EMAIL},
+        recipient="jo@example.org",
+        believed=True,
+    ),
 }
 """By name; a test holds them against the registry's."""
 
 
 def settings(kind: str, simulator: Simulator | None, **section: Any) -> Settings:
     """One enabled instance of the kind; without a simulator nobody answers at its address."""
-    place = {"base_url": simulator.base_url(kind)} if simulator else {}
+    place = simulator.section(kind) if simulator else {}
     return Settings.model_validate(
         {
             "gateway": {"public_url": "https://verify.example.test"},

@@ -11,7 +11,7 @@ from pipeline.simulator.server import Simulator
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    running = Simulator(SimulatorSettings(port=0))
+    running = Simulator(SimulatorSettings(port=0, smtp_port=0))
     await running.start()
     yield running
     await running.stop()

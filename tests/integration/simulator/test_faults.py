@@ -113,7 +113,7 @@ async def test_delays_run_side_by_side(http: httpx.AsyncClient, simulator: Simul
 
 
 async def test_the_simulator_stops_at_once_while_requests_hang() -> None:
-    running = Simulator(SimulatorSettings(port=0))
+    running = Simulator(SimulatorSettings(port=0, smtp_port=0))
     await running.start()
     hung = [asyncio.create_task(exchange(running.url, f"+491512390{suffix}")) for suffix in ("0032", "0041")]
     await asyncio.sleep(0.2)

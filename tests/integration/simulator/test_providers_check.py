@@ -48,7 +48,8 @@ async def test_every_kind_takes_the_right_credentials_and_sends_nothing(
 async def test_a_wrong_credential_is_found_out(
     kind: str, simulator: Simulator, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = {name: "d3Jvbmctc2VjcmV0" for name in DEVELOPMENT_CREDENTIALS[kind] if "key" in name or "token" in name}
+    secrets = ("key", "token", "password")
+    wrong = {name: "d3Jvbmctc2VjcmV0" for name in DEVELOPMENT_CREDENTIALS[kind] if any(map(name.__contains__, secrets))}
     (folder / "pipeline.toml").write_text(section(kind, simulator, **wrong))
     code = await check(kind)
     [row] = json.loads(capsys.readouterr().out)

@@ -11,9 +11,10 @@ from pipeline.model.capabilities import Correlation
 from pipeline.records.types import Channel
 from pipeline.senders.providers.neutrino import Neutrino
 from pipeline.senders.providers.ycloud import CAPABILITIES, YCloud
-from pipeline.senders.registry import KINDS, capabilities, limits, load
+from pipeline.senders.registry import KINDS, capabilities, exchange, limits, load
+from pipeline.senders.smtp_exchange import SmtpExchange
+from pipeline.settings import KINDS as SETTINGS
 from pipeline.settings import Settings
-from pipeline.settings.without_effect import SENDABLE
 
 YCLOUD: dict[str, Any] = {"kind": "ycloud", "enabled": True, "api_key": "k", "webhook_secret": "whsec_1"}
 NEUTRINO: dict[str, Any] = {"kind": "neutrino", "enabled": True, "user_id": "u", "api_key": "k"}
@@ -55,6 +56,18 @@ def test_the_pace_is_the_safe_one_of_the_kind_until_it_is_set() -> None:
     assert (chosen.max_concurrency, chosen.rate_per_s, chosen.timeout_s, chosen.connect_timeout_s) == (300, 500, 2, 2)
 
 
+async def test_a_mail_server_is_spoken_to_as_it_is_configured() -> None:
+    mail = {"enabled": True, "host": "mail.example.org", "from_address": "verify@example.org"}
+    chosen = settings(smtp=mail)
+    assert (limits(chosen, "smtp").max_concurrency, limits(chosen, "smtp").rate_per_s) == (5, 10.0)
+    client = exchange(chosen, "smtp")
+    assert isinstance(client, SmtpExchange)
+    assert (client.server.helo_name, client.server.starttls) == ("example.org", True)
+    named = exchange(settings(smtp=mail | {"helo_name": "verify.example.com", "tls": True, "port": 465}), "smtp")
+    assert isinstance(named, SmtpExchange)
+    assert (named.server.helo_name, named.server.tls, named.server.port) == ("verify.example.com", True, 465)
+
+
 def test_a_provider_that_is_not_configured_is_named_with_those_that_are() -> None:
     with pytest.raises(SettingsError, match=r"providers\.bird: is not configured; known are ycloud"):
         limits(settings(ycloud=YCLOUD), "bird")
@@ -66,13 +79,13 @@ def test_every_kind_names_itself_and_serves_a_channel() -> None:
         assert kind.capabilities.channels
 
 
-def test_the_router_learns_capabilities_without_an_http_client() -> None:
-    code = "import sys, pipeline.senders.registry; sys.exit('aiohttp' in sys.modules)"
+def test_the_router_learns_capabilities_without_a_client_of_any_protocol() -> None:
+    code = "import sys, pipeline.senders.registry; sys.exit(not {'aiohttp', 'aiosmtplib'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_settings_take_exactly_the_kinds_there_is_a_sender_for() -> None:
-    assert set(KINDS) == SENDABLE
+    assert {name: kind.settings for name, kind in KINDS.items()} == SETTINGS
 
 
 def test_receipts_that_come_to_an_address_of_their_own_need_no_correlator() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from pipeline.errors import SettingsError, UsageError
 from pipeline.settings import (
-    KINDS,
     NeutrinoSettings,
     ProviderSettings,
     Settings,
@@ -16,7 +15,6 @@ from pipeline.settings import (
     load,
     masked,
 )
-from pipeline.settings.without_effect import SENDABLE
 
 
 @pytest.fixture(autouse=True)
@@ -284,12 +282,7 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
         ("[providers.ycloud]\n[[prices.rules]]\nprovider = 'ycloud'\nprice = '1'", "prices.rules: "),
         ("[gateway.api_keys.shop]\nkey = 'x'", "gateway.api_keys.shop: "),
         ("[readmodel]\nurl = 'sqlite:///elsewhere'", "readmodel.url: "),
-        ("[simulator]\nsmtp_port = 0", "simulator.smtp_port: "),
         ("[tracing]\nenabled = true", "tracing.enabled: "),
-        (
-            "[providers.mail]\nkind = 'smtp'\nenabled = true\nhost = 'h'\nfrom_address = 'a@b'",
-            "providers.mail.enabled: ",
-        ),
     ],
 )
 def test_what_would_do_nothing_is_refused_so_that_nobody_believes_it_works(text: str, named: str) -> None:
@@ -320,11 +313,6 @@ def test_what_no_provider_could_reach_is_no_public_address(url: str, problem: st
     assert "gateway.public_url" in message
     assert problem in message
     assert "hunter2" not in message
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SENDABLE])
-def test_a_provider_without_a_sender_may_stand_there_switched_off(kind: str) -> None:
-    assert not load(toml(f"[providers.{kind}]\nenabled = false"), environ={}).providers[kind].enabled
 
 
 @pytest.mark.parametrize("mode", ["monitor", "enforce"])
