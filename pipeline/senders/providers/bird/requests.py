@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -16,7 +15,7 @@ from pipeline.records.internal import SendCommand
 from pipeline.records.types import Channel
 from pipeline.senders.provider import Opened, Unsendable
 from pipeline.senders.providers.bird.capabilities import CODE_LENGTHS, LONGEST_S, SHORTEST_S
-from pipeline.senders.told import USER_AGENT
+from pipeline.senders.told import USER_AGENT, rfc3339
 from pipeline.settings import BirdSettings
 
 BASE_URL: Final = "https://api.bird.com"
@@ -31,6 +30,7 @@ class Requests:
     def __init__(self, settings: BirdSettings, capabilities: ProviderCapabilities) -> None:
         workspace = quote(settings.workspace_id.get_secret_value(), safe="")
         self._base = f"{(settings.base_url or BASE_URL).rstrip('/')}/workspaces/{workspace}"
+        self._create_url = httpx.URL(f"{self._base}/verify")
         self._settings = settings
         ids = {Channel(name): each for name, each in settings.channels.items() if each}
         # A navigator picks the SMS channel by country, as Bird recommends.
@@ -70,7 +70,7 @@ class Requests:
         body["timeout"] = min(max(opened.valid_s, SHORTEST_S), LONGEST_S)
         body["codeLength"] = command.code_length
         body["steps"] = [self._step(command.channel, locale)]
-        return self._post("/verify", body)
+        return self._post(self._create_url, body)
 
     def step_id(self, channel: Channel) -> str:
         """The id by which the steps of a channel name their way; empty for a channel that is not configured."""
@@ -87,11 +87,12 @@ class Requests:
 
     def resend(self, message_id: str) -> httpx.Request:
         """Send the step of a verification again; what we create has one step only."""
-        return self._post(self._settings.resend_path.format(id=_quoted(message_id)), {self._settings.names.step: 0})
+        path = self._settings.resend_path.format(id=_quoted(message_id))
+        return self._post(self._base + path, {self._settings.names.step: 0})
 
     def check(self, message_id: str, code: str) -> httpx.Request:
         """``POST /verify/{verifyId}`` with what was typed."""
-        return self._post(f"/verify/{_quoted(message_id)}", {"code": code})
+        return self._post(f"{self._base}/verify/{_quoted(message_id)}", {"code": code})
 
     def get(self, message_id: str) -> httpx.Request:
         """One verification by its id."""
@@ -101,7 +102,11 @@ class Requests:
         """The verifications that a call begun then can have created."""
         start_ms, end_ms = self.window(called_at)
         names = self._settings.names
-        query = {names.limit: str(self._settings.list_limit), names.start: _time(start_ms), names.end: _time(end_ms)}
+        query = {
+            names.limit: str(self._settings.list_limit),
+            names.start: rfc3339(start_ms),
+            names.end: rfc3339(end_ms),
+        }
         return self._get(f"{self._settings.list_path}?{urlencode(query)}")
 
     def window(self, called_at: int) -> tuple[int, int]:
@@ -113,8 +118,8 @@ class Requests:
         """The shortest list, for who only wants to know whether the key is right."""
         return self._get(f"{self._settings.list_path}?{urlencode({self._settings.names.limit: '1'})}")
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> httpx.Request:
-        return httpx.Request("POST", self._base + path, headers=self._headers, content=orjson.dumps(body))
+    def _post(self, url: httpx.URL | str, body: Mapping[str, Any]) -> httpx.Request:
+        return httpx.Request("POST", url, headers=self._headers, content=orjson.dumps(body))
 
     def _get(self, path: str) -> httpx.Request:
         headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
@@ -123,7 +128,3 @@ class Requests:
 
 def _quoted(message_id: str) -> str:
     return quote(message_id, safe="")
-
-
-def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1_000:03d}Z"
