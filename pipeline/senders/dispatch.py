@@ -145,7 +145,8 @@ class Dispatch:
         command = work.command
         able = self._provider.capabilities.channels.get(command.channel)
         message = None
-        if command.kind is CommandKind.SEND and able is not None and able.text:
+        wanted = command.kind is CommandKind.SEND and able is not None and able.text
+        if wanted and self._provider.wants_text(command):
             message = self._catalogue.message(
                 channel=command.channel,
                 tenant=command.tenant,

@@ -33,7 +33,7 @@ class Opened:
     walk: tuple[str, ...] = ()
     """The recipients of the command's ``walk``, in its order."""
     message: Message | None = None
-    """Our text, for sends on channels that take one."""
+    """Our text, for sends that carry one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +153,9 @@ class Provider(Protocol):
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> Any:
         """The request for one command of any kind, as the provider's transport takes it. Raises Unsendable."""
 
+    def wants_text(self, command: SendCommand) -> bool:
+        """Whether this send carries a text of ours, on a channel that takes one; only then is it composed."""
+
     def interpret(self, command: SendCommand, opened: Opened, response: Any) -> Answer:
         """What a full answer to the command's request means; must not raise for any bytes."""
 
@@ -185,6 +188,10 @@ class NoExtras:
     """A provider without webhooks and without a probe."""
 
     webhooks_enabled: bool = False
+
+    def wants_text(self, command: SendCommand) -> bool:
+        """Always."""
+        return True
 
     def probe(self, now_ms: int) -> Any | None:
         """None."""

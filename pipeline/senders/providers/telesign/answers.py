@@ -32,7 +32,7 @@ from pipeline.senders.told import currency, decimal, json_object, retry_after_s
 _NOT_AUTHORIZED: Final = 501
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Told:
     """What is usable of an answer or a callback, whatever stands in it."""
 

@@ -62,6 +62,10 @@ class Telesign(NoExtras):
         )
         self.webhooks_enabled = bool(api_key)
 
+    def wants_text(self, command: SendCommand) -> bool:
+        """Where it says something that Telesign's own wording does not."""
+        return self._drafter.wants_text(command)
+
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """The request for a send, check, look-up or report. Raises Unsendable."""
         if command.channel not in self.capabilities.channels:

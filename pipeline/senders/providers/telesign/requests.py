@@ -70,12 +70,17 @@ class Drafter:
             raise not_offered("telesign", command)
         return make(self, command, opened)
 
+    def wants_text(self, command: SendCommand) -> bool:
+        """Whether a text of ours would say something that Telesign's own wording does not."""
+        ours = (command.text, command.template, command.brand, command.amount)
+        return self.settings.own_texts or any(each is not None for each in ours)
+
     def _send(self, command: SendCommand, opened: Opened) -> Draft:
         endpoint = SMART if command.walk else _ENDPOINTS[command.channel]
         form = {"phone_number": opened.recipient.removeprefix("+")}
         form |= _given("ucid", command.use_case) | _given("originating_ip", opened.end_user_ip)
         form |= self._code(endpoint, opened.code)
-        form |= _WORDING[endpoint.path](self, command, self._own_text(command, opened), opened)
+        form |= _WORDING[endpoint.path](self, command, opened.message, opened)
         form |= _sender(endpoint, command.sender)
         form |= _options(endpoint, command.options)
         if "pressx" in form and "tts_message" in form:
@@ -98,14 +103,6 @@ class Drafter:
                 "telesign takes codes of 3-7 digits by SMS, of 3-5 without a leading zero by call, of 5 by both",
             )
         return {"verify_code": code}
-
-    def _own_text(self, command: SendCommand, opened: Opened) -> Message | None:
-        """Our text where it says something that Telesign's own wording does not."""
-        message = opened.message
-        if message is None:
-            return None
-        needed = message.wished or command.brand is not None or command.amount is not None
-        return message if needed or self.settings.own_texts else None
 
     def _worded_sms(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         amount, payee = command.amount, opened.payee
@@ -206,6 +203,8 @@ def _sender(endpoint: Endpoint, sender: str | None) -> dict[str, str]:
 
 
 def _options(endpoint: Endpoint, options: Mapping[str, str]) -> dict[str, str]:
+    if not options:
+        return {}
     for name, value in options.items():
         rule = endpoint.options.get(name)
         if rule is None:

@@ -12,7 +12,7 @@ from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import CommandKind
 from pipeline.senders.answers import in_doubt
-from pipeline.senders.provider import Answer, Opened, Probe, Report, Unplaced, Webhook, not_offered
+from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Report, Unplaced, Webhook, not_offered
 from pipeline.senders.providers.thundersms import answers, webhooks
 from pipeline.senders.providers.thundersms.abilities import CAPABILITIES
 from pipeline.senders.providers.thundersms.requests import Requests
@@ -28,7 +28,7 @@ _READ: Final[Mapping[CommandKind, Callable[[SendCommand, httpx.Response], Answer
 )
 
 
-class ThunderSms:
+class ThunderSms(NoExtras):
     """One ThunderSMS account."""
 
     def __init__(

@@ -119,13 +119,6 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, b
         "sms",
         b"phone_number=491711234567&verify_code=048291&template=%C3%84cme%3A+%24%24CODE%24%24",
     ),
-    "our wording is left out where Telesign's will do": (
-        {},
-        {"message": PLAIN},
-        {},
-        "sms",
-        b"phone_number=491711234567&verify_code=048291&language=de",
-    ),
     "our wording by setting": (
         {},
         {"message": PLAIN},
@@ -291,6 +284,24 @@ def test_a_question_about_a_message_is_signed_without_its_query(
     )
     assert request.headers["authorization"] == f"TSA {CUSTOMER}:{signed}"
     assert request.headers.get("content-type", "") == content_type
+
+
+@pytest.mark.parametrize(
+    ("wishes", "settings", "wanted"),
+    [
+        ({}, {}, False),
+        ({"language": "pt-BR"}, {}, False),
+        ({}, {"own_texts": True}, True),
+        ({"text": "{code}"}, {}, True),
+        ({"template": "short"}, {}, True),
+        ({"brand": "Acme"}, {}, True),
+        ({"amount": "10.00"}, {}, True),
+    ],
+)
+def test_our_text_is_composed_only_where_it_says_what_telesigns_wording_does_not(
+    wishes: dict[str, Any], settings: dict[str, Any], wanted: bool
+) -> None:
+    assert telesign(**settings).wants_text(command(**wishes)) is wanted
 
 
 def test_callbacks_of_a_message_go_to_an_address_of_its_own() -> None:
