@@ -20,19 +20,15 @@ LOOKUPS_S: Final = (180, 300, 600)
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
-    """What is dialled after the number: digits, and commas that wait a second each."""
+class Dialled:
+    """What a telephone knows: digits, and commas that wait a second each."""
 
-    longest: int = 28
-
-    @property
-    def says(self) -> str:
-        """The rule, for a detail."""
-        return f"must be 1-{self.longest} digits and commas"
+    pattern: re.Pattern[str]
+    says: str
 
     def takes(self, value: str) -> bool:
         """Whether the value keeps the rule."""
-        return len(value) <= self.longest and re.fullmatch(r"[0-9,]+", value, re.ASCII) is not None
+        return self.pattern.fullmatch(value) is not None
 
 
 _YES_OR_NO: Final = OneOf(("true", "false"))
@@ -47,8 +43,8 @@ SMS_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
 VOICE_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
     {
         "call_forward_action": OneOf(("block", "flag")),
-        "caller_id": Extension(15),
-        "extension_template": Extension(),
+        "caller_id": Dialled(re.compile(r"[1-9][0-9]{2,14}", re.ASCII), "must be a number of 3-15 digits"),
+        "extension_template": Dialled(re.compile(r"[0-9,]{1,28}", re.ASCII), "must be 1-28 digits and commas"),
         "extension_type": OneOf(("1", "2")),
         "pressx": OneOf(("1",)),
         "prompt_digit": OneOf(tuple("0123456789")),

@@ -77,7 +77,10 @@ class Drafter:
         form |= self._code(endpoint, opened.code)
         form |= _WORDING[endpoint.path](self, command, self._own_text(command, opened), opened)
         form |= _sender(endpoint, command.sender)
-        form |= _options(endpoint, command.options)
+        options = _options(endpoint, command.options)
+        if any(form.get(name, value) != value for name, value in options.items()):
+            raise Unsendable(Reason.INVALID_FIELD, "options.caller_id: is another number than the sender")
+        form |= options
         if "pressx" in form and "tts_message" in form:
             raise Unsendable(Reason.INVALID_FIELD, "options.pressx: cannot go together with a text of ours")
         if endpoint is SMART:

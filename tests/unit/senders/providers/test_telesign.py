@@ -183,6 +183,13 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, b
         b"&call_forward_action=block&extension_template=12%2C%2C3&extension_type=1&prompt_digit=7"
         b"&prompt_message=Press+7&redial=false",
     ),
+    "the number a call shows may be an option": (
+        VOICE | {"options": {"caller_id": "15550100000"}},
+        {"code": None},
+        {},
+        "call",
+        b"phone_number=491711234567&language=de&caller_id=15550100000",
+    ),
     "a spoken text goes with its language, in the wished accent": (
         VOICE | {"language": "de-AT"},
         {"code": "48291", "message": TEXT},
@@ -329,6 +336,14 @@ def test_callbacks_of_a_message_go_to_an_address_of_its_own() -> None:
         ({"options": {"dlt_entity_id": "1" * 41}}, {}, {}, Reason.INVALID_FIELD),
         ({"sender": "A" * 21}, {}, {}, Reason.INVALID_FIELD),
         (VOICE | {"sender": "ACME"}, {"code": None}, {}, Reason.INVALID_FIELD),
+        (
+            VOICE | {"sender": "+15550100000", "options": {"caller_id": "15550100001"}},
+            {"code": None},
+            {},
+            Reason.INVALID_FIELD,
+        ),
+        (VOICE | {"options": {"caller_id": "1,2"}}, {"code": None}, {}, Reason.INVALID_FIELD),
+        (VOICE | {"options": {"caller_id": "0155501"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (VOICE | {"options": {"extension_template": "1"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (VOICE | {"options": {"prompt_digit": "7"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (
