@@ -146,9 +146,9 @@ class Neutrino(NoExtras):
             "API-Key": settings.api_key.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
         }
+        self._send_headers = {**self._headers, "Content-Type": CONTENT_TYPE}
 
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """``POST /sms-verify`` or ``/phone-verify``. Raises Unsendable for a channel, code or option it cannot take.
@@ -179,7 +179,7 @@ class Neutrino(NoExtras):
             if not rule.takes(text):
                 raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
             form[name.replace("_", "-")] = str(int(text))
-        return httpx.Request("POST", self._urls[command.channel], headers=self._headers, content=encoded(form))
+        return httpx.Request("POST", self._urls[command.channel], headers=self._send_headers, content=encoded(form))
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``/sms-verify`` or ``/phone-verify``."""
