@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.settings.base import shaped
 from pipeline.settings.credentials import Credential
 from pipeline.settings.providers.common import ProviderSettings
+
+_Tag = Annotated[str, shaped(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", "a BCP-47 tag, such as en or pt-BR")]
 
 
 class TelesignSettings(ProviderSettings):
@@ -32,6 +35,11 @@ class TelesignSettings(ProviderSettings):
     ours."""
     max_text_chars: int = Field(160, ge=1, le=1_600)
     """Longest SMS text of ours; Telesign raises its 160 to 1600 on request."""
+    max_call_digits: int = Field(5, ge=5, le=7)
+    """Longest code of ours for a call: 5 digits by the API's description, 7 by a guide of Telesign's."""
+    languages: list[_Tag] = []
+    """Languages that Telesign's own wording is known to have, as BCP-47 tags; it publishes no list for texts, templates
+    and speech alike. Any other is then left to Telesign and named in ``adjusted``; empty passes any on."""
     report_success: bool = True
     """Tell Telesign when a person entered our code rightly, which it recommends strongly."""
     smart_verify: bool = False

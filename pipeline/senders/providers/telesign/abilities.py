@@ -62,7 +62,7 @@ _CHANNEL: Final = ChannelCapabilities(
     code_min=3,
     check=True,
     report=True,
-    # Not one list of languages is published for texts, templates and speech alike, so any tag is passed on.
+    # Not one list of languages is published for texts, templates and speech alike: see the setting ``languages``.
     languages=None,
     sender=True,
     text=True,
@@ -82,7 +82,7 @@ CAPABILITIES: Final = ProviderCapabilities(
             Channel.SMS: replace(
                 _CHANNEL, code_max=7, code_leading_zero=True, provider_code=(7, 7), options=SMS_OPTIONS
             ),
-            # One page says 000-9999999 for calls, the API's own description 100-99999: the narrower range fits both.
+            # One page says 000-9999999 for calls, the API's own description 100-99999: see ``max_call_digits``.
             Channel.VOICE: replace(_CHANNEL, code_max=5, provider_code=(5, 5), options=VOICE_OPTIONS),
         }
     ),
@@ -92,7 +92,13 @@ CAPABILITIES: Final = ProviderCapabilities(
 def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> ProviderCapabilities:
     """What an account with these settings can do."""
     channels = {
-        channel: replace(each, report=settings.report_success, lookups_s=() if each.receipts else LOOKUPS_S)
+        channel: replace(
+            each,
+            code_max=settings.max_call_digits if channel is Channel.VOICE else each.code_max,
+            languages=_languages(settings, channel),
+            report=settings.report_success,
+            lookups_s=() if each.receipts else LOOKUPS_S,
+        )
         for channel, each in capabilities.channels.items()
     }
     if settings.smart_verify and channels.keys() >= {Channel.SMS, Channel.VOICE}:
@@ -115,3 +121,10 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
             lookups_s=LOOKUPS_S,
         )
     return replace(capabilities, channels=MappingProxyType(channels))
+
+
+def _languages(settings: TelesignSettings, channel: Channel) -> Mapping[str, str] | None:
+    """None for any: where nobody named one, and where our own text is written already."""
+    if not settings.languages or (settings.own_texts and channel is Channel.SMS):
+        return None
+    return MappingProxyType({tag.lower(): tag for tag in settings.languages})

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from pipeline import __version__
+from pipeline.model.capabilities import provider_language
 from pipeline.model.messages import Message
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import WalkStep
@@ -161,6 +163,27 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, b
         {},
         "call",
         b"phone_number=491711234567&verify_code=48291&language=en-US",
+    ),
+    "a longer code by call, by setting": (
+        VOICE | {"language": "en-US"},
+        {"code": "4829130"},
+        {"max_call_digits": 7},
+        "call",
+        b"phone_number=491711234567&verify_code=4829130&language=en-US",
+    ),
+    "a language that the account is known to have": (
+        {"language": "pt-BR"},
+        {},
+        {"languages": ["pt", "de-DE"]},
+        "sms",
+        b"phone_number=491711234567&verify_code=048291&language=pt",
+    ),
+    "a language that the account is known to lack is left to telesign": (
+        {"language": "sw"},
+        {},
+        {"languages": ["pt", "de-DE"]},
+        "sms",
+        b"phone_number=491711234567&verify_code=048291",
     ),
     "voice with all that can be wished": (
         VOICE
@@ -325,6 +348,8 @@ def test_callbacks_of_a_message_go_to_an_address_of_its_own() -> None:
         ({}, {"code": "١٢٣٤"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (VOICE, {"code": "482913"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (VOICE, {"code": "0829"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
+        (VOICE, {"code": "4829130"}, {"max_call_digits": 6}, Reason.UNSUPPORTED_BY_PROVIDER),
+        (VOICE, {"code": "0829130"}, {"max_call_digits": 7}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "48291"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "4829"}, {"smart_own_code": True}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "04829"}, {"smart_own_code": True}, Reason.UNSUPPORTED_BY_PROVIDER),
@@ -387,6 +412,27 @@ def test_capabilities_hold_what_the_requests_need() -> None:
     assert sms.walk is None
     assert sms.check
     assert not sms.finds_lost_s
+
+
+def test_what_is_published_twice_or_not_at_all_is_set_for_the_account() -> None:
+    sms, voice = (telesign(max_call_digits=6).capabilities.channels[each] for each in (Channel.SMS, Channel.VOICE))
+    assert (sms.code_max, voice.code_max) == (7, 6)
+    assert (sms.languages, voice.languages) == (None, None)
+    known = telesign(languages=["pt-BR", "en"]).capabilities.channels
+    for each in known.values():
+        assert provider_language(each, "pt-BR") == ("pt-BR", True)
+        assert provider_language(each, "en-GB") == ("en", True)
+        assert provider_language(each, "sw") == (None, False)
+    # Texts of ours are written already, whatever Telesign's own wording knows.
+    ours = telesign(languages=["en"], own_texts=True).capabilities.channels
+    assert ours[Channel.SMS].languages is None
+    assert ours[Channel.VOICE].languages == {"en": "en"}
+
+
+@pytest.mark.parametrize("settings", [{"max_call_digits": 8}, {"max_call_digits": 4}, {"languages": ["english, us"]}])
+def test_settings_that_telesign_could_never_have_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TelesignSettings.model_validate(settings)
 
 
 def test_an_account_without_receipts_is_asked_for_the_status_instead() -> None:
