@@ -23,6 +23,9 @@ class NeutrinoSettings(ProviderSettings):
     """Channels to use; empty means all that the provider offers."""
     requires_receipts: bool = False
     """Neutrino sends none."""
+    unsent_is_certain: bool = True
+    """Whether an answer that says a message was not sent is believed, so that another provider may send at once. What
+    it means is not documented further; off, the message is in doubt and its step waits out its time."""
     user_id: Credential = SecretStr("")
     """User id of the account."""
     api_key: Credential = SecretStr("")
