@@ -139,6 +139,7 @@ class Neutrino(NoExtras):
     ) -> None:
         self.instance = instance
         self.capabilities = capabilities
+        self._unsent_is_certain = settings.unsent_is_certain
         self._base = (settings.base_url or BASE_URL).rstrip("/")
         self._urls = {channel: httpx.URL(self._base + path) for channel, path in PATHS.items()}
         self._headers = {
@@ -146,9 +147,9 @@ class Neutrino(NoExtras):
             "API-Key": settings.api_key.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
         }
+        self._send_headers = {**self._headers, "Content-Type": CONTENT_TYPE}
 
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """``POST /sms-verify`` or ``/phone-verify``. Raises Unsendable for a channel, code or option it cannot take.
@@ -179,13 +180,13 @@ class Neutrino(NoExtras):
             if not rule.takes(text):
                 raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
             form[name.replace("_", "-")] = str(int(text))
-        return httpx.Request("POST", self._urls[command.channel], headers=self._headers, content=encoded(form))
+        return httpx.Request("POST", self._urls[command.channel], headers=self._send_headers, content=encoded(form))
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``/sms-verify`` or ``/phone-verify``."""
         body = json_object(response.content)
         if response.status_code == 200 and "api-error" not in body:
-            return _handed_over(command.channel, opened, body)
+            return self._handed_over(command.channel, opened, body)
         return _refused(response, body)
 
     def probe(self, now_ms: int) -> httpx.Request:
@@ -199,16 +200,20 @@ class Neutrino(NoExtras):
             return Probe(True, "credentials accepted")
         return Probe(False, _refused(response, body).detail or "")
 
+    def _handed_over(self, channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:
+        valid = body.get("number-valid")
+        left = body.get(HANDED_OVER[channel])
+        if valid is False and left is not True:  # an invalid number that was sent to is no certain statement
+            return replace(rejected(ResultClass.RECIPIENT, Reason.RECIPIENT_REJECTED), number_valid=False)
+        if valid is not True or not isinstance(left, bool):
+            return in_doubt(f"HTTP 200 with odd number-valid and {HANDED_OVER[channel]}", unmapped=True)
+        if left:
+            return _sent(channel, opened, body)
+        detail = f"{HANDED_OVER[channel]}: false"
+        return replace(not_sent(detail=detail) if self._unsent_is_certain else in_doubt(detail), number_valid=True)
 
-def _handed_over(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:
-    valid = body.get("number-valid")
-    left = body.get(HANDED_OVER[channel])
-    if valid is False:
-        return replace(rejected(ResultClass.RECIPIENT, Reason.RECIPIENT_REJECTED), number_valid=False)
-    if valid is not True or not isinstance(left, bool):
-        return in_doubt("HTTP 200 without number-valid and " + HANDED_OVER[channel], unmapped=True)
-    if not left:
-        return replace(not_sent(detail=f"{HANDED_OVER[channel]}: false"), number_valid=True)
+
+def _sent(channel: Channel, opened: Opened, body: dict[str, Any]) -> Answer:
     answer = Answer(result=AttemptResult.ACCEPTED, status=AttemptStatus.SENT, number_valid=True, used_channel=channel)
     echoed = body.get("security-code")
     if opened.code is None:

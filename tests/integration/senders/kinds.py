@@ -33,15 +33,15 @@ class Kind:
     """Refuses for good after it was handed everything, and is believed: its protocol says that nothing was taken."""
 
 
+_ID: Final = "123e4567-e89b-12d3-a456-426614174000"
 _CODE: Final = re.compile(rb"security-code=([0-9]+)")
 
 KINDS: Final[dict[str, Kind]] = {
     "ycloud": Kind(answer=lambda request: b'{"id":"ve_1","status":"pending"}'),
     "bird": Kind(
+        section={"templates": {"whatsapp": {"project_id": _ID, "version": _ID}}},
         command={"code_holder": CodeHolder.PROVIDER, "recipient_key": "rk"},
-        answer=lambda request: (
-            b'{"id":"123e4567-e89b-12d3-a456-426614174000","status":"accepted","currentStepIndex":0,"steps":[{}]}'
-        ),
+        answer=lambda request: b'{"id":"%s","status":"accepted","currentStepIndex":0,"steps":[{}]}' % _ID.encode(),
     ),
     "neutrino": Kind(
         answer=lambda request: b'{"number-valid":true,"sent":true,"security-code":"%s"}' % _CODE.findall(request)[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,8 +20,18 @@ from tests.integration.senders.kinds import KINDS, settings
 def section(kind: str, simulator: Simulator, **changes: str) -> str:
     """The settings of one enabled provider, as a file holds them."""
     values = settings(kind, simulator).providers[kind].model_dump(mode="json", exclude_unset=True)
-    shown = {**values, **DEVELOPMENT_CREDENTIALS[kind], **changes}
+    # The dump shows stars for secrets; a name with a dot is an entry of a table, here as in TOML.
+    shown = {**dict(entries(values)), **DEVELOPMENT_CREDENTIALS[kind], **changes}
     return f"[providers.{kind}]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in shown.items())
+
+
+def entries(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a table and of the tables in it, by their dotted names."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from entries(value, f"{place}{name}.")
+        else:
+            yield place + name, value
 
 
 @pytest.fixture

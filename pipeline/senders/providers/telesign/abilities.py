@@ -20,19 +20,15 @@ LOOKUPS_S: Final = (180, 300, 600)
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
-    """What is dialled after the number: digits, and commas that wait a second each."""
+class Dialled:
+    """What a telephone knows: digits, and commas that wait a second each."""
 
-    longest: int = 28
-
-    @property
-    def says(self) -> str:
-        """The rule, for a detail."""
-        return f"must be 1-{self.longest} digits and commas"
+    pattern: re.Pattern[str]
+    says: str
 
     def takes(self, value: str) -> bool:
         """Whether the value keeps the rule."""
-        return len(value) <= self.longest and re.fullmatch(r"[0-9,]+", value, re.ASCII) is not None
+        return self.pattern.fullmatch(value) is not None
 
 
 _YES_OR_NO: Final = OneOf(("true", "false"))
@@ -47,8 +43,8 @@ SMS_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
 VOICE_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
     {
         "call_forward_action": OneOf(("block", "flag")),
-        "caller_id": Extension(15),
-        "extension_template": Extension(),
+        "caller_id": Dialled(re.compile(r"[1-9][0-9]{2,14}", re.ASCII), "must be a number of 3-15 digits"),
+        "extension_template": Dialled(re.compile(r"[0-9,]{1,28}", re.ASCII), "must be 1-28 digits and commas"),
         "extension_type": OneOf(("1", "2")),
         "pressx": OneOf(("1",)),
         "prompt_digit": OneOf(tuple("0123456789")),
@@ -66,7 +62,7 @@ _CHANNEL: Final = ChannelCapabilities(
     code_min=3,
     check=True,
     report=True,
-    # Not one list of languages is published for texts, templates and speech alike, so any tag is passed on.
+    # Not one list of languages is published for texts, templates and speech alike: see the setting ``languages``.
     languages=None,
     sender=True,
     text=True,
@@ -86,7 +82,7 @@ CAPABILITIES: Final = ProviderCapabilities(
             Channel.SMS: replace(
                 _CHANNEL, code_max=7, code_leading_zero=True, provider_code=(7, 7), options=SMS_OPTIONS
             ),
-            # One page says 000-9999999 for calls, the API's own description 100-99999: the narrower range fits both.
+            # One page says 000-9999999 for calls, the API's own description 100-99999: see ``max_call_digits``.
             Channel.VOICE: replace(_CHANNEL, code_max=5, provider_code=(5, 5), options=VOICE_OPTIONS),
         }
     ),
@@ -96,7 +92,13 @@ CAPABILITIES: Final = ProviderCapabilities(
 def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> ProviderCapabilities:
     """What an account with these settings can do."""
     channels = {
-        channel: replace(each, report=settings.report_success, lookups_s=() if each.receipts else LOOKUPS_S)
+        channel: replace(
+            each,
+            code_max=settings.max_call_digits if channel is Channel.VOICE else each.code_max,
+            languages=_languages(settings, channel),
+            report=settings.report_success,
+            lookups_s=() if each.receipts else LOOKUPS_S,
+        )
         for channel, each in capabilities.channels.items()
     }
     if settings.smart_verify and channels.keys() >= {Channel.SMS, Channel.VOICE}:
@@ -119,3 +121,10 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
             lookups_s=LOOKUPS_S,
         )
     return replace(capabilities, channels=MappingProxyType(channels))
+
+
+def _languages(settings: TelesignSettings, channel: Channel) -> Mapping[str, str] | None:
+    """None for any: where nobody named one, and where our own text is written already."""
+    if not settings.languages or (settings.own_texts and channel is Channel.SMS):
+        return None
+    return MappingProxyType({tag.lower(): tag for tag in settings.languages})

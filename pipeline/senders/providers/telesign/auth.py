@@ -45,7 +45,8 @@ class Signer:
     def headers(self, method: str, path: str, body: bytes, now_ms: int) -> dict[str, str]:
         """For a request with exactly this body to ``path``, without host and query.
 
-        Date and nonce go along with Basic authentication as well, as the SDK has it.
+        Date and nonce go along with Basic authentication as well, and an empty content type with a question, as the
+        SDK has it.
         """
         content_type = "" if method == "GET" else CONTENT_TYPE
         date, nonce = _date(now_ms // 1_000), self._new_nonce()
@@ -53,13 +54,13 @@ class Signer:
         if self._method == DIGEST:
             head = f"{method}\n{content_type}\n{date}\nx-ts-auth-method:{DIGEST}\nx-ts-nonce:{nonce}\n".encode()
             authorization = self._tsa + signature(self._key, head + (body + b"\n" if body else b"") + path.encode())
-        headers = {
+        return {
             "Authorization": authorization,
             "Date": date,
+            "Content-Type": content_type,
             "x-ts-auth-method": self._method,
             "x-ts-nonce": nonce,
         }
-        return headers | {"Content-Type": content_type} if content_type else headers
 
 
 @lru_cache(maxsize=16)

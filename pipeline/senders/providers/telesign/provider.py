@@ -56,6 +56,7 @@ class Telesign(NoExtras):
         self._callbacks = Callbacks(instance=instance, key=key_bytes(api_key))
         self._drafter = Drafter(
             settings=settings,
+            capabilities=capabilities,
             callback_url=lambda command: (
                 f"{webhook_url}/{self._callbacks.token(command.reference)}" if webhook_url else None
             ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from pipeline.model.capabilities import ProviderCapabilities, provider_language
 from pipeline.model.messages import Message
 from pipeline.model.options import OptionRule
 from pipeline.model.reasons import Reason
@@ -50,7 +51,7 @@ class Endpoint:
 
 
 SMS: Final = Endpoint(path="/v1/verify/sms", code=re.compile(r"[0-9]{3,7}", re.ASCII), options=SMS_OPTIONS)
-VOICE: Final = Endpoint(path="/v1/verify/call", code=re.compile(r"[1-9][0-9]{2,4}", re.ASCII), options=VOICE_OPTIONS)
+VOICE: Final = Endpoint(path="/v1/verify/call", code=re.compile(r"[1-9][0-9]{2,6}", re.ASCII), options=VOICE_OPTIONS)
 SMART: Final = Endpoint(path="/v1/verify/smart", code=re.compile(r"[1-9][0-9]{4}", re.ASCII), options=SMART_OPTIONS)
 _ENDPOINTS: Final = MappingProxyType({Channel.SMS: SMS, Channel.VOICE: VOICE})
 
@@ -60,6 +61,7 @@ class Drafter:
     """Drafts requests as the settings of one account want them."""
 
     settings: TelesignSettings
+    capabilities: ProviderCapabilities
     callback_url: Callable[[SendCommand], str | None]
     """Where the callbacks of one message go; None leaves it to the account's own address."""
 
@@ -79,10 +81,13 @@ class Drafter:
         endpoint = SMART if command.walk else _ENDPOINTS[command.channel]
         form = {"phone_number": opened.recipient.removeprefix("+")}
         form |= _given("ucid", command.use_case) | _given("originating_ip", opened.end_user_ip)
-        form |= self._code(endpoint, opened.code)
+        form |= self._code(endpoint, command.channel, opened.code)
         form |= _WORDING[endpoint.path](self, command, opened.message, opened)
         form |= _sender(endpoint, command.sender)
-        form |= _options(endpoint, command.options)
+        options = _options(endpoint, command.options)
+        if any(form.get(name, value) != value for name, value in options.items()):
+            raise Unsendable(Reason.INVALID_FIELD, "options.caller_id: is another number than the sender")
+        form |= options
         if "pressx" in form and "tts_message" in form:
             raise Unsendable(Reason.INVALID_FIELD, "options.pressx: cannot go together with a text of ours")
         if endpoint is SMART:
@@ -92,17 +97,22 @@ class Drafter:
             form |= _given("callback_url", self.callback_url(command))
         return Draft(method="POST", path=endpoint.path, form=form)
 
-    def _code(self, endpoint: Endpoint, code: str | None) -> dict[str, str]:
+    def _code(self, endpoint: Endpoint, channel: Channel, code: str | None) -> dict[str, str]:
         if code is None:
             return {}
         if endpoint is SMART and not self.settings.smart_own_code:
             raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, "Smart Verify takes own codes only with smart_own_code")
-        if not endpoint.code.fullmatch(code):
+        longest = self.capabilities.channels[channel].code_max
+        if not endpoint.code.fullmatch(code) or len(code) > longest:
             raise Unsendable(
                 Reason.UNSUPPORTED_BY_PROVIDER,
-                "telesign takes codes of 3-7 digits by SMS, of 3-5 without a leading zero by call, of 5 by both",
+                f"telesign takes codes of 3-{longest} digits by {channel}, calls without a leading zero, of 5 by both",
             )
         return {"verify_code": code}
+
+    def _language(self, command: SendCommand) -> dict[str, str]:
+        """Of Telesign's own wording; without one it speaks US English."""
+        return _given("language", provider_language(self.capabilities.channels[command.channel], command.language)[0])
 
     def _worded_sms(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         amount, payee = command.amount, opened.payee
@@ -110,7 +120,7 @@ class Drafter:
         if amount is not None and payee is not None and max(len(amount), len(payee)) <= MAX_TRANSACTION:
             payment = {"transaction_amount": amount, "transaction_payee": payee}
         if message is None:
-            return payment | _given("language", command.language)
+            return payment | self._language(command)
         if payment:
             message = replace(message, values={**message.values, "amount": AMOUNT, "payee": PAYEE})
         # ``language`` goes unused beside a text of ours.
@@ -118,12 +128,12 @@ class Drafter:
 
     def _worded_call(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         if message is None:
-            return _given("language", command.language)
+            return self._language(command)
         return {"tts_message": _text(message), "language": _spoken(command, message)}
 
     def _worded_smart(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         if message is None:
-            return _given("language", command.language)
+            return self._language(command)
         text = self._short(_text(message))
         # The line that lets a browser fill in the code is not for ears.
         spoken = "\n".join(line for line in text.splitlines() if not line.startswith("@"))

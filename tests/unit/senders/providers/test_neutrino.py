@@ -17,9 +17,13 @@ from pipeline.senders.providers.neutrino import CAPABILITIES, ERRORS, Neutrino
 from pipeline.settings import NeutrinoSettings
 from tests.unit.senders.doubles import PHONE, command
 
-PROVIDER = Neutrino(
-    instance="neutrino", settings=NeutrinoSettings.model_validate({"user_id": "user-1", "api_key": "key-1"})
-)
+
+def neutrino(**settings: Any) -> Neutrino:
+    account = {"user_id": "user-1", "api_key": "key-1"} | settings
+    return Neutrino(instance="neutrino", settings=NeutrinoSettings.model_validate(account))
+
+
+PROVIDER = neutrino()
 OPENED = Opened(recipient=PHONE, code="482913")
 
 # Requests ------------------------------------------------------------------------------------------------------------
@@ -156,7 +160,16 @@ def test_not_handed_over_is_not_sent_so_that_another_provider_may_try(channel: C
     )
 
 
-@pytest.mark.parametrize("sent", [True, False, None])
+@pytest.mark.parametrize(("channel", "field"), [(Channel.SMS, "sent"), (Channel.VOICE, "calling")])
+def test_an_account_may_doubt_that_nothing_was_sent(channel: Channel, field: str) -> None:
+    doubting = neutrino(unsent_is_certain=False)
+    opened = Opened(recipient=PHONE, code="482913")
+    response = httpx.Response(200, content=ok(**{field: False}))
+    answer = doubting.interpret(command(channel=channel), opened, response)
+    assert (answer.result, answer.reason, answer.unmapped) == (A.IN_DOUBT, R.IN_DOUBT, False)
+
+
+@pytest.mark.parametrize("sent", [False, None])
 def test_an_invalid_number_is_the_recipients_rejection(sent: bool | None) -> None:
     answer = interpret(200, ok(**{"number-valid": False, "sent": sent}))
     assert (answer.result, answer.result_class, answer.reason, answer.number_valid) == (
@@ -240,6 +253,8 @@ def test_a_busy_line_of_one_person_does_not_stop_the_others() -> None:
         (200, b'{"number-valid":"yes","sent":true}'),
         (200, b'{"number-valid":true,"sent":1}'),
         (200, b'{"number-valid":true,"calling":true}'),
+        # Two statements that cannot both be true: the message may be out there.
+        (200, b'{"number-valid":false,"sent":true}'),
         (302, b""),
         (400, b'{"api-error":99}'),
         (400, b'{"api-error":"14"}'),

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from pipeline import __version__
+from pipeline.model.capabilities import provider_language
 from pipeline.model.messages import Message
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import WalkStep
@@ -56,13 +58,12 @@ PROVIDER = telesign()
 )
 def test_the_published_vectors_of_digest_authentication_hold(method: str, body: bytes, signed: str) -> None:
     signer = Signer(customer_id=CUSTOMER, api_key=KEY, method="digest", new_nonce=lambda: NONCE)
-    content_type = {"Content-Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
     assert signer.headers(method, "/v1/resource", body, AT_MS) == {
         "Authorization": f"TSA {CUSTOMER}:{signed}",
         "Date": DATE,
+        "Content-Type": "application/x-www-form-urlencoded" if method == "POST" else "",
         "x-ts-auth-method": "HMAC-SHA256",
         "x-ts-nonce": NONCE,
-        **content_type,
     }
 
 
@@ -71,6 +72,7 @@ def test_basic_authentication_shows_id_and_key_and_dates_the_request_all_the_sam
     assert signer.headers("GET", "/v1/verify/x", b"", AT_MS) == {
         "Authorization": "Basic QWxhZGRpbjpiM0JsYmlCelpYTmhiV1U9",
         "Date": DATE,
+        "Content-Type": "",
         "x-ts-auth-method": "Basic",
         "x-ts-nonce": NONCE,
     }
@@ -155,6 +157,27 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, b
         "call",
         b"phone_number=491711234567&verify_code=48291&language=en-US",
     ),
+    "a longer code by call, by setting": (
+        VOICE | {"language": "en-US"},
+        {"code": "4829130"},
+        {"max_call_digits": 7},
+        "call",
+        b"phone_number=491711234567&verify_code=4829130&language=en-US",
+    ),
+    "a language that the account is known to have": (
+        {"language": "pt-BR"},
+        {},
+        {"languages": ["pt", "de-DE"]},
+        "sms",
+        b"phone_number=491711234567&verify_code=048291&language=pt",
+    ),
+    "a language that the account is known to lack is left to telesign": (
+        {"language": "sw"},
+        {},
+        {"languages": ["pt", "de-DE"]},
+        "sms",
+        b"phone_number=491711234567&verify_code=048291",
+    ),
     "voice with all that can be wished": (
         VOICE
         | {
@@ -175,6 +198,13 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, b
         b"phone_number=491711234567&ucid=TRVF&originating_ip=192.0.2.1&language=de&caller_id=15550100000"
         b"&call_forward_action=block&extension_template=12%2C%2C3&extension_type=1&prompt_digit=7"
         b"&prompt_message=Press+7&redial=false",
+    ),
+    "the number a call shows may be an option": (
+        VOICE | {"options": {"caller_id": "15550100000"}},
+        {"code": None},
+        {},
+        "call",
+        b"phone_number=491711234567&language=de&caller_id=15550100000",
     ),
     "a spoken text goes with its language, in the wished accent": (
         VOICE | {"language": "de-AT"},
@@ -283,7 +313,7 @@ def test_a_question_about_a_message_is_signed_without_its_query(
         b"",
     )
     assert request.headers["authorization"] == f"TSA {CUSTOMER}:{signed}"
-    assert request.headers.get("content-type", "") == content_type
+    assert request.headers["content-type"] == content_type
 
 
 @pytest.mark.parametrize(
@@ -329,6 +359,8 @@ def test_callbacks_of_a_message_go_to_an_address_of_its_own() -> None:
         ({}, {"code": "١٢٣٤"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (VOICE, {"code": "482913"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (VOICE, {"code": "0829"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
+        (VOICE, {"code": "4829130"}, {"max_call_digits": 6}, Reason.UNSUPPORTED_BY_PROVIDER),
+        (VOICE, {"code": "0829130"}, {"max_call_digits": 7}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "48291"}, {}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "4829"}, {"smart_own_code": True}, Reason.UNSUPPORTED_BY_PROVIDER),
         (WALK, {"code": "04829"}, {"smart_own_code": True}, Reason.UNSUPPORTED_BY_PROVIDER),
@@ -340,6 +372,14 @@ def test_callbacks_of_a_message_go_to_an_address_of_its_own() -> None:
         ({"options": {"dlt_entity_id": "1" * 41}}, {}, {}, Reason.INVALID_FIELD),
         ({"sender": "A" * 21}, {}, {}, Reason.INVALID_FIELD),
         (VOICE | {"sender": "ACME"}, {"code": None}, {}, Reason.INVALID_FIELD),
+        (
+            VOICE | {"sender": "+15550100000", "options": {"caller_id": "15550100001"}},
+            {"code": None},
+            {},
+            Reason.INVALID_FIELD,
+        ),
+        (VOICE | {"options": {"caller_id": "1,2"}}, {"code": None}, {}, Reason.INVALID_FIELD),
+        (VOICE | {"options": {"caller_id": "0155501"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (VOICE | {"options": {"extension_template": "1"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (VOICE | {"options": {"prompt_digit": "7"}}, {"code": None}, {}, Reason.INVALID_FIELD),
         (
@@ -383,6 +423,27 @@ def test_capabilities_hold_what_the_requests_need() -> None:
     assert sms.walk is None
     assert sms.check
     assert not sms.finds_lost_s
+
+
+def test_what_is_published_twice_or_not_at_all_is_set_for_the_account() -> None:
+    sms, voice = (telesign(max_call_digits=6).capabilities.channels[each] for each in (Channel.SMS, Channel.VOICE))
+    assert (sms.code_max, voice.code_max) == (7, 6)
+    assert (sms.languages, voice.languages) == (None, None)
+    known = telesign(languages=["pt-BR", "en"]).capabilities.channels
+    for each in known.values():
+        assert provider_language(each, "pt-BR") == ("pt-BR", True)
+        assert provider_language(each, "en-GB") == ("en", True)
+        assert provider_language(each, "sw") == (None, False)
+    # Texts of ours are written already, whatever Telesign's own wording knows.
+    ours = telesign(languages=["en"], own_texts=True).capabilities.channels
+    assert ours[Channel.SMS].languages is None
+    assert ours[Channel.VOICE].languages == {"en": "en"}
+
+
+@pytest.mark.parametrize("settings", [{"max_call_digits": 8}, {"max_call_digits": 4}, {"languages": ["english, us"]}])
+def test_settings_that_telesign_could_never_have_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TelesignSettings.model_validate(settings)
 
 
 def test_an_account_without_receipts_is_asked_for_the_status_instead() -> None:
