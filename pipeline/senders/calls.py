@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 FRESH_S: Final = 5.0
 """How old STARTED may be when the first byte leaves. A process that froze for longer may have lost its partition to one
 that already called the attempt in doubt (the session timeout is 30 s), so it must not call any more."""
+SHORTEST_PAUSE_S: Final = 0.1
+"""When a provider asks for patience and does not say for how long."""
 STALE: Final = "stale"
 """Cause: STARTED was too old for a call; the command may be started again."""
 LATE: Final = "late"
@@ -225,4 +227,13 @@ class RunningCalls:
             running.called_s = self.clock.monotonic_s()
 
         response = await self.exchange.exchange(call.request, before_first_byte)
-        return self.provider.interpret(call.command, call.opened, response)
+        answer = self.provider.interpret(call.command, call.opened, response)
+        if (seconds := pause_s(answer)) is not None:
+            # At once: the slot that is free in a moment is another task's before this answer is read.
+            self.permits.pause(seconds)
+        return answer
+
+
+def pause_s(answer: Answer) -> float | None:
+    """For how many seconds nobody may call the provider after this answer; None when it asked for no patience."""
+    return (answer.retry_after_s or SHORTEST_PAUSE_S) if answer.throttled and answer.pauses_provider else None

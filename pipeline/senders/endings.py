@@ -13,14 +13,13 @@ from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.runtime.api import Effects, Emit, StateView
 from pipeline.senders.actions import Forget
 from pipeline.senders.backlog import Backlog, Work
-from pipeline.senders.calls import LATE, STALE, CallFinished
-from pipeline.senders.dispatch import RESTART_S, Dispatch, overdue_answer
+from pipeline.senders.calls import LATE, STALE, CallFinished, pause_s
+from pipeline.senders.dispatch import Dispatch, overdue_answer
 from pipeline.senders.errands import AGAIN_S, found, is_worth_another_try
 from pipeline.senders.figures import count_call, count_time_to_send
 from pipeline.senders.journal import Journal
 from pipeline.senders.keys import JOURNALLED
 from pipeline.senders.opening import seal_made
-from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, Provider
 from pipeline.senders.results import answered, uncalled
 
@@ -29,7 +28,7 @@ TELL_MS: Final = 500
 
 
 class Endings:
-    """Settles the calls of one task; pure but for the backlog and the permits."""
+    """Settles the calls of one task; pure but for the backlog."""
 
     def __init__(
         self,
@@ -40,7 +39,6 @@ class Endings:
         journal: Journal,
         backlog: Backlog,
         dispatch: Dispatch,
-        permits: Permits,
         partition: int,
     ) -> None:
         self._provider = provider
@@ -49,7 +47,6 @@ class Endings:
         self._journal = journal
         self._backlog = backlog
         self._dispatch = dispatch
-        self._permits = permits
         self._partition = partition
         self._paused_until_at = 0
 
@@ -67,8 +64,8 @@ class Endings:
         elif work is not None:
             self._errand_over(effects, event, work, now_ms)
         count_call(effects, self._provider.instance, event)
-        if event.answer.throttled and event.answer.pauses_provider:
-            self._pause(effects, event, now_ms)
+        if (seconds := pause_s(event.answer)) is not None:
+            self._pause(effects, seconds, now_ms)
 
     def _call_over(
         self,
@@ -120,11 +117,9 @@ class Endings:
             self._journal.emit(effects, result, bulk=command.bulk)
         self._dispatch.finish(effects, work, uncalled(command, answer, now_ms), now_ms)
 
-    def _pause(self, effects: Effects[JournalEntry], event: CallFinished, now_ms: int) -> None:
-        """Hold back this process at once, and by way of the log everybody who uses the same credentials."""
-        pause_s = event.answer.retry_after_s or RESTART_S
-        self._permits.pause(pause_s)
-        until_at = now_ms + round(pause_s * 1_000)
+    def _pause(self, effects: Effects[JournalEntry], seconds: float, now_ms: int) -> None:
+        """Tell everybody who uses the same credentials, by way of the log; this process holds back already."""
+        until_at = now_ms + round(seconds * 1_000)
         if until_at < self._paused_until_at + TELL_MS:
             return  # the others know already
         self._paused_until_at = until_at

@@ -92,6 +92,9 @@ class Permits:
         """A permit for one command, to be used within :data:`LEASE_S`; False: say :meth:`want` and wait."""
         self._refill()
         self._expire()
+        if self._is_paused():
+            # What is reserved, too: a call that is told to wait frees its slot a moment before its answer is read.
+            return False
         reserved = self._reserved.get((partition, lane))
         if reserved:
             self._leases.pop(reserved.pop())
@@ -143,7 +146,10 @@ class Permits:
         return any(other != partition for each in ahead for other in self._demand[each])
 
     def _can(self, lane: Lane) -> bool:
-        return self._has_slot(lane) and self._tokens >= self._needed(lane) and self._now_s() >= self._paused_until_s
+        return self._has_slot(lane) and self._tokens >= self._needed(lane) and not self._is_paused()
+
+    def _is_paused(self) -> bool:
+        return self._now_s() < self._paused_until_s
 
     def _has_slot(self, lane: Lane) -> bool:
         used = self._used[Lane.INTERACTIVE] + self._used[Lane.BULK]

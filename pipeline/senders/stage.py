@@ -117,7 +117,6 @@ class SenderStage:
             journal=self._journal,
             backlog=self._backlog,
             dispatch=self._dispatch,
-            permits=permits,
             partition=partition,
         )
         self._launcher = Launcher(calls=calls, permits=permits, partition=partition, clock=clock)

@@ -1,4 +1,8 @@
-"""Every topic of a deployment on the in-memory log, and the real stages running on them in virtual time."""
+"""Every topic of a deployment on the in-memory log, and the real stages and the gateway on them in virtual time.
+
+Which providers there are is configured as in production, or given: doubles with chosen abilities. Each has a far end of
+its line, which a test scripts.
+"""
 
 from __future__ import annotations
 
@@ -7,64 +11,99 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import httpx
 import orjson
-
 from pipeline import topics, topics_file
+from pipeline.correlator.stage import CorrelatorStage
 from pipeline.dead_letters import SealedDeadLetters
+from pipeline.gateway.app import create_app
+from pipeline.gateway.publisher import Publisher
+from pipeline.gateway.reports import Reports
+from pipeline.gateway.service import reporting
+from pipeline.gateway.webhooks import WebhookReceiver
 from pipeline.model.keys import KeyRing
 from pipeline.records.codec import Codec
 from pipeline.records.public import DeadLetter
 from pipeline.records.types import AvroRecord
 from pipeline.router.stage import RouterStage
 from pipeline.runtime.api import Emit, Headers, Input, Record, Stage
+from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.log import TopicPartition, scan
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.runner import StageRunner
+from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
+from pipeline.senders.exchange import Exchange
+from pipeline.senders.health import Pauses
 from pipeline.senders.provider import Provider
 from pipeline.senders.providers.ycloud import YCloud
 from pipeline.senders.registry import Limits
 from pipeline.senders.stage import INPUTS
-from pipeline.settings import RuntimeSettings, Settings, YCloudSettings
+from pipeline.settings import Settings, YCloudSettings
 from pipeline.testing.clock import ManualClock
 from pipeline.testing.http import Answer, ScriptedTransport
 from pipeline.testing.memory_log import MemoryCluster, MemoryLog
 from pipeline.tracker.stage import TrackerStage
-from tests.integration.runtime.sample import Measured
+from tests.unit.measured import Figures
 
 R = TypeVar("R", bound=AvroRecord)
 
 PARTITIONS = 4
 RING = KeyRing.for_tests()
 NOW = 1_764_000_000_000
+GATEWAY = "https://gateway.test"
 
 
 def ycloud() -> YCloud:
     return YCloud(instance="ycloud", settings=YCloudSettings.model_validate({"api_key": "k", "webhook_secret": "s"}))
 
 
+class Process:
+    """Stages that run, and die, together."""
+
+    def __init__(self, cluster: MemoryCluster, instance: int) -> None:
+        self.log = MemoryLog(cluster)
+        self.instance = instance
+        self.crashed = False
+
+    def crash(self) -> None:
+        """Die: nothing it does from now on is seen by anybody."""
+        self.crashed = True
+        self.log.crash()
+
+
 class Deployment:
-    """One cluster with the topics of ``deploy/topics.yaml`` and one provider, which takes every message.
+    """One cluster with the topics of ``deploy/topics.yaml``; YCloud alone unless providers are given or configured.
 
     Make it inside the loop of the test.
     """
 
-    def __init__(self, provider: Provider | None = None, *, max_message_bytes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        *providers: Provider,
+        settings: Settings | None = None,
+        max_message_bytes: Mapping[str, int] | None = None,
+    ) -> None:
         self.clock = ManualClock(now_ms=NOW)
         self.clock.bind(asyncio.get_running_loop().time)
         self.cluster = MemoryCluster(self.clock)
         self.log = MemoryLog(self.cluster)
         self.codec = Codec()
-        self.provider = provider or ycloud()
+        self.figures = Figures()
+        self.settings = settings or Settings()
+        made = registry.load(self.settings) | {provider.instance: provider for provider in providers}
+        self.providers: Mapping[str, Provider] = made or {"ycloud": ycloud()}
         self.max_concurrency = 10
+        self.rate_per_s = 1_000.0
         self.dawdles_s = 0.0
-        """How long the provider takes for an answer."""
+        """How long a provider takes for an answer."""
         self.transport = ScriptedTransport(
             lambda _: Answer.json({"id": "m1", "status": "pending"}, delay_s=self.dawdles_s)
         )
-        self._process = self.log
-        self._crashed = False
-        self.topics = topics_file.wanted_topics(topics_file.load(), providers=["ycloud"], partitions=PARTITIONS)
+        self.lines: dict[str, Exchange] = dict.fromkeys(self.providers, self.transport)
+        self._running: list[Process] = []
+        self._http: httpx.AsyncClient | None = None
+        self.topics = topics_file.wanted_topics(topics_file.load(), providers=self.providers, partitions=PARTITIONS)
         for topic in self.topics:
             self.cluster.create_topic(
                 topic.name,
@@ -74,24 +113,37 @@ class Deployment:
             )
 
     @asynccontextmanager
-    async def running(self, *names: str) -> AsyncIterator[None]:
-        """Run these stages (``router``, ``tracker``, ``sender``) in one process, or all, until they stop or crash."""
-        makers = {"router": self._router, "tracker": self._tracker, "sender": self._sender}
-        self._process = MemoryLog(self.cluster)
-        runners = [makers[name]() for name in names or makers]
+    async def running(self, *names: str, instance: int = 0) -> AsyncIterator[Process]:
+        """Run these stages in one process, or all, until they stop or crash.
+
+        ``router``, ``tracker``, ``correlator``, ``sender.<instance of a provider>``; ``sender`` is all of these.
+        """
+        process = Process(self.cluster, instance)
+        pauses = Pauses(codec=self.codec, clock=self.clock)
+        health = GlobalTable(log=process.log, topic=topics.PROVIDER_HEALTH, apply=pauses.apply)
+        makers: dict[str, Callable[[], StageRunner[Any]]] = {
+            "router": lambda: self._router(process),
+            "tracker": lambda: self._tracker(process),
+            "correlator": lambda: self._correlator(process),
+        }
+        makers |= {f"sender.{name}": self._sender(process, name, pauses, health) for name in self.providers}
+        wanted = [each for each in makers if not names or each in names or each.partition(".")[0] in names]
+        runners = [makers[name]() for name in wanted]
         running = [asyncio.create_task(runner.run()) for runner in runners]
-        self._crashed = False
+        self._running.append(process)
         try:
-            yield
+            yield process
         finally:
+            self._running.remove(process)
             for runner in runners:
                 runner.stop()
-            await asyncio.gather(*running, return_exceptions=self._crashed)
+            await asyncio.gather(*running, return_exceptions=process.crashed)
+            await health.stop()
+        assert not self.figures.refused, self.figures.refused
 
     def crash(self) -> None:
-        """The running process dies: nothing it does from now on is seen by anybody."""
-        self._crashed = True
-        self._process.crash()
+        """The process started last dies."""
+        self._running[-1].crash()
 
     async def publish(
         self,
@@ -107,6 +159,30 @@ class Deployment:
         place, _ = await (await self.log.producer()).send(Emit(topic, key, data, partition, headers))
         return TopicPartition(topic, place)
 
+    async def webhook(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """One request to the gateway, which takes webhooks all the time; ``path`` as behind ``/v1/webhooks/``."""
+        if self._http is None:
+            receiver = WebhookReceiver(
+                providers=reporting(self.providers),
+                publisher=Publisher(producer=await self.log.producer(), timeout_s=5),
+                reports=Reports(encoder=self.codec, recipient_key=RING.recipient_key),
+                measures=self.figures,
+                clock=self.clock,
+                public_url=self.settings.gateway.public_url or GATEWAY,
+                max_body_bytes=self.settings.gateway.max_body_bytes,
+                max_age_s=self.settings.gateway.webhook_max_age_s,
+            )
+            app = create_app(
+                webhooks=receiver,
+                ready=lambda: True,
+                measures=self.figures,
+                clock=self.clock,
+                new_id=lambda: "made-here",
+            )
+            self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=GATEWAY)
+        answer = await self._http.post(f"/v1/webhooks/{path}", content=body, headers=dict(headers))
+        return answer.status_code
+
     async def records(self, topic: str) -> list[Record]:
         """Everything committed to a topic."""
         starts = {TopicPartition(topic, number): 0 for number in range(await self.log.partitions(topic))}
@@ -120,55 +196,83 @@ class Deployment:
         return await self.read(topics.DEAD_LETTERS, DeadLetter)
 
     def messages(self) -> list[dict[str, str]]:
-        """What the provider got, as the person would see it."""
+        """What YCloud got, as the person would see it."""
         return [orjson.loads(request.content) for request in self.transport.received]
 
     # --- the stages -----------------------------------------------------------------------------------------------
 
-    def _router(self) -> StageRunner[Any]:
-        settings = Settings()
-        capabilities = {"ycloud": self.provider.capabilities}
+    def _router(self, process: Process) -> StageRunner[Any]:
+        capabilities = {name: provider.capabilities for name, provider in self.providers.items()}
 
         def make(_: int, partitions: int) -> RouterStage:
             return RouterStage(
-                codec=self.codec, key_ring=RING, settings=settings, providers=capabilities, partitions=partitions
+                codec=self.codec, key_ring=RING, settings=self.settings, providers=capabilities, partitions=partitions
             )
 
-        return self._runner("router", RouterStage.inputs, RouterStage.changelog, make)
+        return self._runner(process, "router", RouterStage.inputs, RouterStage.changelog, make)
 
-    def _tracker(self) -> StageRunner[Any]:
-        policy = Settings().policy
-
+    def _tracker(self, process: Process) -> StageRunner[Any]:
         def make(_: int, partitions: int) -> TrackerStage:
-            return TrackerStage(codec=self.codec, key_ring=RING, settings=policy, partitions=partitions)
+            return TrackerStage(codec=self.codec, key_ring=RING, settings=self.settings.policy, partitions=partitions)
 
-        return self._runner("tracker", TrackerStage.inputs, TrackerStage.changelog, make)
+        return self._runner(process, "tracker", TrackerStage.inputs, TrackerStage.changelog, make)
 
-    def _sender(self) -> StageRunner[Any]:
-        engine = SenderEngine(
-            provider=self.provider,
-            limits=Limits(max_concurrency=self.max_concurrency, rate_per_s=1_000, timeout_s=10, connect_timeout_s=5),
-            codec=self.codec,
-            key_ring=RING,
-            clock=self.clock,
-            partitions=PARTITIONS,
-            exchange=self.transport,
+    def _correlator(self, process: Process) -> StageRunner[Any]:
+        return self._runner(
+            process,
+            "correlator",
+            CorrelatorStage.inputs,
+            CorrelatorStage.changelog,
+            lambda *_: CorrelatorStage(codec=self.codec),
         )
-        return self._runner("sender.ycloud", INPUTS, topics.attempts("ycloud"), lambda number, _: engine.stage(number))
+
+    def _sender(
+        self, process: Process, name: str, pauses: Pauses, health: GlobalTable
+    ) -> Callable[[], StageRunner[Any]]:
+        def make() -> StageRunner[Any]:
+            engine = SenderEngine(
+                provider=self.providers[name],
+                limits=Limits(
+                    max_concurrency=self.max_concurrency,
+                    rate_per_s=self.rate_per_s,
+                    timeout_s=10,
+                    connect_timeout_s=5,
+                ),
+                codec=self.codec,
+                key_ring=RING,
+                clock=self.clock,
+                partitions=PARTITIONS,
+                exchange=self.lines[name],
+            )
+            pauses.listen(name, engine.permits.pause)
+            attempts = topics.attempts(name)
+            return self._runner(
+                process, f"sender.{name}", INPUTS, attempts, lambda number, _: engine.stage(number), health
+            )
+
+        return make
 
     def _runner(
-        self, name: str, inputs: Sequence[Input], changelog: str, make: Callable[[int, int], Stage[Any]]
+        self,
+        process: Process,
+        name: str,
+        inputs: Sequence[Input],
+        changelog: str,
+        make: Callable[[int, int], Stage[Any]],
+        *tables: GlobalTable,
     ) -> StageRunner[Any]:
         return StageRunner(
             name=name,
             inputs=inputs,
             changelog=changelog,
             make_stage=make,
-            log=self._process,
+            log=process.log,
             clock=self.clock,
-            settings=RuntimeSettings(),
-            metrics=Measured(),
+            settings=self.settings.runtime,
+            metrics=self.figures,
             dead_letters=SealedDeadLetters(codec=self.codec, key_ring=RING),
+            instance=process.instance,
+            tables=tables,
         )
 
 

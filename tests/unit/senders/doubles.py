@@ -16,7 +16,7 @@ from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
 from pipeline.records.types import Channel, CommandKind
 from pipeline.runtime.api import Effects, Emit, Record
-from pipeline.senders.calls import Call, CallFinished
+from pipeline.senders.calls import Call, CallFinished, pause_s
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, NoExtras, Opened, Provider, not_offered
 from pipeline.senders.providers.ycloud import YCloud
@@ -153,6 +153,8 @@ class ManualCalls:
         """``attempt_id`` may be the whole key of a call that is no send."""
         ended = attempt_id if ":" in attempt_id else key(attempt_id, decision_id)
         call, post = self._running.pop(ended)
+        if (seconds := pause_s(answer)) is not None:
+            self.permits.pause(seconds)
         self.permits.free(ended)
         now_ms = self.clock.now_ms()
         self._finished[ended] = CallFinished(

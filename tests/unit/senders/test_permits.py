@@ -194,6 +194,22 @@ def test_everybody_waits_when_the_provider_asks_for_it() -> None:
     assert world.take(0, "a")
 
 
+def test_what_was_reserved_before_the_provider_asked_for_patience_waits_too() -> None:
+    world = World(slots=1)
+    world.take(0, "a")
+    world.permits.want(1, {I: 1})
+    world.permits.free("a")
+    world.permits.pause(3.0)
+    assert world.woken == [1]
+    assert not world.take(1, "b")
+    world.permits.want(1, {I: 1})
+    world.advance(2_990)
+    assert world.woken == [1]
+    world.advance(20)
+    assert world.woken == [1, 1]
+    assert world.take(1, "b")
+
+
 def test_bulk_leaves_a_token_for_a_login() -> None:
     world = World(slots=1_000, rate_per_s=100.0)
     names = iter(range(1_000))
