@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 import orjson
+
 from pipeline import topics, topics_file
 from pipeline.correlator.stage import CorrelatorStage
 from pipeline.dead_letters import SealedDeadLetters
