@@ -7,7 +7,7 @@ import asyncio
 import orjson
 import pytest
 
-from pipeline.runtime.api import Deadline, Effects, Emit, Lane, Record, Refusal, StateView
+from pipeline.runtime.api import Deadline, Effects, Emit, Queue, Record, Refusal, StateView
 from pipeline.settings import RuntimeSettings
 from pipeline.testing.memory_log import Faults
 from tests.integration.runtime.sample import Count, CountingStage, PlainDeadLetters
@@ -231,7 +231,7 @@ class Caller(CountingStage):
     def restored(self, state: StateView[Count], now_ms: int) -> Effects[Count]:
         return Effects()
 
-    def room(self, lane: Lane) -> int:
+    def room(self, queue: Queue) -> int:
         return 10
 
     def launch(self, action: int, post: object) -> None:
