@@ -211,7 +211,8 @@ async def test_turns_without_work_do_not_end_the_search_for_what_the_broker_refu
     async with world.running(TooLong):
         await asyncio.sleep(60)
     assert await dead(world) == [["too_large", "in", 2]]
-    assert [told[0] for told in map(orjson.loads, await world.values())] == ["in", "in", "in", "timer"]
+    # The timer was due before any of these was written, so it may fire as soon as one of them is read.
+    assert sorted(told[0] for told in map(orjson.loads, await world.values())) == ["in", "in", "in", "timer"]
 
 
 class Caller(CountingStage):
