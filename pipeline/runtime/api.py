@@ -23,6 +23,15 @@ class Lane(IntEnum):
     BULK = 1
 
 
+class Queue(IntEnum):
+    """In which order a task handles the records it has read; the smaller number goes first."""
+
+    URGENT = 0
+    """Somebody waits for what is done about it at once, and it is no more work for being first."""
+    INTERACTIVE = 1
+    BULK = 2
+
+
 Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka knows headers without a value."""
 
@@ -73,15 +82,19 @@ class Input:
     """One input topic of a stage.
 
     ``lane`` None means that timers of both lanes wait for this topic (checks, commands: they have no lanes).
+    ``urgent`` records are handled before all others, also while the stage has no room for those.
     """
 
     topic: str
     lane: Lane | None = None
+    urgent: bool = False
 
     @property
-    def queue(self) -> Lane:
+    def queue(self) -> Queue:
         """Which queue of the task its records wait in."""
-        return Lane.BULK if self.lane is Lane.BULK else Lane.INTERACTIVE
+        if self.urgent:
+            return Queue.URGENT
+        return Queue.BULK if self.lane is Lane.BULK else Queue.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +206,8 @@ class AsyncStage(Stage[S], Protocol[S]):
     def on_event(self, event: object, state: StateView[S], now_ms: int) -> Effects[S]:
         """Handle one posted event; may finish held records."""
 
-    def room(self, lane: Lane) -> int:
-        """How many more records of this lane the stage can hold now; 0 stops feeding it."""
+    def room(self, queue: Queue) -> int:
+        """How many more records of this queue the stage can hold now; 0 stops feeding it."""
 
     async def drain(self) -> None:
         """Begin nothing new and return when running work has posted its results (bounded by its own timeouts)."""

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 import structlog
 
 from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, UnpublishedSchema
-from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Lane, Measure, Record, Stage
+from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Measure, Queue, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
@@ -59,8 +59,8 @@ class Task(Generic[S]):
         self._c = context
         self._failures = failures
         self._inputs: dict[str, Input] = {i.topic: i for i in stage.inputs}
-        self._lanes: dict[Lane, list[TopicPartition]] = {
-            lane: [TopicPartition(i.topic, partition) for i in stage.inputs if i.queue is lane] for lane in Lane
+        self._places: dict[Queue, list[TopicPartition]] = {
+            queue: [TopicPartition(i.topic, partition) for i in stage.inputs if i.queue is queue] for queue in Queue
         }
         self._writer: Writer = context.log.writer(f"{stage.name}.{partition}")
         self._store: Store[S] = Store()
@@ -76,8 +76,8 @@ class Task(Generic[S]):
             marks=self._marks,
             frontier=self._frontier,
         )
-        self._queues: dict[Lane, deque[Record]] = {lane: deque() for lane in Lane}
-        self._paused: set[Lane] = set()
+        self._queues: dict[Queue, deque[Record]] = {queue: deque() for queue in Queue}
+        self._paused: set[Queue] = set()
         self._events: deque[object] = deque()
         self._ready: deque[tuple[bytes, Deadline]] = deque()
         self._wake = asyncio.Event()
@@ -183,14 +183,14 @@ class Task(Generic[S]):
     @property
     def waits(self) -> bool:
         """Records are held back on purpose: something is not there yet, or the stage has no room for any of them."""
-        queued = [lane for lane in Lane if self._queues[lane]]
-        full = self._worker is not None and bool(queued) and all(self._worker.room(lane) <= 0 for lane in queued)
+        queued = [queue for queue in Queue if self._queues[queue]]
+        full = self._worker is not None and bool(queued) and all(self._worker.room(queue) <= 0 for queue in queued)
         return full or self.waiting_for is not None
 
     @property
     def owned(self) -> list[TopicPartition]:
         """Every input partition of this task."""
-        return [where for lane in self._lanes.values() for where in lane]
+        return [where for places in self._places.values() for where in places]
 
     @property
     def entries(self) -> int:
@@ -208,13 +208,13 @@ class Task(Generic[S]):
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def push(self, records: Sequence[Record]) -> None:
-        """Queue fetched records of one input; pauses its lane at the high mark."""
-        lane = self._inputs[records[0].topic].queue
-        queue = self._queues[lane]
-        queue.extend(records)
-        if len(queue) >= self._c.settings.queue_high and lane not in self._paused:
-            self._paused.add(lane)
-            self._c.reader.pause(self._lanes[lane])
+        """Queue fetched records of one input; pauses the inputs of its queue at the high mark."""
+        queue = self._inputs[records[0].topic].queue
+        waiting = self._queues[queue]
+        waiting.extend(records)
+        if len(waiting) >= self._c.settings.queue_high and queue not in self._paused:
+            self._paused.add(queue)
+            self._c.reader.pause(self._places[queue])
         self._wake.set()
 
     def post(self, event: object) -> None:
@@ -231,12 +231,12 @@ class Task(Generic[S]):
     # --- the loop ------------------------------------------------------------------------------------------------
 
     def _has_work(self) -> bool:
-        return bool(self._events or self._ready) or any(self._open(lane) for lane in Lane)
+        return bool(self._events or self._ready) or any(self._open(queue) for queue in Queue)
 
-    def _open(self, lane: Lane) -> bool:
-        if self._closing or not self._queues[lane]:
+    def _open(self, queue: Queue) -> bool:
+        if self._closing or not self._queues[queue]:
             return False
-        return self._worker is None or self._worker.room(lane) > 0
+        return self._worker is None or self._worker.room(queue) > 0
 
     async def _wait(self) -> None:
         delay_s = self._c.settings.skipped_commit_s
@@ -276,10 +276,10 @@ class Task(Generic[S]):
         await self._commit(batch)
         self.moved += batch.items
         self._failures.careful = max(0, self._failures.careful - batch.items)
-        for lane in tuple(self._paused):
-            if len(self._queues[lane]) <= settings.queue_low:
-                self._paused.discard(lane)
-                self._c.reader.resume(self._lanes[lane])
+        for queue in tuple(self._paused):
+            if len(self._queues[queue]) <= settings.queue_low:
+                self._paused.discard(queue)
+                self._c.reader.resume(self._places[queue])
         if waited is None:
             self.waiting_for = None
         elif isinstance(waited, TablesBehind):
@@ -291,7 +291,7 @@ class Task(Generic[S]):
             await self._back_off(waited)
 
     def _step(self, batch: Batch) -> bool:
-        """Handle the next item: events, then timers, then interactive records, then bulk."""
+        """Handle the next item: events, then timers, then records: urgent, interactive, bulk."""
         now_ms = self._c.clock.now_ms()
         if self._events:
             self._handling.event(batch, self._events[0], now_ms)
@@ -301,14 +301,15 @@ class Task(Generic[S]):
             key, deadline = self._ready.popleft()
             self._handling.timer(batch, key, deadline, now_ms)
             return True
-        for lane in Lane:
-            if not self._open(lane):
+        for queue in Queue:
+            if not self._open(queue):
                 continue
-            if lane is Lane.BULK and batch.bulk >= self._c.settings.max_bulk_records and batch.items > batch.bulk:
+            bulk = queue is Queue.BULK
+            if bulk and batch.bulk >= self._c.settings.max_bulk_records and batch.items > batch.bulk:
                 return False
-            self._handling.record(batch, self._queues[lane][0], now_ms)
-            self._queues[lane].popleft()
-            batch.bulk += lane is Lane.BULK
+            self._handling.record(batch, self._queues[queue][0], now_ms)
+            self._queues[queue].popleft()
+            batch.bulk += bulk
             return True
         return False
 

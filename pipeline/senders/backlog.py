@@ -8,16 +8,20 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from pipeline.records.internal import SendCommand
-from pipeline.runtime.api import Lane
+from pipeline.records.types import CommandKind
+from pipeline.runtime.api import Lane, Queue
 from pipeline.senders.keys import work_key
 from pipeline.senders.provider import Opened
 
 Source = tuple[str, int]
 """Topic and offset of a held record."""
 
+_QUEUES: Final = MappingProxyType({Lane.INTERACTIVE: (Queue.URGENT, Queue.INTERACTIVE), Lane.BULK: (Queue.BULK,)})
+"""Who uses the permits of a lane, in this order."""
 _SLACK: Final = 100
 """So many entries of finished commands are not worth a rebuild."""
 
@@ -44,31 +48,35 @@ class Work:
     """Monotonic; a throttled command waits until then."""
     key: str = field(init=False)
     """The :func:`work_key` of its command."""
+    queue: Queue = field(init=False)
+    """Checks go before everything: a person has typed a code, and hundreds of sends may wait for the rate."""
 
     def __post_init__(self) -> None:
         self.key = work_key(self.command)
+        later = Queue.BULK if self.lane is Lane.BULK else Queue.INTERACTIVE
+        self.queue = Queue.URGENT if self.command.kind is CommandKind.CHECK else later
 
 
 class Backlog:
-    """Works by :func:`work_key`, the ready ones in order by lane, the others by when they are due."""
+    """Works by :func:`work_key`, the ready ones in order by queue, the others by when they are due."""
 
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}
         # Whoever leaves stays in these three until it is met at the head, or until a rebuild.
-        self._ready: dict[Lane, deque[str]] = {lane: deque() for lane in Lane}
+        self._ready: dict[Queue, deque[str]] = {queue: deque() for queue in Queue}
         self._delayed: list[tuple[float, str]] = []
         self._deadlines: list[tuple[int, str]] = []
         self._held: dict[str, set[int]] = {}
-        self._counts = dict.fromkeys(Lane, 0)
+        self._counts = dict.fromkeys(Queue, 0)
 
-    def count(self, lane: Lane) -> int:
-        """Works of a lane in memory, called ones included."""
-        return self._counts[lane]
+    def count(self, queue: Queue) -> int:
+        """Works of a queue in memory, called ones included."""
+        return self._counts[queue]
 
     def add(self, work: Work) -> None:
         """Take a command in; :meth:`enqueue` makes it wait for a permit."""
         self.works[work.key] = work
-        self._counts[work.lane] += 1
+        self._counts[work.queue] += 1
 
     def hold(self, work: Work, source: Source) -> None:
         """A record of this command is not finished."""
@@ -80,7 +88,7 @@ class Backlog:
         work = self.works.pop(key, None)
         if work is None:
             return []
-        self._counts[work.lane] -= 1
+        self._counts[work.queue] -= 1
         for topic, offset in work.sources:
             self._held[topic].discard(offset)
         self._forget()
@@ -100,29 +108,29 @@ class Backlog:
             heapq.heappush(self._delayed, (work.not_before_s, key))
         elif not work.queued:
             work.queued = True
-            queue = self._ready[work.lane]
-            queue.appendleft(key) if first else queue.append(key)
+            ready = self._ready[work.queue]
+            ready.appendleft(key) if first else ready.append(key)
         self._forget()
 
     def head(self, lane: Lane) -> Work | None:
-        """The next command that waits for a permit."""
-        queue = self._ready[lane]
-        while queue:
-            work = self.works.get(queue[0])
-            if work is not None and work.queued:
-                return work
-            queue.popleft()
+        """The next command that waits for a permit of this lane."""
+        for ready in (self._ready[queue] for queue in _QUEUES[lane]):
+            while ready:
+                work = self.works.get(ready[0])
+                if work is not None and work.queued:
+                    return work
+                ready.popleft()
         return None
 
     def start(self, work: Work) -> None:
         """It has its permit and leaves the queue it is the head of."""
-        self._ready[work.lane].popleft()
+        self._ready[work.queue].popleft()
         work.queued = False
         work.started = True
 
     def waiting(self, lane: Lane) -> int:
         """How many permits the lane could use now (an upper bound)."""
-        return 0 if self.head(lane) is None else len(self._ready[lane])
+        return 0 if self.head(lane) is None else sum(len(self._ready[queue]) for queue in _QUEUES[lane])
 
     def wake_delayed(self, now_s: float) -> None:
         """Put what has waited long enough back in front: it is older than the rest."""
@@ -167,7 +175,7 @@ class Backlog:
             self._deadlines = sorted({entry for entry in self._deadlines if self._waits(entry)})
         if len(self._delayed) > most:
             self._delayed = sorted({entry for entry in self._delayed if entry[1] in self.works})
-        for lane, queue in self._ready.items():
-            if len(queue) > most:
-                waiting = (key for key in queue if key in self.works and self.works[key].queued)
-                self._ready[lane] = deque(dict.fromkeys(waiting))
+        for queue, ready in self._ready.items():
+            if len(ready) > most:
+                waiting = (key for key in ready if key in self.works and self.works[key].queued)
+                self._ready[queue] = deque(dict.fromkeys(waiting))

@@ -32,7 +32,7 @@ from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand
 from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.records.types import CommandKind
-from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Record, StateView
+from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Queue, Record, StateView
 from pipeline.senders.actions import Adopt, Attach, Tick
 from pipeline.senders.answers import not_sent
 from pipeline.senders.backlog import Backlog, Work
@@ -51,12 +51,12 @@ from pipeline.senders.results import uncalled
 
 CARRIED_OUT: Final = frozenset(CommandKind) - {CommandKind.UNKNOWN, CommandKind.CANCEL}
 MAX_HELD: Final = 500
-"""Commands of one lane a task holds in memory."""
+"""Commands of one queue a task holds in memory."""
 
 INPUTS: Final[Sequence[Input]] = (
     *(Input(topics.send(channel), Lane.INTERACTIVE) for channel in topics.CHANNELS),
     *(Input(topics.bulk(topics.send(channel)), Lane.BULK) for channel in topics.CHANNELS),
-    Input(topics.PROVIDER_CHECKS),
+    Input(topics.PROVIDER_CHECKS, urgent=True),
 )
 """The same for every sender whatever its provider can do: unequal subscriptions in a group break its assignment."""
 
@@ -185,7 +185,8 @@ class SenderStage:
         return Work(
             command=command,
             opened=open_command(command, self._key_ring),
-            lane=Lane.BULK if command.bulk else Lane.INTERACTIVE,
+            # A person waits for a check, however the message was ordered.
+            lane=Lane.BULK if command.bulk and command.kind is not CommandKind.CHECK else Lane.INTERACTIVE,
             latest_at=latest_call_at(command, min_left_s=least_s),
         )
 
@@ -294,9 +295,9 @@ class SenderStage:
         """Begin committed work."""
         self._launcher.launch(action, post, draining=self._draining)
 
-    def room(self, lane: Lane) -> int:
-        """How many more commands of this lane fit into memory; none while the task is given up."""
-        return 0 if self._draining else max(0, self._max_held - self._backlog.count(lane))
+    def room(self, queue: Queue) -> int:
+        """How many more commands of this queue fit into memory; none while the task is given up."""
+        return 0 if self._draining else max(0, self._max_held - self._backlog.count(queue))
 
     async def drain(self) -> None:
         """Begin nothing new, and return when the running calls have posted their results."""

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pipeline.errors import Misconfigured, UnknownWriter
-from pipeline.runtime.api import Effects, Lane, Record, StateView
+from pipeline.runtime.api import Effects, Queue, Record, StateView
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import RuntimeSettings
 from pipeline.testing.memory_log import Faults, MemoryLog
@@ -88,7 +88,7 @@ async def test_a_queue_grows_to_its_high_mark_and_no_further_and_goes_on_below_t
     await world.publish(*[b"v"] * 500)
     async with world.running(Waiting, settings=RuntimeSettings(queue_high=50, queue_low=10)) as (runner, _, _):
         await asyncio.sleep(30)
-        [queued] = {len(task._queues[Lane.INTERACTIVE]) for task in runner._running() if task.partition == 0}
+        [queued] = {len(task._queues[Queue.INTERACTIVE]) for task in runner._running() if task.partition == 0}
         # One fetch may be under way when the mark is reached.
         assert 50 <= queued <= 100
         known = True
@@ -123,7 +123,7 @@ class Calling(CountingStage):
     def restored(self, state: StateView[Count], now_ms: int) -> Effects[Count]:
         return Effects()
 
-    def room(self, lane: Lane) -> int:
+    def room(self, queue: Queue) -> int:
         return 10
 
     def launch(self, action: object, post: object) -> None:

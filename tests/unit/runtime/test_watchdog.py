@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pytest
 
 from pipeline.errors import LogUnavailable, PipelineError, TaskLost, UnknownWriter
-from pipeline.runtime.api import Effects, Emit, Lane, Record, StateView
+from pipeline.runtime.api import Effects, Emit, Queue, Record, StateView
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import RuntimeSettings
 from pipeline.testing import virtual_time
@@ -485,8 +485,8 @@ class Calling(CountingStage):
         self.calls -= 1
         return Effects(finished=[event])  # type: ignore[list-item]
 
-    def room(self, lane: Lane) -> int:
-        return 3 - self.calls if lane is Lane.BULK else 3
+    def room(self, queue: Queue) -> int:
+        return 3 - self.calls if queue is Queue.BULK else 3
 
     async def drain(self) -> None:
         return

@@ -9,6 +9,7 @@ import pytest
 from pipeline import topics
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, CodeHolder, CommandKind
+from pipeline.runtime.api import Queue
 from pipeline.senders.answers import in_doubt, judged, throttled
 from pipeline.senders.provider import Answer
 from tests.unit.senders.doubles import KEYS, Partition, Process, Task, Versatile, command, key
@@ -125,3 +126,23 @@ def test_two_checks_of_one_attempt_are_two_calls(world: World) -> None:
     world.write(check("c-1"))
     world.write(check("c-2"))
     assert world.process.calls.begun == ["c-1", "c-2"]
+
+
+def test_a_check_goes_before_the_messages_that_wait_and_after_the_checks_before_it(world: World) -> None:
+    world.process.permits.pause(1.0)
+    for n in (1, 2):
+        world.log.write(command(n, provider="versatile"))
+    world.write(check("c-1", n=3, bulk=True))
+    world.write(check("c-2", n=4))
+    world.process.calls.advance(2_000)
+    world.task.settle()
+    assert world.process.calls.begun == ["c-1", "c-2", "v1.1", "v2.1"]
+
+
+def test_checks_find_room_when_the_sender_holds_no_more_messages() -> None:
+    process = Process(provider=Versatile(), max_concurrency=1)
+    task = Task(process, log := Partition(), max_held=2)
+    for n in (1, 2):
+        log.write(command(n, provider="versatile"))
+    task.run()
+    assert (task.stage.room(Queue.INTERACTIVE), task.stage.room(Queue.URGENT)) == (0, 2)

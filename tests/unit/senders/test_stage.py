@@ -9,7 +9,7 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalState
 from pipeline.records.types import AttemptResult, Channel, CodeHolder, CommandKind, ResultClass
-from pipeline.runtime.api import Lane, Record
+from pipeline.runtime.api import Queue, Record
 from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
 from pipeline.senders.calls import LATE, STALE
 from pipeline.senders.journal import KEEP_MS, LOOK_AGAIN_MS
@@ -505,7 +505,7 @@ def test_a_task_that_is_given_up_begins_nothing_and_leaves_its_commands_to_the_n
     task.settle()
     assert process.calls.begun == []
     assert state_of(task, "v1.1") is JournalState.RELEASED
-    assert task.stage.room(Lane.INTERACTIVE) == 0
+    assert task.stage.room(Queue.INTERACTIVE) == 0
     heir = Process(name="p2")
     Task(heir, log).run()
     assert heir.calls.begun == ["v1.1"]
@@ -561,7 +561,7 @@ def test_a_full_backlog_stops_being_fed_by_lane(log: Partition) -> None:
     for n in range(1, 4):
         log.write(command(n, bulk=True))
     task.run()
-    assert (task.stage.room(Lane.BULK), task.stage.room(Lane.INTERACTIVE)) == (0, 3)
+    assert (task.stage.room(Queue.BULK), task.stage.room(Queue.INTERACTIVE)) == (0, 3)
 
 
 # Other commands ------------------------------------------------------------------------------------------------------
@@ -698,7 +698,7 @@ def test_an_unknown_key_makes_the_task_wait_and_leaves_nothing_behind(
     record = log.write(command(kid="t9"))
     with pytest.raises(UnknownWriter):
         task.stage.handle(record, task.state, process.clock.now_ms())
-    assert task.stage.room(Lane.INTERACTIVE) == 500
+    assert task.stage.room(Queue.INTERACTIVE) == 500
 
 
 def test_a_recipient_sealed_for_another_verification_is_poison(task: Task, process: Process, log: Partition) -> None:
