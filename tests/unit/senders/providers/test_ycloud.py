@@ -51,7 +51,7 @@ REQUESTS = {
         b'{"channel":"sms","to":"+85291234567","code":"482913","language":"de","externalId":"v1_1_aairem"}',
     ),
     "voice": (
-        {"channel": Channel.VOICE, "sender": "Acme", "language": "pt-PT"},
+        {"channel": Channel.VOICE, "language": "pt-PT"},
         {},
         b'{"channel":"voice","to":"+491711234567","code":"482913","language":"pt_BR","externalId":"v1_1_aairem"}',
     ),
