@@ -19,6 +19,7 @@ from pipeline.senders.actions import Begin, Tick, WakeAfter
 from pipeline.senders.answers import not_sent, rejected
 from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import Call
+from pipeline.senders.carrying import refuse_uncarried
 from pipeline.senders.deadlines import code_life_s, valid_s
 from pipeline.senders.journal import Journal
 from pipeline.senders.keys import JOURNALLED
@@ -104,6 +105,8 @@ class Dispatch:
         command = work.command
         self._backlog.start(work)
         try:
+            if command.kind is CommandKind.SEND:
+                refuse_uncarried(command, self._provider.capabilities)
             opened = self._opened(work, now_ms)
             request = self._provider.build(command, opened, now_ms)
         except (Unsendable, Refused) as error:

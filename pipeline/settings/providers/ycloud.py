@@ -24,5 +24,8 @@ class YCloudSettings(SigningProviderSettings):
     """Sent as ``X-API-Key``."""
     webhook_secret: Secrets = []
     """Of the webhook endpoint; without it receipts are refused. Several are accepted while rotating."""
+    whatsapp_falls_back: bool = False
+    """Whether the account's console sends an SMS where a WhatsApp message fails. Then its failing is no end, and the
+    next step waits its time, or the person would get our SMS beside YCloud's own."""
     report_success: bool = True
     """Whether to tell YCloud of each success, as it asks for; else its own success rates know nothing of our codes."""

@@ -17,7 +17,7 @@ from pipeline.senders.permits import LEASE_S
 from pipeline.senders.provider import Answer, Opened
 from pipeline.senders.stage import INPUTS
 from pipeline.testing.clock import ManualClock
-from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, command, key
+from tests.unit.senders.doubles import CODEC, KEYS, PHONE, Lost, Partition, Process, Task, Versatile, command, key
 
 API_KEY = "TOP\u00a0SECRET"
 ACCEPTED = Answer(result=AttemptResult.ACCEPTED, provider_message_id="ve_1")
@@ -234,10 +234,12 @@ def test_a_code_with_too_little_life_left_is_not_sent(
     ("ttl_s", "left_s", "told_s"), [(None, None, 300), (60, None, 60), (None, 100, 100), (60, 40, 40)]
 )
 def test_the_provider_is_told_what_is_left_of_the_codes_life(
-    task: Task, process: Process, log: Partition, ttl_s: int | None, left_s: int | None, told_s: int
+    log: Partition, ttl_s: int | None, left_s: int | None, told_s: int
 ) -> None:
+    process = Process(provider=Versatile(ttl=(30, 600)))
+    task = Task(process, log)
     until = process.clock.now_ms() + left_s * 1_000 if left_s else 0
-    log.write(command(ttl_s=ttl_s, valid_until_at=until))
+    log.write(command(provider="versatile", ttl_s=ttl_s, valid_until_at=until))
     task.run()
     assert process.calls.call("v1.1").opened.valid_s == told_s
 
@@ -370,6 +372,17 @@ def test_what_the_provider_cannot_carry_is_rejected_without_a_call(
         Reason.UNSUPPORTED_BY_PROVIDER,
         None,
     )
+    assert (process.calls.begun, process.permits.calls) == ([], 0)
+
+
+def test_a_wish_that_the_request_would_not_say_is_rejected_without_a_call(
+    task: Task, process: Process, log: Partition
+) -> None:
+    log.write(command(options={"redial": "true"}))
+    task.run()
+    [(_, result)] = log.results
+    assert (result.result, result.reason) == (AttemptResult.REJECTED, Reason.UNSUPPORTED_BY_PROVIDER)
+    assert (result.called_at, result.detail) == (None, "ycloud carries no such options on sms here")
     assert (process.calls.begun, process.permits.calls) == ([], 0)
 
 

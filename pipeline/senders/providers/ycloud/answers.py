@@ -96,6 +96,9 @@ def refused(response: httpx.Response, body: dict[str, Any]) -> Answer:
         detail += f", request {request_id}"
     if known is None and response.status_code != 429:
         return in_doubt(detail, unmapped=True)
+    if known is not None and known[0] < 500 <= response.status_code:
+        # What failed while it refused may have sent all the same.
+        return in_doubt(detail, unmapped=True)
     answer = known[1] if known is not None else replace(throttled(), unmapped=True)
     if answer is PARAMETER and target == "to":
         answer = rejected(ResultClass.RECIPIENT, Reason.RECIPIENT_REJECTED)

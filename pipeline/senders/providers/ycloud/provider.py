@@ -76,6 +76,7 @@ class YCloud(NoExtras):
         }
         self._secrets = tuple(secret.get_secret_value().encode() for secret in settings.webhook_secret)
         self.webhooks_enabled = any(self._secrets)
+        self._whatsapp_falls_back = settings.whatsapp_falls_back
 
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """The request for a send, report or look-up. Raises Unsendable for a channel or code the API does not take."""
@@ -153,7 +154,7 @@ class YCloud(NoExtras):
 
     def statuses(self, webhook: Webhook) -> Sequence[Report]:
         """See :func:`pipeline.senders.providers.ycloud.webhooks.reports`."""
-        return webhooks.reports(self.instance, webhook)
+        return webhooks.reports(self.instance, webhook, whatsapp_falls_back=self._whatsapp_falls_back)
 
     def verify_signature(self, webhook: Webhook, *, max_age_s: float) -> bool:
         """See :func:`pipeline.senders.providers.ycloud.webhooks.is_signed`."""

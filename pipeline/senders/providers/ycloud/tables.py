@@ -133,12 +133,13 @@ START_STATUSES: Final[Mapping[str, Answer]] = MappingProxyType(
 )
 """``status`` of a verification in a 200 answer: not every 200 is a yes."""
 
+WHATSAPP_EVENT: Final = "whatsapp.message.updated"
 EVENTS: Final = MappingProxyType(
     {
         "sms.message.updated": "sms",
         "voice.message.updated": "voice",
         "email.delivery.updated": "emailDelivery",
-        "whatsapp.message.updated": "whatsappMessage",
+        WHATSAPP_EVENT: "whatsappMessage",
     }
 )
 """Delivery events and the key their message stands under; all other event types are not ours."""

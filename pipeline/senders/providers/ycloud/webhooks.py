@@ -14,7 +14,7 @@ from pipeline.model.told_time import plausible
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptStatus
 from pipeline.senders.provider import BadWebhook, Report, Webhook
-from pipeline.senders.providers.ycloud.tables import EVENTS, FAILED, MESSAGE_STATUSES
+from pipeline.senders.providers.ycloud.tables import EVENTS, FAILED, MESSAGE_STATUSES, WHATSAPP_EVENT
 from pipeline.senders.told import currency, decimal, header, json_object, rfc3339_ms
 
 SIGNATURE_HEADER: Final = "YCloud-Signature"
@@ -25,8 +25,9 @@ _SIGNED_AT: Final = re.compile(r"[1-9][0-9]{0,12}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def reports(instance: str, webhook: Webhook) -> Sequence[Report]:
-    """One delivery event. The body is never logged: the voice event holds the code in clear.
+def reports(instance: str, webhook: Webhook, *, whatsapp_falls_back: bool) -> Sequence[Report]:
+    """One delivery event; none where an SMS of YCloud's own follows. The body is never logged: the voice event holds
+    the code in clear.
 
     It occurred at the most exact time in it that is plausible, else when we received it.
     """
@@ -50,6 +51,8 @@ def reports(instance: str, webhook: Webhook) -> Sequence[Report]:
         return []  # another system's verification on the same account
     told = message.get("status")
     status = MESSAGE_STATUSES.get(told if isinstance(told, str) else "", AttemptStatus.UNKNOWN)
+    if whatsapp_falls_back and status in FAILED and event["type"] == WHATSAPP_EVENT:
+        return []
     times = (_OCCURRED.get(status, ""), "updateTime")
     told_times = (*(rfc3339_ms(message.get(name)) for name in times), rfc3339_ms(event.get("createTime")))
     known_times = (plausible(at, received_at=received_at) for at in told_times)

@@ -51,7 +51,7 @@ REQUESTS = {
         b'{"channel":"sms","to":"+85291234567","code":"482913","language":"de","externalId":"v1_1_aairem"}',
     ),
     "voice": (
-        {"channel": Channel.VOICE, "sender": "Acme", "language": "pt-PT"},
+        {"channel": Channel.VOICE, "language": "pt-PT"},
         {},
         b'{"channel":"voice","to":"+491711234567","code":"482913","language":"pt_BR","externalId":"v1_1_aairem"}',
     ),
@@ -201,6 +201,14 @@ def test_no_published_error_is_missing_from_the_table() -> None:
     assert {code: status for code, (status, _) in ERRORS.items()} == {
         code: row[0] for code, row in PUBLISHED_ERRORS.items()
     }
+
+
+@pytest.mark.parametrize("code", [code for code, row in PUBLISHED_ERRORS.items() if row[0] < 500])
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_refusal_under_a_status_of_failure_is_no_certain_one(status: int, code: str) -> None:
+    answer = error(status, code)
+    assert (answer.result, answer.throttled, answer.unmapped) == (A.IN_DOUBT, False, True)
+    assert answer.detail == f"HTTP {status} {code}, request req_1"
 
 
 def test_a_wrong_parameter_is_the_recipients_fault_only_when_it_is_the_recipient() -> None:
@@ -403,6 +411,19 @@ def test_each_event_becomes_this_status(body: bytes, expected: DeliveryStatus) -
     ((status, reference),) = PROVIDER.statuses(Webhook(body=body, received_at=RECEIVED_AT))
     assert status == expected
     assert reference == "my_id-1_2_abcdef"
+
+
+def test_a_failed_whatsapp_is_no_end_where_ycloud_goes_on_by_sms_itself() -> None:
+    settings = YCloudSettings.model_validate({"api_key": "k", "webhook_secret": "whsec_1", "whatsapp_falls_back": True})
+    provider = YCloud(instance="ycloud", settings=settings)
+
+    def told(body: bytes) -> list[AttemptStatus]:
+        return [report[0].status for report in provider.statuses(Webhook(body=body, received_at=RECEIVED_AT))]
+
+    assert told(event("whatsapp.message.updated", status="failed")) == []
+    assert told(event("whatsapp.message.updated", status="sent")) == [AttemptStatus.SENT]
+    assert told(event("sms.message.updated", status="delivered")) == [AttemptStatus.DELIVERED]
+    assert told(event("sms.message.updated", status="undelivered")) == [AttemptStatus.UNDELIVERED]
 
 
 @pytest.mark.parametrize(
