@@ -67,9 +67,7 @@ def test_every_check_has_one_answer_and_of_two_right_ones_one_is_valid(killed: K
     promises.assert_each_check_has_one_answer(killed.campaign)
 
 
-def test_sigterm_ends_every_sender_with_0_and_leaves_nothing_in_doubt(
-    killed: Killed, results: dict[str, str]
-) -> None:
+def test_sigterm_ends_every_sender_with_0_and_leaves_nothing_in_doubt(killed: Killed, results: dict[str, str]) -> None:
     """With calls under way at each: their answers are awaited, and what was not begun goes out after the return."""
     assert sorted(killed.campaign.exit_codes) == [(kind, 0) for kind in sorted(KINDS)]
     assert all(killed.in_calls[kind] for kind in KINDS)
