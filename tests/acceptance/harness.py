@@ -12,7 +12,8 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,20 @@ bootstrap_servers = "{kafka}"
 topic_prefix = "{prefix}"
 [keys]
 directory = "{folder}/keys"
+[gateway]
+port = {gateway}
+public_url = "http://{host}:{gateway}"
+[simulator]
+port = {simulator}
+smtp_port = {mail}
+webhook_url = "http://{host}:{gateway}/v1/webhooks"
+time_factor = 20
+[metrics]
+port = {metrics}
+[logging]
+format = "json"
+"""
+TWO_KINDS: Final = """
 [policy]
 no_receipt_wait_s = 6
 [routes]
@@ -58,18 +73,8 @@ base_url = "http://{host}:{simulator}/ycloud/v2"
 api_key = "acceptance-slow"
 webhook_secret = ["acceptance-slow-webhooks"]
 rate_per_s = 25
-[gateway]
-port = {gateway}
-[simulator]
-port = {simulator}
-smtp_port = 0
-webhook_url = "http://{host}:{gateway}/v1/webhooks"
-time_factor = 20
-[metrics]
-port = {metrics}
-[logging]
-format = "json"
 """
+"""Providers and rules of the tests that are about neither."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -140,17 +145,29 @@ class Child:
 
 
 class Deployment:
-    """A whole installation; ``processes`` are its children by name, such as ``{"all": ("run", "all")}``."""
+    """A whole installation; ``processes`` are its children by name, such as ``{"all": ("run", "all")}``.
 
-    def __init__(self, *, kafka: str, folder: Path, processes: Mapping[str, tuple[str, ...]]) -> None:
+    ``providers`` is TOML of whatever the common settings lack.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: str,
+        folder: Path,
+        processes: Mapping[str, tuple[str, ...]],
+        providers: str = TWO_KINDS,
+        partitions: int = PARTITIONS,
+    ) -> None:
         self.kafka = kafka
         self.folder = folder
+        self._settings = SETTINGS + providers
         self.prefix = f"t{secrets.token_hex(4)}."
         self._used: set[int] = set()
-        self._ports = {"simulator": self.free_port(), "gateway": self.free_port()}
+        self._ports = {name: self.free_port() for name in ("simulator", "gateway", "mail")}
         self._once = self.write_settings("pipeline.toml", metrics=0)
         self.pipeline("keys", "new")
-        self.pipeline("topics", "apply", "--partitions", str(PARTITIONS), "--replication-factor", "1")
+        self.pipeline("topics", "apply", "--partitions", str(partitions), "--replication-factor", "1")
         self.simulator = Simulator(f"http://{HOST}:{self._ports['simulator']}")
         self._simulator = LeashedProcess(
             command("--config", str(self._once), "simulator"), log=folder / "simulator.log", folder=ROOT, grace_s=10
@@ -168,9 +185,14 @@ class Deployment:
     def stop(self) -> dict[str, int]:
         """End everything cleanly; the exit codes by name."""
         try:
-            return {name: child.stop() for name, child in self.children.items() if child.started}
+            return self.stop_these([name for name, child in self.children.items() if child.started])
         finally:
             self._simulator.end()
+
+    def stop_these(self, names: Sequence[str]) -> dict[str, int]:
+        """SIGTERM to some of the children, at once; their exit codes by name."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            return dict(zip(names, pool.map(lambda name: self.children[name].stop(), names), strict=True))
 
     def pipeline(self, *arguments: str) -> str:
         """Run one command to its end; returns what it wrote."""
@@ -201,7 +223,7 @@ class Deployment:
         """The settings file of one process."""
         path = self.folder / name
         path.write_text(
-            SETTINGS.format(
+            self._settings.format(
                 kafka=self.kafka, prefix=self.prefix, folder=self.folder, host=HOST, metrics=metrics, **self._ports
             )
         )
@@ -247,9 +269,10 @@ class Simulator:
         """The code a person was sent."""
         return str(self.message(recipient, within_s)["code"])
 
-    def calls(self, recipient: str | None = None) -> list[dict[str, Any]]:
-        """Every request to a provider in order, or those for one recipient."""
-        lines = self._http.get("/calls").raise_for_status().text.splitlines()
+    def calls(self, recipient: str | None = None, *, kind: str | None = None) -> list[dict[str, Any]]:
+        """Every request to a provider in order, or those for one recipient, or to one kind of provider."""
+        asked = {} if kind is None else {"provider": kind}
+        lines = self._http.get("/calls", params=asked).raise_for_status().text.splitlines()
         calls = [json.loads(line) for line in lines]
         return calls if recipient is None else [call for call in calls if call["recipient"] == recipient]
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from tests.acceptance.stranger import Seen
+from tests.acceptance.found import Seen
 
 CLEAR = frozenset({"verification.requests", "verification.requests.bulk", "verification.checks"})
 """The only topics that may hold recipients and codes in clear: other software writes them."""

@@ -11,82 +11,41 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer
 
+from tests.acceptance.found import Found, Letter, Seen, Sent
 from tests.acceptance.plain_avro import Fields, Schema
+from tests.acceptance.reading import Reading
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Sent:
-    """A record on its way; ``partition`` and ``offset`` are known after :meth:`Stranger.flush`."""
-
-    topic: str
-    partition: int = -1
-    offset: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A record as it was found."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-    @classmethod
-    def of(cls, message: Message, prefix: str) -> Seen:
-        return cls(
-            topic=str(message.topic()).removeprefix(prefix),
-            partition=int(message.partition() or 0),
-            offset=int(message.offset() or 0),
-            timestamp_ms=int(message.timestamp()[1]),
-            key=message.key(),
-            value=message.value(),
-            headers=tuple((str(name), _bytes(value)) for name, value in list(message.headers() or [])),
-        )
-
-
-@dataclass(slots=True)
-class Letter:
-    """A dead letter and the record it came in."""
-
-    fields: dict[str, Any]
-    record: Seen
-
-
-@dataclass(slots=True)
-class Found:
-    """All that was read so far."""
-
-    outcomes: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    replies: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
-    letters: list[Letter] = field(default_factory=list)
 
 
 class Stranger:
     """Publishes requests, checks and commands, and follows what comes back."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self._config = {"bootstrap.servers": bootstrap}
         self._prefix = prefix
+        self._reading = Reading(bootstrap, prefix)
         self._producer = Producer(
-            {**self._config, "acks": "all", "linger.ms": 1, "message.max.bytes": 1_048_588, "log_level": 3}
+            {
+                "bootstrap.servers": bootstrap,
+                "acks": "all",
+                "linger.ms": 1,
+                "message.max.bytes": 1_048_588,
+                "log_level": 3,
+            }
         )
         self._writers: dict[bytes, Schema] = {}
         self._readers = {name: Schema.of(name) for name in ("VerificationOutcome", "Reply", "DeadLetter")}
         self.request_schema = Schema.of("VerificationRequest")
         self.check_schema = Schema.of("CodeCheck")
+        self.command_schema = Schema.of("Command")
         self.published: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """Content of every request by its id."""
+        self.typed: dict[str, str | None] = {}
+        """Codes by the ids of their checks."""
         self.found = Found()
         """All that was read so far; it grows while one looks."""
         self._changed = threading.Condition()
@@ -171,8 +130,16 @@ class Stranger:
         """Publish a typed code; returns the check id, a fresh one unless given."""
         fields |= {"verification_id": verification_id, "code": code}
         fields.setdefault("check_id", new_id())
+        self.typed[fields["check_id"]] = code
         self.produce("verification.checks", (schema or self.check_schema).write(fields), key=key)
         return str(fields["check_id"])
+
+    def command(self, verification_id: str, action: str) -> str:
+        """Publish ``resend``, ``failover`` or ``cancel``; returns the command id."""
+        command_id = new_id()
+        fields = {"command_id": command_id, "verification_id": verification_id, "action": action}
+        self.produce("verification.commands", self.command_schema.write(fields), key=verification_id.encode())
+        return command_id
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -247,35 +214,16 @@ class Stranger:
 
     def read(self, *topics: str, committed: bool = False) -> list[Seen]:
         """Everything that these topics hold now; of aborted transactions too unless ``committed``."""
-        consumer = self._consumer(committed)
-        found: list[Seen] = []
-        try:
-            places = self._places(consumer, topics)
-            ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=10)[1] for p in places}
-            consumer.assign(places)
-            open_ = {place for place, end in ends.items() if end > 0}
-            deadline = time.monotonic() + 60
-            while open_:
-                assert time.monotonic() < deadline, f"not read to their ends: {sorted(open_)[:5]}"
-                for message in consumer.consume(5_000, timeout=0.2):
-                    assert message.error() is None, message.error()
-                    found.append(Seen.of(message, self._prefix))
-                # Markers at an end are no messages, so the position tells.
-                for place in consumer.position([TopicPartition(*one) for one in open_]):
-                    if place.offset >= ends[place.topic, place.partition]:
-                        open_.discard((place.topic, place.partition))
-        finally:
-            consumer.close()
-        return found
+        return self._reading.read(*topics, committed=committed)
 
     def topics(self) -> list[str]:
         """All topics of the deployment, without prefix."""
-        consumer = self._consumer(True)
-        try:
-            names = consumer.list_topics(timeout=10).topics
-        finally:
-            consumer.close()
-        return sorted(name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix))
+        return self._reading.topics()
+
+    def records(self, name: str, *topics: str) -> list[dict[str, Any]]:
+        """All committed records of these topics, which hold ``name`` and nothing else."""
+        reader = self._readers.setdefault(name, Schema.of(name))
+        return [self._decode(record, reader) for record in self.read(*topics, committed=True)]
 
     def _wait(self, look: Callable[[], T | None], within_s: float, missing: Callable[[], str]) -> T:
         deadline = time.monotonic() + within_s
@@ -294,10 +242,10 @@ class Stranger:
 
     def _follow(self) -> None:
         try:
-            consumer = self._consumer(True)
+            consumer = self._reading.consumer(True)
             try:
                 doors = ("verification.outcomes", "verification.replies", "verification.dead-letters")
-                consumer.assign(self._places(consumer, doors))
+                consumer.assign(self._reading.places(consumer, doors))
                 while not self._stopping.is_set():
                     self._take(consumer.consume(1_000, timeout=0.1))
             finally:
@@ -315,43 +263,18 @@ class Stranger:
                 assert message.error() is None, message.error()
                 record = Seen.of(message, self._prefix)
                 if record.topic == "verification.outcomes":
-                    outcome = self._decode("VerificationOutcome", record)
+                    outcome = self._decode(record, self._readers["VerificationOutcome"])
                     self.found.outcomes[outcome["verification_id"]].append(outcome)
                 elif record.topic == "verification.replies":
-                    reply = self._decode("Reply", record)
+                    reply = self._decode(record, self._readers["Reply"])
                     self.found.replies[reply["request_id"]].append(reply)
                 else:
-                    self.found.letters.append(Letter(self._decode("DeadLetter", record), record))
+                    self.found.letters.append(Letter(self._decode(record, self._readers["DeadLetter"]), record))
             self._changed.notify_all()
 
-    def _decode(self, name: str, record: Seen) -> dict[str, Any]:
+    def _decode(self, record: Seen, reader: Schema) -> dict[str, Any]:
         assert record.value is not None
-        return self._writers[record.value[:10]].read(record.value, self._readers[name])
-
-    def _consumer(self, committed: bool) -> Consumer:
-        isolation = "read_committed" if committed else "read_uncommitted"
-        return Consumer(
-            {
-                **self._config,
-                "group.id": f"stranger-{uuid.uuid4().hex}",
-                "enable.auto.commit": False,
-                "isolation.level": isolation,
-                "fetch.wait.max.ms": 20,
-                "log_level": 3,
-            }
-        )
-
-    def _places(self, consumer: Consumer, topics: Iterable[str]) -> list[TopicPartition]:
-        known = consumer.list_topics(timeout=10).topics
-        return [
-            TopicPartition(self._prefix + topic, number, OFFSET_BEGINNING)
-            for topic in topics
-            for number in sorted(known[self._prefix + topic].partitions)
-        ]
-
-
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
+        return self._writers[record.value[:10]].read(record.value, reader)
 
 
 def new_id() -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.found import Sent
 from tests.acceptance.plain_avro import MAGIC, Schema
-from tests.acceptance.stranger import Sent, Stranger, assert_exact, new_id
+from tests.acceptance.stranger import Stranger, assert_exact, new_id
 
 pytestmark = pytest.mark.kafka
 
