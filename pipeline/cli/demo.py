@@ -85,7 +85,7 @@ def _print_place(place: Place) -> None:
 
 def _print(report: Report, stay: bool) -> None:
     from pipeline.cli.output import print_table
-    from pipeline.demo.summary import latency_rows, outcome_rows
+    from pipeline.demo.summary import asked_rows, latency_rows, outcome_rows, through_rows
 
     outcomes = outcome_rows(report.cases, report.evidence)
     print_table(
@@ -96,6 +96,24 @@ def _print(report: Report, stay: bool) -> None:
         ],
         title="Outcomes",
         right=["expected", "actual"],
+    )
+    through = through_rows(report.cases, report.evidence)
+    channels = [channel.value for channel, _, _ in through[0].verified]
+    print_table(
+        ["verified through", *channels],
+        [(row.provider, *(_of(expected, actual) for _, expected, actual in row.verified)) for row in through],
+        title="Providers and channels",
+        right=channels,
+    )
+    asked = ["sends", "checks", "look-ups", "reports", "cancels", "receipts"]
+    print_table(
+        ["provider", *asked],
+        [
+            (row.provider, *(count or "-" for count in (*row.asked, row.receipts)))
+            for row in asked_rows(report.evidence)
+        ],
+        title="What the providers were asked, and the receipts they sent",
+        right=asked,
     )
     print_table(
         ["latency, ms", "count", "p50", "p50 warm", "p99", "longest"],
@@ -118,6 +136,13 @@ def _print(report: Report, stay: bool) -> None:
     if stay:
         for line in ("", *_where(report.place), *_commands(report), "Everything stays up until Ctrl-C."):
             typer.echo(line)
+
+
+def _of(expected: int, actual: int) -> str:
+    """A number, or how many there are of those there should be; a dash where there need be none."""
+    if expected == actual:
+        return str(actual) if actual else "-"
+    return f"{actual} of {expected}"
 
 
 def _where(place: Place) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from pipeline.errors import DeadLetterReason
 from pipeline.model.reasons import Reason, ReplyReason
@@ -17,6 +19,7 @@ class Person(Enum):
     ABSENT = "does nothing"
     TYPES_IT = "reads the message and types its code"
     MISTYPES = "types a wrong code first, then the right one"
+    PERSISTS = "types the right code again until somebody can judge it"
     GUESSES = "types wrong codes until no check is left"
     TYPES_TWICE = "types the right code in two windows at the same moment"
     CLICKS_TWICE = "sends the same check twice"
@@ -46,16 +49,30 @@ class Expected:
     channel: Channel | None = None
     """Channel of the last attempt."""
     provider: str | None = None
-    """Provider of the last attempt."""
+    """Provider of the last attempt, by the name of its account."""
     attempts: int = 0
     calls: int = 0
-    """Requests the providers get for it: one for each attempt, more only where a provider asks for patience."""
+    """Sends the providers get for it: one for each attempt, more only where a provider asks for patience."""
     spare_calls: int = 0
     """How many more there may be, or not."""
+    operation: str | None = None
+    """The provider's own name of what must send it; None is not looked at."""
+    made: bool = False
+    """Whether the provider makes the code."""
+    checks: int = 0
+    """How often a provider is asked whether a typed code is the one it made."""
+    cancels: int = 0
+    """How often a provider is asked to leave a message."""
+    looked_up: bool = False
+    """Whether its provider must have been asked what became of the message."""
     language: str | None = None
     """The language of the last attempt, as the provider names it; None is not looked at."""
     code: str | None = None
     """The code in the message; None is not looked at."""
+    digits: int | None = None
+    """Length of the code in the message; None is not looked at."""
+    shows: tuple[str, ...] = ()
+    """What must stand in the message; ``{code}`` is its code."""
 
     @property
     def end(self) -> str:
@@ -84,6 +101,8 @@ class Case:
     person: Person = Person.ABSENT
     read_at: str | None = None
     """The canonical recipient at which the person reads the code."""
+    read_on: Channel | None = None
+    """The channel on which the person reads it; None is that of the last attempt."""
     recipients: tuple[str, ...] = ()
     """Canonical recipients of every step, for counting calls."""
     posting: Posting = Posting.CLIENT
@@ -91,15 +110,28 @@ class Case:
     """Names of the cases that must have ended before."""
     slow: bool = False
     """The provider is made to take its time or to say nothing, so it is no measure of latency."""
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Kind of provider → a rule of its simulated behaviour that this case needs, for its recipient alone."""
 
     @property
     def verification_id(self) -> str | None:
         """The id in the request."""
         return None if self.request is None else self.request.verification_id
 
+    def expecting(self, **more: Any) -> Case:
+        """The same, with more said of what must come of it."""
+        return replace(self, expected=replace(self.expected, **more))
+
+    def ruled(self, provider: str, rule: Mapping[str, Any]) -> Case:
+        """The same, with a rule for the simulated provider of this kind."""
+        return replace(self, rules={**self.rules, provider: rule})
+
     @property
     def replies(self) -> tuple[ReplyReason, ...]:
-        """What the person's checks must be answered, in order; at the same moment: in any order."""
+        """What the person's checks must be answered, in order; at the same moment: in any order.
+
+        Of the answers to somebody who persists, those that are alike and follow each other are one.
+        """
         wrong, valid = ReplyReason.WRONG_CODE, ReplyReason.VALID
         if self.person is Person.GUESSES:
             assert self.request is not None
@@ -108,6 +140,7 @@ class Case:
             Person.ABSENT: (),
             Person.TYPES_IT: (valid,),
             Person.MISTYPES: (wrong, valid),
+            Person.PERSISTS: (ReplyReason.PROVIDER_UNAVAILABLE, valid),
             Person.TYPES_TWICE: (valid, ReplyReason.ALREADY_VERIFIED),
             Person.CLICKS_TWICE: (valid, valid),
             Person.TOO_LATE: (ReplyReason.EXPIRED,),

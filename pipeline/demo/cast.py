@@ -60,6 +60,7 @@ class Cast:
         posting: Posting = Posting.CLIENT,
         after: tuple[str, ...] = (),
         slow: bool = False,
+        read_on: Channel | None = None,
         shown_language: str | None = None,
         shown_code: str | None = None,
         **request: Any,
@@ -75,7 +76,15 @@ class Cast:
             code=shown_code,
         )
         return self.case(
-            kind, to=to, expected=expected, person=person, posting=posting, after=after, slow=slow, **request
+            kind,
+            to=to,
+            expected=expected,
+            person=person,
+            posting=posting,
+            after=after,
+            slow=slow,
+            read_on=read_on,
+            **request,
         )
 
     def ended(
@@ -116,6 +125,7 @@ class Cast:
         posting: Posting = Posting.CLIENT,
         after: tuple[str, ...] = (),
         slow: bool = False,
+        read_on: Channel | None = None,
         **request: Any,
     ) -> Case:
         """A case of this request; ``to`` is its recipient as typed, its other fields go by their names."""
@@ -131,6 +141,7 @@ class Cast:
             expected=expected,
             person=person,
             read_at=reached[-1] if reached else None,
+            read_on=read_on,
             recipients=reached,
             posting=posting,
             after=after,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ from pipeline.runtime.log import Log, TopicPartition, scan
 from pipeline.topics import DEAD_LETTERS, OUTCOMES
 
 SETTLE_S: Final = 5.0
-"""How long a dead letter may still be under way when everything else has ended."""
+"""How long what follows from the last outcome may be under way: dead letters, reports to providers, cancels."""
+_LOOK_S: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Played:
     """Partition and offset of its records in the request topic."""
     code: str | None = None
     """As the person read it."""
+    text: str = ""
+    """The message it stood in."""
     replies: tuple[str, ...] = ()
     reply_ms: tuple[float, ...] = ()
     """How long each reply took."""
@@ -57,32 +61,46 @@ class Evidence:
     dead_letters: Sequence[DeadLetter] = ()
     calls: Sequence[Mapping[str, Any]] = ()
     """The simulator's ``/calls``."""
+    webhooks: Sequence[Mapping[str, Any]] = ()
+    """The simulator's ``/webhooks``: every try to tell the gateway something."""
 
 
 async def gather(
-    *, log: Log, codec: Codec, simulator: httpx.AsyncClient, played: Mapping[str, Played], dead_letters: int
+    *,
+    log: Log,
+    codec: Codec,
+    simulator: httpx.AsyncClient,
+    played: Mapping[str, Played],
+    complete: Callable[[Evidence], bool],
 ) -> Evidence:
-    """Read it all; waits up to :data:`SETTLE_S` for ``dead_letters`` dead letters."""
-    letters = await _dead_letters(log, codec)
-    try:
+    """Read it all, again and again for :data:`SETTLE_S` while it is not ``complete``."""
+    evidence = await _gathered(log, codec, simulator, played)
+    with contextlib.suppress(TimeoutError):  # the verdict says what is missing
         async with asyncio.timeout(SETTLE_S):
-            while len(letters) < dead_letters:
-                await asyncio.sleep(0.2)
-                letters = await _dead_letters(log, codec)
-    except TimeoutError:
-        pass  # the verdict says which is missing
+            while not complete(evidence):
+                await asyncio.sleep(_LOOK_S)
+                evidence = await _gathered(log, codec, simulator, played)
+    return evidence
+
+
+async def _gathered(log: Log, codec: Codec, simulator: httpx.AsyncClient, played: Mapping[str, Played]) -> Evidence:
     outcomes: defaultdict[str, list[Written]] = defaultdict(list)
     for record in await _all(log, OUTCOMES):
         outcome = codec.decode(VerificationOutcome, record.value, public=True)
         outcomes[outcome.verification_id].append(Written(outcome, record.timestamp_ms))
-    answer = await simulator.get("/calls")
+    return Evidence(
+        played=played,
+        outcomes=outcomes,
+        dead_letters=[codec.decode(DeadLetter, record.value, public=True) for record in await _all(log, DEAD_LETTERS)],
+        calls=await _lines(simulator, "/calls"),
+        webhooks=await _lines(simulator, "/webhooks"),
+    )
+
+
+async def _lines(simulator: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
+    answer = await simulator.get(path)
     answer.raise_for_status()
-    calls = [orjson.loads(line) for line in answer.content.splitlines()]
-    return Evidence(played=played, outcomes=outcomes, dead_letters=letters, calls=calls)
-
-
-async def _dead_letters(log: Log, codec: Codec) -> list[DeadLetter]:
-    return [codec.decode(DeadLetter, record.value, public=True) for record in await _all(log, DEAD_LETTERS)]
+    return [orjson.loads(line) for line in answer.content.splitlines()]
 
 
 async def _all(log: Log, topic: str) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from pipeline import topics
@@ -12,11 +13,14 @@ from pipeline.client import VerificationClient, request_key
 from pipeline.clock import Clock
 from pipeline.demo.case import Case, Person, Posting
 from pipeline.demo.cast import PARTITIONS
+from pipeline.demo.configuration import kind_of
 from pipeline.demo.evidence import Played
 from pipeline.demo.inbox import Inbox
-from pipeline.errors import PipelineError
+from pipeline.errors import DeadlinePassed, PipelineError
+from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
-from pipeline.records.public import Reply, VerificationRequest
+from pipeline.records.public import Reply, VerificationOutcome, VerificationRequest
+from pipeline.records.types import AttemptResult
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import Producer
 from pipeline.runtime.partition import partition_for
@@ -29,6 +33,9 @@ MESSAGE_S: Final = 25.0
 END_S: Final = 25.0
 """How long the end may take, beyond the life of a code that is to expire."""
 REPLY_S: Final = 15.0
+PATIENCE_S: Final = 25.0
+"""How long a person goes on typing a code that nobody can judge."""
+PAUSE_S: Final = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,10 +92,18 @@ class Player:
         assert case.read_at is not None
         expected = case.expected
         message = await self.inbox.read(
-            case.read_at, channel=expected.channel, provider=expected.provider, since=since, timeout_s=MESSAGE_S
+            case.read_at,
+            channel=case.read_on or expected.channel,
+            provider=None if expected.provider is None else kind_of(expected.provider),
+            since=since,
+            timeout_s=MESSAGE_S,
         )
         code: str = message["code"]
-        played[case.name] = replace(played[case.name], code=code)
+        played[case.name] = replace(played[case.name], code=code, text=message["text"])
+        if (expected.made or expected.cancels) and case.person is not Person.PERSISTS:
+            # Nobody reads and types within the milliseconds in which the provider's answer is on its way to us, without
+            # which it can be asked nothing; the simulator's message may be here before.
+            await self.client.wait(case.name, until=partial(_is_answered, case), timeout_s=MESSAGE_S)
         wrong = _another(code)
         match case.person:
             case Person.TYPES_TWICE:
@@ -102,10 +117,21 @@ class Player:
             case Person.GUESSES:
                 for _ in case.replies:
                     await self._check(case, wrong, played)
+            case Person.PERSISTS:
+                await self._persist(case, code, played)
             case _:
                 await self._check(case, code, played)
 
-    async def _check(self, case: Case, code: str, played: dict[str, Played], *, check_id: str | None = None) -> None:
+    async def _persist(self, case: Case, code: str, played: dict[str, Played]) -> None:
+        gives_up_s = self.clock.monotonic_s() + PATIENCE_S
+        while await self._check(case, code, played) is ReplyReason.PROVIDER_UNAVAILABLE:
+            if self.clock.monotonic_s() > gives_up_s:
+                raise DeadlinePassed(f"nobody could judge the code for {PATIENCE_S:g} s")
+            await asyncio.sleep(PAUSE_S)
+
+    async def _check(
+        self, case: Case, code: str, played: dict[str, Played], *, check_id: str | None = None
+    ) -> ReplyReason:
         began_s = self.clock.monotonic_s()
         reply: Reply = await self.client.check(case.name, code, check_id=check_id, timeout_s=REPLY_S)
         took_ms = (self.clock.monotonic_s() - began_s) * 1_000
@@ -113,6 +139,7 @@ class Player:
         played[case.name] = replace(
             so_far, replies=(*so_far.replies, reply.reason), reply_ms=(*so_far.reply_ms, took_ms)
         )
+        return ReplyReason(reply.reason)
 
     async def _publish(self, case: Case) -> tuple[tuple[int, int], ...]:
         """Put the case's records into the request topic; their partitions and offsets."""
@@ -137,6 +164,12 @@ class Player:
     ) -> tuple[int, int]:
         value = self.codec.encode(request)
         return await self.producer.send(Emit(topics.REQUESTS, key, value, partition, self.codec.headers(request)))
+
+
+def _is_answered(case: Case, outcome: VerificationOutcome) -> bool:
+    """Whether the provider's answer to the last send is known."""
+    made = outcome.attempts
+    return outcome.is_final or (len(made) == case.expected.attempts and made[-1].result is not AttemptResult.PENDING)
 
 
 def _another(code: str) -> str:

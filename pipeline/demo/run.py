@@ -14,13 +14,14 @@ from pipeline.client import VerificationClient
 from pipeline.clock import Clock, SystemClock
 from pipeline.demo.case import Case
 from pipeline.demo.evidence import Evidence, Played, gather
+from pipeline.demo.finding import Finding
 from pipeline.demo.inbox import Inbox
 from pipeline.demo.place import Place, new_place
 from pipeline.demo.play import Player
 from pipeline.demo.running import Running, everything
-from pipeline.demo.scenario import kinds, scenario
+from pipeline.demo.scenario import behaviours, kinds, scenario
 from pipeline.demo.screen import Screen
-from pipeline.demo.verdict import Finding, findings
+from pipeline.demo.verdict import findings
 from pipeline.dev.jars import Progress
 from pipeline.errors import UsageError
 from pipeline.process import connected
@@ -119,8 +120,8 @@ async def _played(cases: Sequence[Case], place: Place, running: Running, clock: 
         VerificationClient(log=log, codec=codec, clock=clock) as client,
         Inbox(simulator) as inbox,
     ):
-        # Two messages a second, as Neutrino takes them, are too few for a demo.
-        (await simulator.put("/behaviour/neutrino", json={"limits": {}})).raise_for_status()
+        for kind, behaviour in behaviours(cases).items():
+            (await simulator.put(f"/behaviour/{kind}", json=behaviour)).raise_for_status()
         producer = await log.producer()
         screen.begin(len(cases))
         try:
@@ -136,5 +137,5 @@ async def _played(cases: Sequence[Case], place: Place, running: Running, clock: 
             codec=codec,
             simulator=simulator,
             played=played,
-            dead_letters=sum(1 for case in cases if case.expected.state is None),
+            complete=lambda evidence: not findings(cases, evidence),
         )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, zip_longest
-from typing import Final
+from typing import Any, Final
 
-from pipeline.demo import everyday, refusals, trouble
+from pipeline.demo import everyday, holders, providers, refusals, trouble
 from pipeline.demo.case import Case
 from pipeline.demo.cast import Cast
 
 Make = Callable[[Cast], list[Case]]
 
-ONCE: Final[tuple[Make, ...]] = (*refusals.ONCE, *trouble.EXPIRING, *trouble.ONCE)
+SLOW: Final[tuple[Make, ...]] = (*trouble.EXPIRING, *holders.SLOW)
+"""Begun first, as they take longest."""
+ONCE: Final[tuple[Make, ...]] = (*refusals.ONCE, *SLOW, *trouble.ONCE, *holders.ONCE)
 """In every run of some length, but not more often in a longer one."""
 AGAIN: Final[tuple[Make, ...]] = tuple(
-    make for turn in zip_longest(everyday.KINDS, trouble.KINDS, refusals.KINDS) for make in turn if make is not None
+    make
+    for turn in zip_longest(everyday.KINDS, providers.KINDS, (*trouble.KINDS, *holders.KINDS), refusals.KINDS)
+    for make in turn
+    if make is not None
 )
-"""In turns: something good, something troubled, something refused."""
+"""In turns: something good twice, something troubled, something refused."""
 
 
 def scenario(number: int, *, now_ms: int) -> list[Case]:
@@ -33,10 +38,20 @@ def scenario(number: int, *, now_ms: int) -> list[Case]:
         if count >= number:
             break
         made = make(cast)
-        (slow if make in trouble.EXPIRING else chosen).append(made)
+        (slow if make in SLOW else chosen).append(made)
         count += len(made)
     # Each group in its own order: a case comes after those it waits for.
     return [case for group in (*slow, *chosen) for case in group]
+
+
+def behaviours(cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
+    """How the simulated providers must behave for these cases, beyond what magic recipients choose."""
+    # Two messages a second, as Neutrino takes them, are too few for a demo.
+    found: dict[str, dict[str, Any]] = {"neutrino": {"limits": {}}}
+    for case in cases:
+        for kind, rule in case.rules.items():
+            found.setdefault(kind, {}).setdefault("rules", []).append(rule)
+    return found
 
 
 def kinds(cases: list[Case]) -> int:

@@ -8,12 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.demo.asked import kind_of
 from pipeline.demo.case import Case
+from pipeline.demo.configuration import kind_of as provider_of
 from pipeline.demo.evidence import Evidence
+from pipeline.demo.providers import CHANNELS, TITLES
 from pipeline.demo.verdict import actual_end
-from pipeline.records.types import VerificationState
+from pipeline.records.types import Channel, CommandKind, VerificationState
 
 _SENT: Final = frozenset((VerificationState.SENT, VerificationState.DELIVERED, VerificationState.VERIFIED))
+ASKED: Final = (
+    CommandKind.SEND,
+    CommandKind.CHECK,
+    CommandKind.LOOKUP,
+    CommandKind.REPORT,
+    CommandKind.CANCEL,
+)
+"""What providers are asked, in the order of the table."""
 _ORDER: Final = ("verified", "delivered", "failed", "expired", "blocked", "rejected", "dead letter")
 
 
@@ -40,6 +51,28 @@ class LatencyRow:
     max_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThroughRow:
+    """Through which channels of one account people verified."""
+
+    provider: str
+    """The account's name."""
+    verified: tuple[tuple[Channel, int, int], ...]
+    """Channel, how many there should be and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRow:
+    """What one provider was asked, and what it told by itself."""
+
+    provider: str
+    """Its kind: all of its accounts together."""
+    asked: tuple[int, ...]
+    """How often, for each of :data:`ASKED`."""
+    receipts: int
+    """Webhooks that the gateway took."""
+
+
 def outcome_rows(cases: Sequence[Case], evidence: Evidence) -> list[OutcomeRow]:
     """One row per final state and reason, good ends first."""
     expected = Counter((case.expected.end, case.expected.why) for case in cases)
@@ -55,7 +88,7 @@ def latency_rows(cases: Sequence[Case], evidence: Evidence) -> list[LatencyRow]:
     to_first: list[float] = []
     to_sent: list[float] = []
     to_refusal: list[float] = []
-    to_reply = [took for played in evidence.played.values() for took in played.reply_ms]
+    to_reply: list[float] = []
     calls = _first_calls(cases, evidence.calls, evidence)
     for case in cases:
         played = evidence.played.get(case.name)
@@ -69,6 +102,8 @@ def latency_rows(cases: Sequence[Case], evidence: Evidence) -> list[LatencyRow]:
         sent = next((each.at for each in history if each.outcome.state in _SENT), None)
         if sent is not None and case.expected.attempts == 1 and not case.slow:
             to_sent.append(sent - since)
+        if not case.slow:
+            to_reply += played.reply_ms
         if not case.expected.attempts:
             to_refusal.append(history[-1].at - since)
     ways = (
@@ -92,6 +127,43 @@ def latency_rows(cases: Sequence[Case], evidence: Evidence) -> list[LatencyRow]:
     ]
 
 
+def through_rows(cases: Sequence[Case], evidence: Evidence) -> list[ThroughRow]:
+    """One row per account, in the order of the settings."""
+    expected: Counter[tuple[str | None, Channel | None]] = Counter()
+    actual: Counter[tuple[str | None, Channel | None]] = Counter()
+    for case in cases:
+        if case.expected.state is VerificationState.VERIFIED:
+            expected[case.expected.provider, case.expected.channel] += 1
+        history = evidence.outcomes.get(case.name, ())
+        if history and history[-1].outcome.state is VerificationState.VERIFIED:
+            actual[history[-1].outcome.provider, history[-1].outcome.channel] += 1
+    return [
+        ThroughRow(
+            provider=account,
+            verified=tuple((channel, expected[account, channel], actual[account, channel]) for channel in CHANNELS),
+        )
+        for account in TITLES
+    ]
+
+
+def asked_rows(evidence: Evidence) -> list[AskedRow]:
+    """One row per kind of provider, in the order of the settings."""
+    asked = Counter((call["provider"], kind_of(call)) for call in evidence.calls)
+    told = Counter(
+        webhook["provider"]
+        for webhook in evidence.webhooks
+        if webhook["answered"].startswith("2") and webhook["event_type"] != "challenge"
+    )
+    return [
+        AskedRow(
+            provider=provider,
+            asked=tuple(asked[provider, kind] for kind in ASKED),
+            receipts=told[provider],
+        )
+        for provider in dict.fromkeys(provider_of(account) for account in TITLES)
+    ]
+
+
 def rank(values: Sequence[float], percent: int) -> float:
     """The nearest-rank percentile of at least one value: one that was measured, not one in between."""
     ordered = sorted(values)
@@ -100,11 +172,16 @@ def rank(values: Sequence[float], percent: int) -> float:
 
 def _first_calls(cases: Sequence[Case], calls: Sequence[Mapping[str, Any]], evidence: Evidence) -> dict[str, int]:
     """When a provider was first called for each case; by our reference, or by recipient and time where it has none."""
+    ours = {case.name for case in cases}
     found: dict[str, int] = {}
     by_recipient: dict[str, list[int]] = {}
     for call in calls:
-        if call["reference"]:
-            found.setdefault(call["reference"].split("_", 1)[0], call["at"])
+        if kind_of(call) is not CommandKind.SEND:
+            continue
+        # Bird names its own verification there.
+        name = (call["reference"] or "").split("_", 1)[0]
+        if name in ours:
+            found.setdefault(name, call["at"])
         else:
             by_recipient.setdefault(call["recipient"], []).append(call["at"])
     for case in cases:

@@ -158,7 +158,8 @@ def refused(cast: Cast) -> list[Case]:
 def undelivered(cast: Cast) -> list[Case]:
     channel = cast.next_of((Channel.WHATSAPP, Channel.EMAIL))
     to = cast.recipients.email(magic="02") if channel is Channel.EMAIL else cast.recipients.phone(magic="02")
-    return [cast.ended("undelivered", Reason.UNDELIVERED, to=to, channel=channel, steps=[Step(channel=channel)])]
+    steps = [Step(channel=channel, provider="ycloud")]
+    return [cast.ended("undelivered", Reason.UNDELIVERED, to=to, channel=channel, steps=steps)]
 
 
 def reach_undelivered(cast: Cast) -> list[Case]:
@@ -268,7 +269,6 @@ def reach_without_receipts(cast: Cast) -> list[Case]:
 
 
 EXPIRING: Final = (expires, expires_in_doubt, expires_in_doubt, reach_without_receipts)
-"""Begun first, as they take longest."""
 
 KINDS: Final = (
     refused_then_second_provider,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from pipeline.demo.case import Case, Person
-from pipeline.demo.evidence import Evidence, Written
+from pipeline.demo.conduct import conduct
+from pipeline.demo.evidence import Evidence, Played, Written
+from pipeline.demo.finding import Finding
 from pipeline.records.public import DeadLetter, VerificationOutcome
 from pipeline.records.types import AttemptStatus, VerificationState
 from pipeline.topics import REQUESTS
@@ -17,16 +18,6 @@ _LOST: Final = frozenset((AttemptStatus.UNDELIVERED, AttemptStatus.FAILED))
 
 NOTHING: Final = ("nothing", "")
 """The end of a case of which no trace is found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something that is not as it must be."""
-
-    name: str
-    """The verification id, or what else it is about."""
-    kind: str
-    problem: str
 
 
 def actual_end(case: Case, evidence: Evidence) -> tuple[str, str]:
@@ -48,7 +39,7 @@ def findings(cases: Sequence[Case], evidence: Evidence) -> list[Finding]:
         for case in cases
         for problem in _problems(case, evidence)
     ]
-    return [*found, *_wrong_calls(cases, evidence), *_strangers(cases, evidence)]
+    return [*found, *conduct(cases, evidence), *_strangers(cases, evidence)]
 
 
 def _problems(case: Case, evidence: Evidence) -> list[str]:
@@ -67,15 +58,32 @@ def _problems(case: Case, evidence: Evidence) -> list[str]:
         return [*problems, "has no outcome"]
     problems += _history_problems(history)
     problems += _outcome_problems(case, history[-1].outcome)
-    if played is not None:
-        if expected.code is not None and played.code is not None and played.code != expected.code:
-            problems.append("the message shows another code than the caller's own")
-        told, wanted = list(played.replies), [str(reply) for reply in case.replies]
-        if case.person is Person.TYPES_TWICE:
-            told, wanted = sorted(told), sorted(wanted)
-        if told != wanted:
-            problems.append(f"checks were answered {', '.join(told) or 'not'}, expected {', '.join(wanted) or 'none'}")
-    return problems
+    return problems if played is None else [*problems, *_message_problems(case, played), *_reply_problems(case, played)]
+
+
+def _message_problems(case: Case, played: Played) -> list[str]:
+    """What is wrong with the message the person read, if one was read."""
+    expected, code = case.expected, played.code
+    if code is None:
+        return []
+    problems = []
+    if expected.code is not None and code != expected.code:
+        problems.append("the message shows another code than the caller's own")
+    if expected.digits is not None and len(code) != expected.digits:
+        problems.append(f"the message shows a code of {len(code)}, expected {expected.digits}")
+    missing = [text for text in expected.shows if text.replace("{code}", code) not in played.text]
+    return [*problems, *(f"the message does not show {text!r}" for text in missing)]
+
+
+def _reply_problems(case: Case, played: Played) -> list[str]:
+    told, wanted = list(played.replies), [str(reply) for reply in case.replies]
+    if case.person is Person.TYPES_TWICE:
+        told, wanted = sorted(told), sorted(wanted)
+    if case.person is Person.PERSISTS:
+        told = [reply for reply, _ in groupby(told)]
+    if told == wanted:
+        return []
+    return [f"checks were answered {', '.join(told) or 'not'}, expected {', '.join(wanted) or 'none'}"]
 
 
 def _history_problems(history: Sequence[Written]) -> list[str]:
@@ -127,31 +135,8 @@ def _letter_of(case: Case, evidence: Evidence) -> DeadLetter | None:
     )
 
 
-def _wrong_calls(cases: Sequence[Case], evidence: Evidence) -> list[Finding]:
-    """Nobody may be called more often than the cases say: counted by recipient, as some share one."""
-    expected: Counter[tuple[str, ...]] = Counter()
-    spare: Counter[tuple[str, ...]] = Counter()
-    names: dict[tuple[str, ...], list[Case]] = {}
-    for case in cases:
-        expected[case.recipients] += case.expected.calls
-        spare[case.recipients] += case.expected.spare_calls
-        names.setdefault(case.recipients, []).append(case)
-    called = Counter(call["recipient"] for call in evidence.calls)
-    found = []
-    for recipients, wanted in expected.items():
-        made = sum(called[recipient] for recipient in recipients)
-        most = wanted + spare[recipients]
-        if not wanted <= made <= most:
-            of = names[recipients]
-            ids = ", ".join(case.name for case in of)
-            told = str(wanted) if most == wanted else f"{wanted}-{most}"
-            problem = f"providers were called {made} times, expected {told}"
-            found.append(Finding(name=ids, kind=of[0].kind, problem=problem))
-    return found
-
-
 def _strangers(cases: Sequence[Case], evidence: Evidence) -> list[Finding]:
-    """Outcomes, dead letters and calls that no case accounts for."""
+    """Outcomes and dead letters that no case accounts for."""
     ids = {case.name for case in cases if case.expected.state is not None}
     found = [
         Finding(name=each, kind="", problem="an outcome that belongs to no request")
@@ -168,8 +153,4 @@ def _strangers(cases: Sequence[Case], evidence: Evidence) -> list[Finding]:
         for letter in evidence.dead_letters
         if all(letter is not each for each in accounted)
     ]
-    known = {recipient for case in cases for recipient in case.recipients}
-    strange = sum(1 for call in evidence.calls if call["recipient"] not in known)
-    if strange:
-        found.append(Finding(name="calls", kind="", problem=f"{strange} provider calls to recipients of no request"))
     return found

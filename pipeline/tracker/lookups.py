@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.records.tracker_state import TrackedAttempt
-from pipeline.records.types import AttemptResult
+from pipeline.records.types import AttemptResult, CodeHolder
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import orders, outcome
 from pipeline.tracker.turn import Turn
@@ -24,9 +24,14 @@ def next_at(attempt: TrackedAttempt) -> int | None:
 def _schedule(attempt: TrackedAttempt) -> Sequence[int]:
     if not (attempt.lookups_s or attempt.finds_lost_s):
         return ()
-    if facts.is_delivered(attempt) or facts.is_negative(attempt):
+    if facts.is_negative(attempt):
         return ()
-    if attempt.shown.result is AttemptResult.IN_DOUBT:
+    lost = attempt.shown.result is AttemptResult.IN_DOUBT
+    # A receipt may say that it arrived, but not by which name its provider knows it: without that, the code its
+    # provider made could never be judged.
+    if facts.is_delivered(attempt) and not (lost and attempt.code_holder is CodeHolder.PROVIDER):
+        return ()
+    if lost:
         return attempt.finds_lost_s
     return attempt.lookups_s if facts.is_taken(attempt) else ()
 

@@ -310,7 +310,16 @@ async def test_every_call_is_listed_with_what_names_its_message(http: httpx.Asyn
     assert [sent[name] for name in told] == [
         "sms", f"+{NUMBER}", "v1_1_aairem.token", "048291", "200", "sms", True,
     ]  # fmt: skip
-    assert [checked[name] for name in told[:5]] == ["status", None, reference, "1", "200"]
+    assert [checked[name] for name in told] == ["status", f"+{NUMBER}", reference, "1", "200", "sms", False]
+
+
+async def test_a_rule_for_one_recipient_also_meets_the_checks_of_its_messages(http: httpx.AsyncClient) -> None:
+    """Only the reference id says whose message is asked about."""
+    reference = (await ask(http)).json()["reference_id"]
+    rule = {"when": {"operation": "status", "recipient": f"+{NUMBER}"}, "times": 1, "error": "-90001"}
+    (await http.put("/behaviour/telesign", json={"rules": [rule]})).raise_for_status()
+    assert_error(await status(http, reference, verify_code="1"), -90001)
+    assert (await status(http, reference, verify_code="1")).status_code == 200
 
 
 # Faults --------------------------------------------------------------------------------------------------------------

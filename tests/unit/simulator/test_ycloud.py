@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from pipeline.simulator.providers.ycloud.errors import ERRORS
@@ -160,6 +161,15 @@ async def test_a_check_by_recipient_finds_the_newest_verification(http: httpx.As
     assert answer.json()["valid"] is False
     answer = await http.post(CHECK, json={"to": TO, "code": "2222"}, headers=KEY)
     assert answer.json()["valid"] is True
+
+
+async def test_a_check_is_listed_with_the_person_it_is_about(http: httpx.AsyncClient) -> None:
+    """Mostly it names the verification only."""
+    verification = (await start(http, code="482913")).json()["id"]
+    await http.post(CHECK, json={"verificationId": verification, "code": "482913"}, headers=KEY)
+    _, checked = (orjson.loads(line) for line in (await http.get("/calls")).text.splitlines())
+    told = [checked[name] for name in ("operation", "recipient", "reference", "code", "answered", "sent")]
+    assert told == ["check", TO, verification, "482913", "200", False]
 
 
 async def test_an_expired_verification_takes_no_code(http: httpx.AsyncClient, clock: ManualClock) -> None:

@@ -93,6 +93,25 @@ def test_nothing_is_asked_once_the_end_of_the_message_is_known(world: World, sta
     assert _ask_times(world, 200) == []
 
 
+def test_a_message_that_arrived_is_still_looked_for_while_its_provider_alone_can_judge_its_code(world: World) -> None:
+    """A receipt names the attempt, not the provider's id of the message, and only by that id a code can be checked."""
+    world.decide(world.accepted(code_holder=CodeHolder.PROVIDER, has_check=True, finds_lost_s=FINDS))
+    world.tell(result=AttemptResult.IN_DOUBT, code_holder=CodeHolder.PROVIDER)
+    world.report(status=AttemptStatus.DELIVERED)
+    world.advance(5_000)
+    assert len(_asked(world)) == 1
+    world.tell(kind=CommandKind.LOOKUP, provider_message_id="m-1", code_holder=CodeHolder.PROVIDER)
+    assert _ask_times(world, 200) == []
+    world.check("482913")
+    assert [command.provider_message_id for command in world.orders(CommandKind.CHECK)] == ["m-1"]
+
+
+def test_a_message_with_our_code_that_arrived_is_not_looked_for(world: World) -> None:
+    _sent(world, AttemptResult.IN_DOUBT)
+    world.report(status=AttemptStatus.DELIVERED)
+    assert _ask_times(world, 200) == []
+
+
 def test_queued_and_sent_are_no_end(world: World) -> None:
     _sent(world)
     world.report(status=AttemptStatus.SENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -43,17 +44,20 @@ CAPABILITIES: Final = ProviderCapabilities(
 
 LOOKUPS_S: Final = (30, 90)
 """A look-up tells the end of a verification, not of its message, so two of them are enough."""
-FINDS_LOST_S: Final = (40, 90)
-"""After the longest call (30 s): before, the list may not hold what is still on its way."""
+FOUND_AFTER_S: Final = 10
+"""After the end of the longest call: before, the list may not hold what is still on its way."""
+FOUND_AT_LAST_S: Final = 90
 
 
 def able(settings: BirdSettings, capabilities: ProviderCapabilities) -> ProviderCapabilities:
     """What the requests that are switched on, and the templates, make possible."""
+    # The person's code cannot be judged until the message is found, so not later than need be.
+    finds_lost_s = (math.ceil(settings.timeout_s) + FOUND_AFTER_S, FOUND_AT_LAST_S)
     channels = {
         channel: replace(
             each,
             lookups_s=LOOKUPS_S if settings.get_path else (),
-            finds_lost_s=FINDS_LOST_S if settings.list_path else (),
+            finds_lost_s=finds_lost_s if settings.list_path else (),
         )
         for channel, each in capabilities.channels.items()
     }

@@ -114,7 +114,12 @@ class Telesign(Provider):
         code = fields.query(request.query_params) if operation == "status" else None
         if raw:
             raise fields.Wrong("-40006")
-        return Asked(operation=operation, account=account, reference=reference_id, code=code)
+        asked = Asked(operation=operation, account=account, reference=reference_id, code=code)
+        found = self._transactions.get(reference_id.upper())
+        if found is not None and found.account == account.instance:
+            asked.recipient, asked.channel = found.to, found.channel
+            asked.values["found"] = found
+        return asked
 
     def perform(self, asked: Asked, answer: str) -> Answer:
         if asked.operation == "status":
@@ -150,15 +155,8 @@ class Telesign(Provider):
         self._events.follow(asked.account, transaction, behaviour.receipt, self.behaviours.rng)
         return True
 
-    def _found(self, asked: Asked) -> Transaction | None:
-        found = self._transactions.get((asked.reference or "").upper())
-        if found is None or found.account != asked.account.instance:
-            return None
-        asked.recipient, asked.channel = found.to, found.channel
-        return found
-
     def _status(self, asked: Asked) -> Answer:
-        found = self._found(asked)
+        found: Transaction | None = asked.values.get("found")
         if found is None:
             raise Refused(self._error("-10001", description="CustomerID/ReferenceID not found", http=404))
         now_ms = self.world.clock.now_ms()
@@ -169,7 +167,7 @@ class Telesign(Provider):
         return _good(found.shown())
 
     def _completion(self, asked: Asked) -> Answer:
-        found = self._found(asked)
+        found: Transaction | None = asked.values.get("found")
         if found is None:
             raise Refused(self._error("-30013"))
         status = {

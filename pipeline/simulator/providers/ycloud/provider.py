@@ -84,15 +84,7 @@ class YCloud(Provider):
             if operation == "start":
                 return self._read_start(account, _object(request, raw))
             if operation == "check":
-                values = fields.check(_object(request, raw))
-                return Asked(
-                    operation=operation,
-                    account=account,
-                    recipient=values.get("to"),
-                    reference=values.get("verificationId"),
-                    code=values["code"],
-                    values=values,
-                )
+                return self._read_check(account, fields.check(_object(request, raw)))
             if operation in ("list_sms", "list_voices"):
                 query = fields.list_query(request.query_params, now_ms=self.world.clock.now_ms())
                 return Asked(operation=operation, account=account, values={"query": query})
@@ -112,6 +104,20 @@ class YCloud(Provider):
             reference=values.get("externalId"),
             code=values.get("code"),
             values=dict(values),
+        )
+
+    def _read_check(self, account: Account, values: Mapping[str, Any]) -> Asked:
+        found = values.get("verificationId") or self._newest_of.get((account.instance, values.get("to", "")))
+        verification = self._verifications.get(found or "")
+        if verification is not None and verification.account != account.instance:
+            verification = None
+        return Asked(
+            operation="check",
+            account=account,
+            recipient=values.get("to") if verification is None else verification.to,
+            reference=values.get("verificationId"),
+            code=values["code"],
+            values={**values, "verification": verification},
         )
 
     def _account(self, request: Request) -> Account:
@@ -202,11 +208,9 @@ class YCloud(Provider):
 
     def _check(self, asked: Asked) -> Answer:
         values = asked.values
-        found = values.get("verificationId") or self._newest_of.get((asked.account.instance, values.get("to", "")))
-        verification = self._verifications.get(found or "")
-        if verification is None or verification.account != asked.account.instance:
+        verification: Verification | None = values["verification"]
+        if verification is None:
             raise Refused(error_answer("NOT_FOUND", request_id=self._request_id(), target="verificationId"))
-        asked.recipient = verification.to
         if values.get("to") not in (None, "", verification.to):
             raise Refused(error_answer("PARAM_NOT_MATCH", request_id=self._request_id(), target="to"))
         if verification.status == "pending" and self.world.clock.now_ms() >= verification.expires_ms:

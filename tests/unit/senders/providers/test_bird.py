@@ -201,6 +201,14 @@ def test_look_ups_are_offered_only_where_their_path_is_set() -> None:
     assert of(list_path="/verify") == (False, True)
 
 
+@pytest.mark.parametrize(("timeout_s", "first_s"), [(0.5, 11), (10.0, 20), (30.0, 40)])
+def test_a_lost_answer_is_looked_for_when_no_call_of_the_account_can_still_be_on_its_way(
+    timeout_s: float, first_s: int
+) -> None:
+    able = bird(list_path="/verify", timeout_s=timeout_s).capabilities.channels[Channel.SMS]
+    assert able.finds_lost_s == (first_s, 90)
+
+
 def test_without_a_subscription_nobody_waits_for_receipts() -> None:
     assert not bird(requires_receipts=False).capabilities.channels[Channel.SMS].receipts
 
