@@ -146,7 +146,7 @@ async def test_a_repeated_check_gets_the_same_reply_and_asks_nobody_again(world:
         await world.start(steps="sms@bird")
         world.ends["bird"].takes_s["check"] = 3
         for wait_s in (1, 5, 1):  # while it is asked, and after
-            await world.type(WRONG, id="c-1", wait_s=wait_s)
+            await world.type(WRONG, check_id="c-1", wait_s=wait_s)
     replies = await world.replies()
     assert {reply.request_id for reply in replies} == {"c-1"}
     assert len(replies) >= 2

@@ -1,4 +1,4 @@
-"""A provider that asks for patience: the same attempt waits for its turn, and so does everybody who uses the account."""
+"""A provider that asks for patience: the same attempt waits, and so does everybody who uses the account."""
 
 from __future__ import annotations
 

@@ -96,9 +96,11 @@ class World(Deployment):
         await self.publish(topics.REQUESTS, request, key=fields["recipient"].encode())
         await asyncio.sleep(wait_s)
 
-    async def type(self, code: str, *, id: str | None = None, wait_s: float = 2, verification_id: str = "v1") -> str:
+    async def type(
+        self, code: str, *, check_id: str | None = None, wait_s: float = 2, verification_id: str = "v1"
+    ) -> str:
         """A person types a code; the id of the check."""
-        check_id = id or f"c{next(self._ids)}"
+        check_id = check_id or f"c{next(self._ids)}"
         check = CodeCheck(check_id=check_id, verification_id=verification_id, code=code)
         await self.publish(topics.CHECKS, check, key=verification_id.encode())
         await asyncio.sleep(wait_s)
@@ -113,7 +115,7 @@ class World(Deployment):
 
     async def outcome(self, verification_id: str = "v1") -> VerificationOutcome:
         """The last one; its versions are complete."""
-        found = [each for each in await self.read(topics.OUTCOMES, VerificationOutcome)]
+        found = list(await self.read(topics.OUTCOMES, VerificationOutcome))
         own = [each for each in found if each.verification_id == verification_id]
         assert [each.version for each in own] == list(range(1, len(own) + 1))
         assert all(not each.is_final for each in own[:-1])
