@@ -28,7 +28,7 @@ def case(name: str = "v1", to: str = TO, *, provider: str = "ycloud", **expected
 
 
 def call(provider: str = "ycloud", operation: str = "start", **changes: Any) -> dict[str, Any]:
-    line = {"at": 1, "recipient": TO, "reference": "v1_1_abcdef", "code": "482913"}
+    line = {"at": 1, "recipient": TO, "reference": "v1_1_abcdef", "code": "482913", "sent": True}
     return {**line, "provider": provider, "operation": operation, **changes}
 
 
@@ -154,7 +154,8 @@ def test_calls_for_nobody_and_calls_that_no_sender_makes_are_found() -> None:
 
 @pytest.mark.parametrize("reference", [None, "somebody-elses_1_abcdef", "m-1"])
 def test_a_send_that_does_not_say_our_reference_is_found(reference: str | None) -> None:
-    assert problems([case()], [call(reference=reference)]) == ["a send to ycloud does not say our reference"]
+    assert problems([case()], [call(reference=reference)]) == ["a message by ycloud does not say our reference"]
+    assert problems([case()], [call(reference=reference, sent=False)]) == [], "refused before it said anything"
     assert problems([case()], [call("bird", "create", reference=reference)]) == [], "it takes none"
 
 

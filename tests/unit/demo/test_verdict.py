@@ -38,6 +38,7 @@ CALL = {
     "recipient": TO,
     "reference": "v1_1_abcdef",
     "code": "482913",
+    "sent": True,
 }
 
 
