@@ -107,17 +107,20 @@ def _strangers(cases: Sequence[Case], evidence: Evidence) -> Iterator[Finding]:
 
 
 def _unnamed(cases: Sequence[Case], evidence: Evidence) -> Iterator[Finding]:
-    """Sends that do not say our reference, by which both sides find a message again."""
+    """Messages that do not say our reference, by which both sides find them again.
+
+    Only those that left: a mail may be refused before it could say anything.
+    """
     names: dict[str, set[str | None]] = {}
     for case in cases:
         for recipient in case.recipients:
             names.setdefault(recipient, set()).add(case.verification_id)
     for call in evidence.calls:
-        if (call["provider"], call["operation"]) in NAMED:
+        if call["sent"] and (call["provider"], call["operation"]) in NAMED:
             of = names.get(call["recipient"], set())
             if (call["reference"] or "").split("_")[0] not in of:
                 ids = ", ".join(sorted(filter(None, of))) or "calls"
-                yield Finding(name=ids, kind="", problem=f"a send to {call['provider']} does not say our reference")
+                yield Finding(name=ids, kind="", problem=f"a message by {call['provider']} does not say our reference")
 
 
 def _webhooks(evidence: Evidence) -> Iterator[Finding]:

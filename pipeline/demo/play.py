@@ -28,12 +28,12 @@ from pipeline.runtime.partition import partition_for
 PUBLISH_S: Final = 20.0
 """Over which time the requests are published: a queue would say nothing of latency, and what is to expire takes longer
 anyway."""
-MESSAGE_S: Final = 25.0
-"""How long a message may take, with the failovers before it."""
-END_S: Final = 25.0
+MESSAGE_S: Final = 60.0
+"""How long a message may take, with the failovers before it; long enough for a machine that has much else to do."""
+END_S: Final = 60.0
 """How long the end may take, beyond the life of a code that is to expire."""
 REPLY_S: Final = 15.0
-PATIENCE_S: Final = 25.0
+PATIENCE_S: Final = 60.0
 """How long a person goes on typing a code that nobody can judge."""
 PAUSE_S: Final = 1.0
 

@@ -56,6 +56,9 @@ _MADE: Final = (
 )
 """Who makes the code and judges it, where, for which tenant, and how long it then is."""
 _TELLING: Final = (
+    ("ycloud", Channel.VOICE, "default"),
+    ("ycloud", Channel.WHATSAPP, "default"),
+    ("ycloud", Channel.EMAIL, "default"),
     ("bird", Channel.SMS, "default"),
     ("bird", Channel.WHATSAPP, "default"),
     ("bird", Channel.EMAIL, "default"),
@@ -66,8 +69,8 @@ _TELLING: Final = (
     ("thundersms", Channel.WHATSAPP, "default"),
     ("thundersms", Channel.VIBER, "default"),
 )
-"""Who tells of deliveries by webhook: Bird names nobody but the recipient, Telesign answers to an address made for the
-attempt, ThunderSMS says our reference or its own id."""
+"""Who tells of deliveries by webhook: YCloud names our reference, Bird nobody but the recipient; Telesign calls an
+address made for the attempt, ThunderSMS names our reference or its own id."""
 _WORDED: Final = (
     ("telesign", Channel.SMS),
     ("thundersms", Channel.SMS),

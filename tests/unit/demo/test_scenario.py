@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
-from pipeline.demo.case import Case, Person
+from pipeline.cli.demo import ALL_FROM, MOST
+from pipeline.demo.case import Case, Expected, Person
+from pipeline.demo.configuration import kind_of
+from pipeline.demo.providers import TITLES
 from pipeline.demo.recipients import Recipients
-from pipeline.demo.scenario import kinds, scenario
+from pipeline.demo.scenario import behaviours, kinds, scenario
 from pipeline.errors import DeadLetterReason
+from pipeline.model.capabilities import ChannelCapabilities
 from pipeline.model.reasons import STATE, Reason
 from pipeline.model.recipient import canonical
 from pipeline.records.types import Channel, VerificationState
+from pipeline.senders.registry import KINDS
+from pipeline.simulator.app import make_all
+from pipeline.simulator.behaviour import ProviderBehaviour
 from pipeline.simulator.magic import TABLE, magic_of
+from pipeline.simulator.server import Simulator
 
 NOW = 1_764_000_000_000
 
@@ -21,20 +31,71 @@ def cases() -> list[Case]:
     return scenario(200, now_ms=NOW)
 
 
-@pytest.mark.parametrize("number", [1, 17, 120, 200, 500])
+@pytest.mark.parametrize("number", [1, 17, 120, 200, 500, MOST])
 def test_there_are_as_many_cases_as_asked_for_and_hardly_more(number: int) -> None:
     assert number <= len(scenario(number, now_ms=NOW)) <= number + 2
 
 
-def test_two_hundred_hold_every_kind(cases: list[Case]) -> None:
-    assert kinds(cases) == kinds(scenario(1_000, now_ms=NOW))
+def test_two_hundred_hold_every_kind_and_so_do_as_many_as_the_help_says(cases: list[Case]) -> None:
+    assert kinds(cases) == kinds(scenario(1_000, now_ms=NOW)) == kinds(scenario(ALL_FROM, now_ms=NOW))
 
 
-def test_two_hundred_use_both_providers_and_every_channel_a_provider_has(cases: list[Case]) -> None:
-    verified = [case.expected for case in cases if case.expected.state is VerificationState.VERIFIED]
-    assert {each.provider for each in verified} == {"ycloud", "neutrino"}
-    assert {each.channel for each in verified} == set(Channel) - {Channel.VIBER, Channel.UNKNOWN}
-    assert max(each.attempts for each in verified) == 2
+def verified(cases: list[Case]) -> list[Expected]:
+    return [case.expected for case in cases if case.expected.state is VerificationState.VERIFIED]
+
+
+def through(expected: list[Expected]) -> set[tuple[str, Channel | None]]:
+    return {(kind_of(each.provider), each.channel) for each in expected if each.provider is not None}
+
+
+def able(can: Callable[[ChannelCapabilities], object]) -> set[tuple[str, Channel | None]]:
+    """Kinds of provider and the channels of theirs that can do something."""
+    return {
+        (name, channel)
+        for name, kind in KINDS.items()
+        for channel, each in kind.capabilities.channels.items()
+        if can(each)
+    }
+
+
+def test_two_hundred_verify_through_every_provider_on_every_channel_it_has(cases: list[Case]) -> None:
+    assert through(verified(cases)) == able(lambda channel: True)
+    assert {each.provider for each in verified(cases)} == set(TITLES), "the second account too"
+    assert max(each.attempts for each in verified(cases)) == 3
+
+
+def test_two_hundred_verify_by_every_code_a_provider_carries_or_makes(cases: list[Case]) -> None:
+    assert through([each for each in verified(cases) if not each.made]) == able(lambda channel: channel.own_code)
+    assert through([each for each in verified(cases) if each.made]) == able(lambda channel: channel.provider_code)
+    judged = {(kind, channel) for kind, channel in able(lambda channel: channel.check and channel.provider_code)}
+    assert through([each for each in verified(cases) if each.checks]) == judged
+
+
+def test_two_hundred_see_a_delivery_told_by_every_provider_that_tells_any(cases: list[Case]) -> None:
+    delivered = [case.expected for case in cases if case.expected.state is VerificationState.DELIVERED]
+    assert through(delivered) == able(lambda channel: channel.receipts)
+
+
+def test_two_hundred_ask_providers_for_all_they_can_be_asked(cases: list[Case]) -> None:
+    def asked(*, by: Callable[[Expected], object]) -> set[str]:
+        return {kind for kind, _ in through([case.expected for case in cases if by(case.expected)])}
+
+    assert asked(by=lambda expected: expected.looked_up) == {"ycloud", "bird", "thundersms"}
+    assert asked(by=lambda expected: expected.operation) == {"telesign"}
+    assert asked(by=lambda expected: expected.cancels) >= {"thundersms"}
+    persisting = {case.expected.provider for case in cases if case.person is Person.PERSISTS}
+    assert persisting == {"bird", "telesign", "thundersms"}
+
+
+def test_a_rule_is_for_the_recipient_of_its_case_alone_and_is_one_the_simulator_takes(cases: list[Case]) -> None:
+    recipients = Counter(recipient for case in cases for recipient in case.recipients)
+    for case in cases:
+        for rule in case.rules.values():
+            assert rule["when"]["recipient"] in case.recipients
+            assert recipients[rule["when"]["recipient"]] == 1
+    simulated = make_all(Simulator().world)
+    for kind, behaviour in behaviours(cases).items():
+        assert simulated[kind].problems(ProviderBehaviour.model_validate_json(json.dumps(behaviour))) == []
 
 
 def test_two_hundred_meet_every_way_a_verification_can_end_but_a_cancel(cases: list[Case]) -> None:
@@ -50,9 +111,10 @@ def test_two_hundred_hold_every_reason_that_needs_no_other_settings(cases: list[
     assert met >= set(DeadLetterReason) - {DeadLetterReason.HANDLER_REFUSED, DeadLetterReason.TOO_LARGE}
 
 
-def test_what_expires_is_begun_first_as_it_takes_longest(cases: list[Case]) -> None:
-    places = [number for number, case in enumerate(cases) if case.expected.reason is Reason.EXPIRED]
-    assert places == list(range(len(places)))
+def test_what_takes_longest_is_begun_first(cases: list[Case]) -> None:
+    expiring = [number for number, case in enumerate(cases) if case.expected.reason is Reason.EXPIRED]
+    found = [number for number, case in enumerate(cases) if "found in" in case.kind]
+    assert [*expiring, *found] == list(range(len(expiring) + 3))
 
 
 def test_a_reason_and_its_state_belong_together(cases: list[Case]) -> None:
