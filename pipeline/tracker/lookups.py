@@ -27,7 +27,9 @@ def _schedule(attempt: TrackedAttempt) -> Sequence[int]:
     if facts.is_delivered(attempt) or facts.is_negative(attempt):
         return ()
     if attempt.shown.result is AttemptResult.IN_DOUBT:
-        return attempt.finds_lost_s
+        # An answer in doubt may have told the message's id, and whoever knows that need not search for it.
+        named = attempt.shown.provider_message_id is not None
+        return (named and attempt.lookups_s) or attempt.finds_lost_s
     return attempt.lookups_s if facts.is_taken(attempt) else ()
 
 
