@@ -32,7 +32,9 @@ def _schedule(attempt: TrackedAttempt) -> Sequence[int]:
     if facts.is_delivered(attempt) and not (lost and attempt.code_holder is CodeHolder.PROVIDER):
         return ()
     if lost:
-        return attempt.finds_lost_s
+        # An answer in doubt may have told the message's id, and whoever knows that need not search for it.
+        named = attempt.shown.provider_message_id is not None
+        return (named and attempt.lookups_s) or attempt.finds_lost_s
     return attempt.lookups_s if facts.is_taken(attempt) else ()
 
 

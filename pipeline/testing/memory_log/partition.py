@@ -71,7 +71,7 @@ class MemoryPartition:
     @property
     def last_stable(self) -> int:
         """The first offset of the oldest open transaction, else the high watermark: readers stop here."""
-        return min((span.first for span in self.open_spans), default=self.end)
+        return min(span.first for span in self.open_spans) if self.open_spans else self.end
 
     def append(
         self,

@@ -25,6 +25,8 @@ class Process:
 
     def full(self, partition: TopicPartition) -> TopicPartition:
         """The cluster's name of a partition."""
+        if not self.prefix:
+            return partition
         return TopicPartition(self.prefix + partition.topic, partition.partition)
 
     def check(self) -> None:

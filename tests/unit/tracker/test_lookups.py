@@ -45,6 +45,20 @@ def test_a_lost_answer_is_looked_for_at_its_own_times(world: World) -> None:
     assert _ask_times(_sent(world, AttemptResult.IN_DOUBT), 200) == FINDS
 
 
+def test_a_doubtful_answer_that_told_the_id_is_asked_about_like_an_accepted_message(world: World) -> None:
+    assert _ask_times(_sent(world, AttemptResult.IN_DOUBT, provider_message_id="m-1"), 15) == LOOKUPS[:1]
+    assert _asked(world)[0].provider_message_id == "m-1"
+    world.tell(kind=CommandKind.LOOKUP, provider_message_id="m-1")
+    assert world.last.attempts[0].result is AttemptResult.ACCEPTED
+    assert _ask_times(world, 200) == LOOKUPS[1:]
+
+
+def test_a_doubtful_answer_with_an_id_is_searched_for_where_messages_cannot_be_asked_about(world: World) -> None:
+    world.decide(world.accepted(finds_lost_s=FINDS))
+    world.tell(result=AttemptResult.IN_DOUBT, provider_message_id="m-1")
+    assert _ask_times(world, 200) == FINDS
+
+
 def test_the_look_up_says_all_that_finds_the_message(world: World) -> None:
     _sent(world)
     world.advance(30_000)
