@@ -29,7 +29,7 @@ def made_code(able: ChannelCapabilities) -> str:
 def _languages(able: ChannelCapabilities) -> str:
     if able.languages is None:
         return "any"
-    return f"{len(set(able.languages.values()))}, else {able.default_language}"
+    return f"{len(set(able.languages.values()))}, else {able.default_language or 'as the provider chooses'}"
 
 
 def _times(seconds: tuple[int, ...]) -> str:

@@ -74,6 +74,9 @@ class BirdSettings(SigningProviderSettings):
     """Channel → its template; WhatsApp needs one."""
     max_attempts: int = Field(10, ge=1, le=10)
     """Wrong codes that Bird takes for one message; ``max_checks`` of the request is counted by us."""
+    ok_is_right: bool = False
+    """Whether HTTP 200 to a typed code means that it is right whatever status stands in it. Bird documents that answer
+    for right codes only, but not the words of its status: without this, only ``verified`` is a yes."""
     get_path: _ItemPath = ""
     """Request for one verification, for look-ups: probably ``/verify/{id}``; empty: off."""
     list_path: _ListPath = ""

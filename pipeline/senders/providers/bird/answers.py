@@ -42,7 +42,7 @@ def resent(response: httpx.Response, message_id: str) -> Answer:
     return Answer(result=AttemptResult.ACCEPTED, provider_message_id=message_id)
 
 
-def checked(response: httpx.Response, message_id: str) -> Answer:
+def checked(response: httpx.Response, message_id: str, *, ok_is_right: bool) -> Answer:
     """Of a check. A verdict needs words of Bird's own: what merely stands before its API must judge nobody's code."""
     body = json_object(response.content)
     if response.status_code != 200:
@@ -52,9 +52,14 @@ def checked(response: httpx.Response, message_id: str) -> Answer:
         return answer
     status = body.get("status")
     verdict = tables.VERDICTS.get(status) if isinstance(status, str) else None
-    if verdict is None and provider_id(body.get("id")) == message_id:
-        verdict = True  # documented: this answer comes to right codes only
-    return in_doubt("HTTP 200 that is no such verification", unmapped=True) if verdict is None else judged(verdict)
+    if verdict is not None:
+        return judged(verdict)
+    if provider_id(body.get("id")) != message_id:
+        return in_doubt("HTTP 200 that is no such verification", unmapped=True)
+    if ok_is_right or "status" not in body:
+        return judged(True)  # documented: this answer comes to right codes only
+    # A word that might as well mean "still waiting for the right one" opens nothing.
+    return replace(in_doubt("HTTP 200 with a status that is no verdict", unmapped=True), alarm=tables.NO_VERDICT)
 
 
 def found(response: httpx.Response, message_id: str) -> Answer:

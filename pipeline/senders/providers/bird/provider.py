@@ -77,7 +77,8 @@ class Bird(NoExtras):
         return self._requests.check(command.provider_message_id, opened.code)
 
     def _interpret_check(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
-        return answers.checked(response, command.provider_message_id or "")
+        message_id = command.provider_message_id or ""
+        return answers.checked(response, message_id, ok_is_right=self._settings.ok_is_right)
 
     def _build_lookup(self, command: SendCommand, opened: Opened) -> httpx.Request:
         if command.provider_message_id is not None:

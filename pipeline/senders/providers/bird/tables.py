@@ -96,6 +96,8 @@ VERDICTS: Final[Mapping[str, bool]] = MappingProxyType(
 )
 """``status`` of a verification in a good answer to a check, where it says more than the HTTP status."""
 
+NO_VERDICT: Final = "the provider answers checks with a status that is no verdict; see ok_is_right"
+
 MESSAGES: Final[Mapping[str, AttemptStatus]] = MappingProxyType(
     {
         "accepted": AttemptStatus.QUEUED,

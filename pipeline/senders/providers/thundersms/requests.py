@@ -54,6 +54,7 @@ class Requests:
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }
+        self._send_headers = {**self._headers, "Content-Type": "application/json"}
 
     def probe(self) -> httpx.Request:
         """``GET auth/me``, which tests a token."""
@@ -93,8 +94,7 @@ class Requests:
             case "channels":
                 for channel in channels:
                     channel["meta"] = {"foreign_id": command.reference}
-        headers = {**self._headers, "Content-Type": "application/json"}
-        return httpx.Request("POST", self._send_url, headers=headers, content=orjson.dumps(body))
+        return httpx.Request("POST", self._send_url, headers=self._send_headers, content=orjson.dumps(body))
 
     def _channels(self, command: SendCommand, opened: Opened, life_s: int) -> Iterator[dict[str, Any]]:
         # A further step says how long the one before it may take; the last one has nothing to wait for.

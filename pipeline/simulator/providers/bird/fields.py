@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
 import phonenumbers
 
 from pipeline.simulator.addresses import E164, EMAIL
+from pipeline.simulator.times import rfc3339_ms
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", re.ASCII)
@@ -178,13 +178,10 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    at_ms = rfc3339_ms(text)
+    if at_ms is None:
         raise Wrong("422", f"{name} must be an RFC 3339 time with its offset.")
-    return round(moment.timestamp() * 1_000)
+    return at_ms
 
 
 def _locale_of(phone: str | None) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import orjson
 
-from pipeline.simulator.behaviour import Receipt, sample_s
+from pipeline.simulator.behaviour import Receipt
 from pipeline.simulator.providers.telesign.auth import sign
 from pipeline.simulator.providers.telesign.errors import STATUSES
 from pipeline.simulator.providers.telesign.state import Transaction
+from pipeline.simulator.receipts import Moment, moments
 from pipeline.simulator.webhooks import Event
 from pipeline.simulator.world import Account, World
 
-_REVERSED_GAP_S: Final = 0.05
 FIRST: Final = {"sms": 290, "voice": 103}
 """The status of the immediate answer."""
 _GOOD: Final = {"sms": (203, 200), "voice": (100,)}
@@ -39,33 +40,14 @@ class Events:
         self._provider = provider
 
     def follow(self, account: Account, transaction: Transaction, receipt: Receipt, rng: random.Random) -> None:
-        """Move through the course, one status after each delay, with a callback for every move.
-
-        Reordered callbacks all wait for the last one, which then goes first; a single one waits for somebody else's.
-        """
-        delay_s = sample_s(receipt.delay_ms, rng)
+        """Move through the course, with a callback for every move."""
         statuses = course(transaction.channel, receipt)
-        hold = receipt.reordered and len(statuses) == 1
-        for place, status in enumerate(statuses):
-            after = len(statuses) - 1 - place
-            wait_s = after * (delay_s + _REVERSED_GAP_S) if receipt.reordered else 0.0
+        for status, moment in zip(statuses, moments(len(statuses), receipt, rng), strict=True):
             self._world.webhooks.later(
-                delay_s * (place + 1),
-                lambda status=status, wait_s=wait_s: self._move(  # type: ignore[misc]
-                    account, transaction, status, receipt, wait_s, hold=hold
-                ),
+                moment.after_s, partial(self._move, account, transaction, status, receipt, moment)
             )
 
-    def _move(
-        self,
-        account: Account,
-        transaction: Transaction,
-        status: int,
-        receipt: Receipt,
-        wait_s: float,
-        *,
-        hold: bool,
-    ) -> None:
+    def _move(self, account: Account, transaction: Transaction, status: int, receipt: Receipt, moment: Moment) -> None:
         transaction.move(status, self._world.clock.now_ms())
         if receipt.status == "missing":
             return
@@ -87,6 +69,6 @@ class Events:
                     sign=signed,
                     url=transaction.callback_url,
                 ),
-                after_s=wait_s,
-                hold=hold,
+                after_s=moment.wait_s,
+                hold=moment.hold,
             )

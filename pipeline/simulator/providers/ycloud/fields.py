@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from pipeline.simulator.addresses import E164, EMAIL
+from pipeline.simulator.times import rfc3339_ms
 
 CHANNELS: Final[Mapping[str, str]] = {"sms": "sms", "voice": "voice", "email_code": "email", "whatsapp": "whatsapp"}
 """YCloud's channel names and ours."""
@@ -135,10 +135,7 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    at_ms = rfc3339_ms(text)
+    if at_ms is None:
         raise Wrong("PARAM_INVALID", name, "The value must be an RFC 3339 time with its offset.")
-    return round(moment.timestamp() * 1_000)
+    return at_ms

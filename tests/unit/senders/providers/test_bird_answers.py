@@ -175,8 +175,7 @@ def test_a_resend_that_was_taken_keeps_the_verification_it_was_for(body: object,
     [
         (200, VERIFICATION | {"status": "verified"}, True),
         (200, {"status": "verified"}, True),
-        (200, VERIFICATION, True),
-        (200, VERIFICATION | {"status": "teleported"}, True),
+        (200, {"id": ID}, True),
         (200, VERIFICATION | {"status": "failed"}, False),
         (200, VERIFICATION | {"status": "expired"}, False),
         (200, VERIFICATION | {"status": "canceled"}, False),
@@ -188,6 +187,18 @@ def test_a_check_has_this_verdict(status: int, body: dict[str, Any], valid: bool
     answer = check(status, body)
     assert (answer.result if status == 200 else A.ACCEPTED, answer.valid, answer.unmapped) == (A.ACCEPTED, valid, False)
     assert (answer.alarm is not None) is (status == 404)
+
+
+@pytest.mark.parametrize("word", ["accepted", "pending", "teleported", None, ["verified"]])
+def test_a_status_that_is_no_verdict_judges_a_code_only_where_somebody_said_so(word: object) -> None:
+    body = VERIFICATION | {"status": word}
+    answer = check(200, body)
+    assert (answer.result, answer.valid, answer.unmapped) == (A.IN_DOUBT, None, True)
+    assert answer.alarm is not None
+    assert "ok_is_right" in answer.alarm
+    response = httpx.Response(200, content=json.dumps(body).encode())
+    believed = bird(ok_is_right=True).interpret(command(**CHECK), TYPED, response)
+    assert (believed.result, believed.valid, believed.unmapped) == (A.ACCEPTED, True, False)
 
 
 @pytest.mark.parametrize(
