@@ -109,7 +109,7 @@ async def test_a_found_message_of_bird_can_be_checked(world: World) -> None:
     bird = world.ends["bird"]
     bird.then("send", LOST)
     async with world.running():
-        await world.start(steps="sms@bird:200", wait_s=30)
+        await world.start(steps="sms@bird:200", wait_s=5)
         await world.type(bird.last.code)
         await asyncio.sleep(20)
         await world.type(bird.last.code)
