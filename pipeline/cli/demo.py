@@ -103,7 +103,7 @@ def _print(report: Report, stay: bool) -> None:
     channels = [channel.value for channel, _, _ in through[0].verified]
     print_table(
         ["verified through", *channels],
-        [(row.provider, *(_of(expected, actual) for _, expected, actual in row.verified)) for row in through],
+        [(row.provider, *(shown_of(expected, actual) for _, expected, actual in row.verified)) for row in through],
         title="Providers and channels",
         right=channels,
     )
@@ -140,7 +140,7 @@ def _print(report: Report, stay: bool) -> None:
             typer.echo(line)
 
 
-def _of(expected: int, actual: int) -> str:
+def shown_of(expected: int, actual: int) -> str:
     """A number, or how many there are of those there should be; a dash where there need be none."""
     if expected == actual:
         return str(actual) if actual else "-"

@@ -61,6 +61,8 @@ class Expected:
     """Whether the provider makes the code."""
     checks: int = 0
     """How often a provider is asked whether a typed code is the one it made."""
+    reported: bool = False
+    """Whether a provider must hear of the success; elsewhere one that wants to may, or may have to."""
     cancels: int = 0
     """How often a provider is asked to leave a message."""
     looked_up: bool = False
@@ -125,6 +127,16 @@ class Case:
     def ruled(self, provider: str, rule: Mapping[str, Any]) -> Case:
         """The same, with a rule for the simulated provider of this kind."""
         return replace(self, rules={**self.rules, provider: rule})
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the person must not type before the provider's answer to the send is known to us.
+
+        Nobody reads and types within the milliseconds which that takes, but the simulator's message may be here before.
+        Where the provider is asked for something about its message afterwards, that needs its answer.
+        """
+        wanted = self.expected
+        return self.person is not Person.PERSISTS and bool(wanted.made or wanted.reported or wanted.cancels)
 
     @property
     def replies(self) -> tuple[ReplyReason, ...]:

@@ -76,7 +76,8 @@ def _reports(cases: Sequence[Case], evidence: Evidence) -> tuple[int, int]:
         for attempt in last.attempts:
             if attempt.attempt_id == last.verified_attempt_id and provider_of(attempt.provider) in REPORTED_TO:
                 most += 1
-                least += attempt.result is AttemptResult.ACCEPTED and attempt.provider_message_id is not None
+                named = attempt.result is AttemptResult.ACCEPTED and attempt.provider_message_id is not None
+                least += named or case.expected.reported
     return least, most
 
 

@@ -34,16 +34,19 @@ def automatic_sms(cast: Cast) -> list[Case]:
 
 def voice(cast: Cast) -> list[Case]:
     steps = [Step(channel=Channel.VOICE)]
-    return [cast.verified("voice call", to=cast.mobile(), channel=Channel.VOICE, steps=steps)]
+    case = cast.verified("voice call", to=cast.mobile(), channel=Channel.VOICE, steps=steps)
+    return [case.expecting(reported=True)]
 
 
 def whatsapp(cast: Cast) -> list[Case]:
     steps = [Step(channel=Channel.WHATSAPP)]
-    return [cast.verified("WhatsApp", to=cast.mobile(), channel=Channel.WHATSAPP, steps=steps)]
+    case = cast.verified("WhatsApp", to=cast.mobile(), channel=Channel.WHATSAPP, steps=steps)
+    return [case.expecting(reported=True)]
 
 
 def email(cast: Cast) -> list[Case]:
-    return [cast.verified("e-mail", to=cast.recipients.email(), channel=Channel.EMAIL)]
+    case = cast.verified("e-mail", to=cast.recipients.email(), channel=Channel.EMAIL)
+    return [case.expecting(reported=True)]
 
 
 def email_international(cast: Cast) -> list[Case]:
@@ -105,7 +108,8 @@ def brand_of_tenant(cast: Cast) -> list[Case]:
 
 
 def own_code(cast: Cast) -> list[Case]:
-    return [cast.verified("own code", to=cast.mobile(), channel=Channel.SMS, shown_code="482913", code="482913")]
+    case = cast.verified("own code", to=cast.mobile(), channel=Channel.SMS, shown_code="482913", code="482913")
+    return [case.expecting(reported=True)]
 
 
 def own_code_leading_zero(cast: Cast) -> list[Case]:

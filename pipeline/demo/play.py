@@ -32,7 +32,7 @@ MESSAGE_S: Final = 60.0
 """How long a message may take, with the failovers before it; long enough for a machine that has much else to do."""
 END_S: Final = 60.0
 """How long the end may take, beyond the life of a code that is to expire."""
-REPLY_S: Final = 15.0
+REPLY_S: Final = 30.0
 PATIENCE_S: Final = 60.0
 """How long a person goes on typing a code that nobody can judge."""
 PAUSE_S: Final = 1.0
@@ -100,9 +100,7 @@ class Player:
         )
         code: str = message["code"]
         played[case.name] = replace(played[case.name], code=code, text=message["text"])
-        if (expected.made or expected.cancels) and case.person is not Person.PERSISTS:
-            # Nobody reads and types within the milliseconds in which the provider's answer is on its way to us, without
-            # which it can be asked nothing; the simulator's message may be here before.
+        if case.is_patient:
             await self.client.wait(case.name, until=partial(_is_answered, case), timeout_s=MESSAGE_S)
         wrong = _another(code)
         match case.person:

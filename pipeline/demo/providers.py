@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pipeline.demo.asked import REPORTED_TO
 from pipeline.demo.case import Case, Expected
 from pipeline.demo.cast import Cast
-from pipeline.demo.configuration import WALKING
+from pipeline.demo.configuration import WALKING, kind_of
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, VerificationMode, VerificationState
 
@@ -91,7 +92,8 @@ def recipient_for(cast: Cast, channel: Channel) -> str:
 
 def carried(cast: Cast) -> list[Case]:
     provider, channel, tenant = cast.next_of(_CARRIED)
-    return [_pinned(cast, f"{CHANNELS[channel]} by {TITLES[provider]}", provider, channel, tenant=tenant)]
+    case = _pinned(cast, f"{CHANNELS[channel]} by {TITLES[provider]}", provider, channel, tenant=tenant)
+    return [case.expecting(reported=kind_of(provider) in REPORTED_TO)]
 
 
 def carried_abroad(cast: Cast) -> list[Case]:
@@ -118,7 +120,7 @@ def smart(cast: Cast) -> list[Case]:
     """Smart Verify takes SMS and the call after it as one; our code fits both."""
     kind = "automatic plan by Smart Verify"
     case = cast.verified(kind, to=cast.mobile(), channel=Channel.SMS, provider="telesign", tenant="calls")
-    return [case.expecting(operation="smart", digits=5)]
+    return [case.expecting(operation="smart", digits=5, reported=True)]
 
 
 def smart_made(cast: Cast) -> list[Case]:

@@ -116,6 +116,9 @@ def test_of_a_message_without_a_name_a_success_may_be_told_when_the_answer_comes
     for nameless in ({"result": AttemptResult.IN_DOUBT}, {"provider_message_id": None}):
         assert problems([case()], sends[:1], ended(**nameless)) == []
         assert problems([case()], sends, ended(**nameless)) == []
+        assert problems([case(reported=True)], sends[:1], ended(**nameless)) == [
+            "providers were told of the success 0 times, expected 1"
+        ]
 
 
 def test_a_message_must_have_been_asked_about_by_its_name_or_in_a_list_of_its_own_provider() -> None:

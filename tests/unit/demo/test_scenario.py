@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.cli.demo import ALL_FROM, MOST
+from pipeline.demo.asked import REPORTED_TO
 from pipeline.demo.case import Case, Expected, Person
 from pipeline.demo.configuration import kind_of
 from pipeline.demo.providers import TITLES
@@ -82,6 +83,7 @@ def test_two_hundred_ask_providers_for_all_they_can_be_asked(cases: list[Case]) 
 
     assert asked(by=lambda expected: expected.looked_up) == {"ycloud", "bird", "thundersms"}
     assert asked(by=lambda expected: expected.operation) == {"telesign"}
+    assert asked(by=lambda expected: expected.reported) == REPORTED_TO
     assert asked(by=lambda expected: expected.cancels) >= {"thundersms"}
     persisting = {case.expected.provider for case in cases if case.person is Person.PERSISTS}
     assert persisting == {"bird", "telesign", "thundersms"}
