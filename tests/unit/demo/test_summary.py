@@ -20,7 +20,11 @@ def case(name: str, provider: str, channel: Channel, state: State = State.VERIFI
 
 
 def outcome(name: str, provider: str, channel: Channel, state: State = State.VERIFIED) -> tuple[Written, ...]:
-    return (Written(VerificationOutcome(name, 1, state=state, provider=provider, channel=channel), 1),)
+    return (
+        Written(
+            VerificationOutcome(verification_id=name, version=1, state=state, provider=provider, channel=channel), 1
+        ),
+    )
 
 
 def call(provider: str, operation: str, code: str | None = None) -> dict[str, Any]:
