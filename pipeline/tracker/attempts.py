@@ -179,6 +179,10 @@ def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: in
     that is plausible, as anybody may write to the topic.
     """
     joined = _with_cost(attempt, status.cost, status.currency)
+    if status.status in _NEGATIVE_STATUSES and len(steps_of(attempt)) > 1:
+        # Of one of its channels: its provider goes on to the next by itself, and beside it whatever we sent would be a
+        # second message. That the whole walk failed is told by a look-up, or by its time.
+        return joined
     told = (plausible(at, received_at=recorded_at) for at in (status.occurred_at, status.received_at))
     occurred_at = next((at for at in told if at is not None), recorded_at)
     return _with_status(joined, status.status, status.reason, occurred_at, recorded_at)

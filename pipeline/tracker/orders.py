@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline import topics
 from pipeline.model.limits import LOOKUP_MS, TELL_PROVIDER_MS
-from pipeline.records.internal import SendCommand
+from pipeline.records.internal import SendCommand, WalkStep
 from pipeline.records.tracker_state import TrackedAttempt
 from pipeline.records.types import CodeHolder, CommandKind, VerificationState
 from pipeline.tracker import attempts as facts
@@ -110,9 +110,11 @@ def _give(
     code_sealed: bytes | None = None,
     topic: str | None = None,
 ) -> None:
-    """Write the order with what the send had of recipient and code, so that a sender opens both alike."""
+    """Write the order with what the send had of recipients and code, so that a sender opens and reads both alike: of a
+    message that walks on, an answer about one channel says something else than of one that does not.
+    """
     plan, shown = turn.plan, attempt.shown
-    step = plan.steps[shown.step_index]
+    step, *further = (plan.steps[index] for index in facts.steps_of(attempt))
     turn.emit(
         topic or topics.lane(topics.send(shown.channel), plan.bulk),
         SendCommand(
@@ -144,6 +146,10 @@ def _give(
             generation=turn.state.generation,
             amount=plan.amount,
             payee_sealed=plan.payee_sealed,
+            walk=[
+                WalkStep(index=each.index, channel=each.channel, recipient_sealed=each.recipient_sealed)
+                for each in further
+            ],
             send_by_at=send_by_at,
             requested_at=plan.requested_at,
             issued_at=turn.now_ms,

@@ -62,8 +62,34 @@ def test_a_recipient_it_cannot_reach_is_reached_on_none_of_its_steps(world: Worl
 
 def test_it_fails_when_all_its_steps_failed_and_none_is_left(world: World) -> None:
     _walk(world, steps=2).tell()
-    world.report(status=AttemptStatus.FAILED, reason=Reason.RECIPIENT_BLOCKED)
+    world.tell(kind=CommandKind.LOOKUP, status=AttemptStatus.FAILED, reason=Reason.RECIPIENT_BLOCKED)
     assert (world.last.state, world.last.reason) == (State.FAILED, Reason.STEPS_EXHAUSTED)
+
+
+@pytest.mark.parametrize("status", [AttemptStatus.FAILED, AttemptStatus.UNDELIVERED, AttemptStatus.EXPIRED])
+def test_a_report_that_a_message_failed_is_about_one_of_its_steps_and_no_end(
+    world: World, status: AttemptStatus
+) -> None:
+    """Its provider goes on to the next one by itself: beside it, whatever we sent would be a second message."""
+    _walk(world).tell()
+    world.report(status=status, reason=Reason.RECIPIENT_BLOCKED, cost="0.05", currency="EUR")
+    assert world.asked() == []
+    assert (world.last.state, world.last.attempts[0].status, world.last.cost) == (
+        State.SENT, AttemptStatus.NONE, "0.05",
+    )  # fmt: skip
+    world.advance(60_000)
+    assert [event.step_index for event in world.asked()] == [2]
+
+
+def test_a_look_up_says_which_steps_it_stands_for(world: World) -> None:
+    world.decide(world.accepted(steps=3, last_step=1, lookups_s=[10]))
+    world.tell(provider_message_id="m-1")
+    world.advance(10_000)
+    [command] = world.orders(CommandKind.LOOKUP)
+    assert command.channel is Channel.SMS
+    assert [(step.index, step.channel, step.recipient_sealed) for step in command.walk] == [
+        (1, Channel.VOICE, command.recipient_sealed)
+    ]
 
 
 def test_the_active_step_is_its_first_until_the_provider_tells_of_another(world: World) -> None:
