@@ -62,7 +62,7 @@ async def test_when_all_its_channels_failed_the_next_step_begins_at_once(world: 
 
 @pytest.mark.parametrize("word", ["failed", "BLACKLST"])
 def test_a_report_that_one_channel_failed_ends_no_walk(word: str) -> None:
-    """It goes on to the next channel by itself: beside it a second message for the same steps would reach the person."""
+    """It goes on to the next channel by itself: beside it, a message of ours would reach the person a second time."""
 
     @story(thundersms=WALKING, ycloud={})
     async def run(world: World) -> None:
