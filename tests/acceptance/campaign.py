@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tests.acceptance.harness import Deployment
 from tests.acceptance.stranger import Stranger
 
-IN_A_CALL_S = 2.0
+IN_A_CALL_S = 10.0
 """How long a kill that should meet a running call waits for one."""
 
 
@@ -78,14 +78,22 @@ class Campaign:
             self._silent.add(verification_id)
         return verification_id
 
-    def load(self, wanted: Callable[[int], Wanted], *, requests: int, over_s: float) -> None:
-        """Publish at an even pace while people type what they get."""
-        began = time.monotonic()
-        for number in range(requests):
+    def load(
+        self,
+        wanted: Callable[[int], Wanted],
+        *,
+        requests: int,
+        over_s: float,
+        beside: threading.Thread | None = None,
+    ) -> None:
+        """Publish at an even pace while people type what they get; and go on as long as what is done beside it."""
+        began, number = time.monotonic(), 0
+        while number < requests or (beside is not None and beside.is_alive()):
             self.ask(wanted(number))
             if number % 10 == 0:
                 self.type_codes()
-            time.sleep(max(0.0, began + (number + 1) * over_s / requests - time.monotonic()))
+            number += 1
+            time.sleep(max(0.0, began + number * over_s / requests - time.monotonic()))
 
     def type_codes(self) -> None:
         """Each person types what has arrived, at once and twice."""

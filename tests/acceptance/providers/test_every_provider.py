@@ -13,7 +13,7 @@ from tests.acceptance.providers.cases import CASES, JUDGES, REPORTS_SUCCESS
 from tests.acceptance.providers.verifying import Verified, wrong
 from tests.acceptance.stranger import Stranger, assert_exact, attempts
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -16,7 +16,7 @@ from tests.acceptance.providers.killing import Killed
 from tests.acceptance.providers.verifying import Verified, wrong
 from tests.acceptance.stranger import Stranger
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 LONG = 8
 """Codes of so many digits stand nowhere by chance."""
