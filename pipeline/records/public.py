@@ -175,6 +175,7 @@ class VerificationOutcome(AvroRecord, frozen=True, kw_only=True):
     attempts: list[Attempt] = []
     language: str | None = None
     code_length: int = 0
+    """Of the latest message's code: a provider that makes it may make a shorter or longer one than planned."""
     number_valid: bool | None = None
     failed_checks: int = 0
     checks_left: int = 0

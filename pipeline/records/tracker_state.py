@@ -55,6 +55,8 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     """How many of the receipt horizons were counted."""
     result_detail: str | None = None
     """What the sender says of a call that came to nothing, for people."""
+    code_length: int = 0
+    """Of its code, as the route has it; 0 in states written before this was kept."""
 
 
 class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):

@@ -87,6 +87,7 @@ def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttemp
         has_cancel=route.has_cancel,
         lookups_s=route.lookups_s,
         finds_lost_s=route.finds_lost_s,
+        code_length=route.code_length,
     )
 
 

@@ -81,7 +81,7 @@ def build(state: TrackerState) -> VerificationOutcome:
         steps=_steps(plan, tracked),
         attempts=[attempt.shown for attempt in tracked],
         language=plan.language,
-        code_length=plan.code_length,
+        code_length=(tracked[-1].code_length if tracked else 0) or plan.code_length,
         number_valid=valid[-1] if valid else None,
         failed_checks=state.failed_checks,
         checks_left=checks_left(state),

@@ -92,6 +92,8 @@ def test_the_outcome_says_how_the_person_was_reached(one: Verified) -> None:
     assert attempt["attempt_id"] == f"{one.verification_id}.1"
     assert attempt["reference"].startswith(f"{one.verification_id}_1_")
     assert attempt["result"] == "accepted"
+    # How long the codes of Smart Verify are, nobody is told before.
+    assert outcome["code_length"] == case.digits or case.operation == "smart"
     assert (attempt["provider_message_id"] is None) == (case.kind == "neutrino")
     assert (attempt["number_valid"] is True) == (case.kind == "neutrino")
     assert (attempt["cost"] is not None, attempt["currency"]) == (case.cost, "USD" if case.cost else None)

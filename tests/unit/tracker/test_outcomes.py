@@ -271,6 +271,15 @@ def test_an_attempt_shows_the_language_as_the_provider_names_it_before_and_after
     assert (before, world.last.attempts[0].language) == ("zh_HK", "zh_HK")
 
 
+def test_the_length_shown_is_that_of_the_code_in_the_latest_message(world: World) -> None:
+    """A provider that makes its own code need not make one as long as ours."""
+    world.decide(world.accepted(steps=2, plan=world.plan(2, code_length=12), code_length=7))
+    assert world.last.code_length == 7
+    world.reject()
+    world.route("bird", code_length=12)
+    assert [outcome.code_length for outcome in world.outcomes][-1] == 12
+
+
 def test_nothing_is_published_after_the_final_outcome(sent: World) -> None:
     sent.check(sent.code)
     final = sent.last
