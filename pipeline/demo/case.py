@@ -133,10 +133,11 @@ class Case:
         """Whether the person must not type before the provider's answer to the send is known to us.
 
         Nobody reads and types within the milliseconds which that takes, but the simulator's message may be here before.
-        Where the provider is asked for something about its message afterwards, that needs its answer.
+        Where the provider is asked for something about its message afterwards, that needs its answer. Bulk gives way to
+        logins, so that on a machine with too much to do its decisions may be read seconds after its messages.
         """
-        wanted = self.expected
-        return self.person is not Person.PERSISTS and bool(wanted.made or wanted.reported or wanted.cancels)
+        wanted, bulk = self.expected, self.posting is Posting.BULK
+        return self.person is not Person.PERSISTS and bool(wanted.made or wanted.reported or wanted.cancels or bulk)
 
     @property
     def replies(self) -> tuple[ReplyReason, ...]:

@@ -26,8 +26,10 @@ from pipeline.runtime.log import Producer
 from pipeline.runtime.partition import partition_for
 
 PUBLISH_S: Final = 20.0
-"""Over which time the requests are published: a queue would say nothing of latency, and what is to expire takes longer
-anyway."""
+"""Over which time the requests are published, or longer: a queue would say nothing of latency, and what is to expire
+takes longer anyway."""
+MOST_PER_S: Final = 30
+"""Requests a second, however many: two cores run everything here, and more would measure them."""
 MESSAGE_S: Final = 60.0
 """How long a message may take, with the failovers before it; long enough for a machine that has much else to do."""
 END_S: Final = 60.0
@@ -69,9 +71,10 @@ class Player:
                 ended[case.name].set()
                 self.on_end(case)
 
+        each_s = max(PUBLISH_S / len(cases), 1 / MOST_PER_S)
         async with asyncio.TaskGroup() as group:
             for number, case in enumerate(cases):
-                group.create_task(one(case, number * PUBLISH_S / len(cases)), name=case.name)
+                group.create_task(one(case, number * each_s), name=case.name)
         return played
 
     async def _act(self, case: Case, played: dict[str, Played]) -> None:
