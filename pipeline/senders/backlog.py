@@ -39,6 +39,8 @@ class Work:
     """Its records; more than one when the command was written twice."""
     queued: bool = False
     started: bool = False
+    canceled: bool = False
+    """Nobody wants it any more; its call runs, and is not to be made again."""
     throttled: bool = False
     repeated: bool = False
     """It was asked again at once with fresh values."""

@@ -21,7 +21,7 @@ from pipeline.senders.journal import Journal
 from pipeline.senders.keys import JOURNALLED
 from pipeline.senders.opening import seal_made
 from pipeline.senders.provider import Answer, Provider
-from pipeline.senders.results import answered, uncalled
+from pipeline.senders.results import CANCELED, answered, uncalled
 
 TELL_MS: Final = 500
 """A pause is told to the other processes when it ends so much later than the one told last."""
@@ -77,9 +77,11 @@ class Endings:
     ) -> None:
         answer = event.answer
         if answer.throttled or event.failure == STALE or (answer.repeat and not entry.repeated):
-            self._release(effects, event, entry, work)
-            return
-        if event.failure == LATE:
+            if work is None or not work.canceled:
+                self._release(effects, event, entry, work)
+                return
+            answer = CANCELED
+        elif event.failure == LATE:
             answer = overdue_answer(throttled=entry.throttled)
         assert entry.result is not None
         sealed = seal_made(entry.result.verification_id, answer.made_code, self._key_ring)

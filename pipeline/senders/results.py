@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.types import AttemptResult
+from pipeline.senders.answers import not_sent
 from pipeline.senders.provider import Answer
 
 TOO_LATE: Final = Answer(result=AttemptResult.EXPIRED, reason=Reason.TOO_LATE, detail="the deadline came before a call")
+CANCELED: Final = not_sent(Reason.CANCELED_BY_CALLER, "canceled before the call")
 
 
 def unanswered(command: SendCommand, started_at: int) -> SendResult:

@@ -47,7 +47,7 @@ from pipeline.senders.opening import open_command
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Provider
 from pipeline.senders.references import References
-from pipeline.senders.results import uncalled
+from pipeline.senders.results import CANCELED, uncalled
 
 CARRIED_OUT: Final = frozenset(CommandKind) - {CommandKind.UNKNOWN, CommandKind.CANCEL}
 MAX_HELD: Final = 500
@@ -201,8 +201,9 @@ class SenderStage:
         """Drop the queued send of the same decision; one that was taken is withdrawn where the provider can do that."""
         work = self._backlog.works.get(send_key(command))
         if work is not None and not work.started:
-            canceled = not_sent(Reason.CANCELED_BY_CALLER, "canceled before the call")
-            self._dispatch.finish(effects, work, uncalled(work.command, canceled, now_ms), now_ms)
+            self._dispatch.finish(effects, work, uncalled(work.command, CANCELED, now_ms), now_ms)
+        elif work is not None:
+            work.canceled = True
         elif command.provider_message_id is not None:
             self._take(effects, record, command, state)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pipeline.records.types import AttemptResult, CommandKind, VerificationState
+from pipeline.records.types import AttemptResult, CommandAction, CommandKind, VerificationState
 from pipeline.testing.http import Answer
 from tests.unit.deployment import PARTITIONS, home
 from tests.unit.together.world import PHONE, WRONG, World, story
@@ -36,14 +36,15 @@ def test_the_same_attempt_asks_again_when_the_provider_said(kind: str) -> None:
 
 
 @story(ycloud={}, neutrino={})
-async def test_at_its_deadline_the_attempt_was_not_sent_and_the_next_route_is_taken(world: World) -> None:
-    world.ends["ycloud"].then("send", *[Answer(429, b"{}", {"Retry-After": "300"})] * 3)
+async def test_until_its_deadline_it_waits_and_then_it_was_not_sent(world: World) -> None:
+    """Moving on at once would switch everybody to another channel at a peak."""
+    world.ends["ycloud"].then("send", *[Answer(429, b"{}", {"Retry-After": "30"})] * 3)
     async with world.running():
-        await world.start(steps="sms sms@neutrino", expires_in_s=60, wait_s=100)
-    assert world.ends["ycloud"].count("send") == 1
+        await world.start(steps="sms@ycloud sms@neutrino", expires_in_s=45, wait_s=80)
+    assert world.ends["ycloud"].count("send") == 2
     outcome = await world.outcome()
-    assert outcome.attempts[0].reason == "throttled"
-    assert outcome.state is VerificationState.EXPIRED
+    assert [each.reason for each in outcome.attempts] == ["throttled"]
+    assert (outcome.state, outcome.reason) == (VerificationState.EXPIRED, "too_late")
 
 
 def _everywhere() -> list[str]:
@@ -116,3 +117,34 @@ async def test_a_look_up_that_is_throttled_changes_nothing(world: World) -> None
     assert before.state is VerificationState.SENT
     assert (await world.outcome()).state is VerificationState.DELIVERED
     assert len(await world.orders(CommandKind.LOOKUP)) >= 3
+
+
+@story(ycloud={}, neutrino={})
+async def test_a_throttled_message_that_was_canceled_meanwhile_is_not_sent_after_all(world: World) -> None:
+    ycloud = world.ends["ycloud"]
+    ycloud.then("send", Answer(429, b"{}", {"Retry-After": "5"}, delay_s=3))
+    async with world.running():
+        await world.start(steps="sms@ycloud", wait_s=1)
+        await world.command(CommandAction.CANCEL, wait_s=20)
+    assert await world.reasons() == ["accepted"]
+    assert ycloud.messages == []
+
+
+@pytest.mark.parametrize("kind", HTTP)
+def test_a_sender_that_dies_in_the_pause_leaves_the_attempt_to_be_sent_once_and_not_before_its_end(kind: str) -> None:
+    @story(**{kind: {}})
+    async def run(world: World) -> None:
+        end = world.ends[kind]
+        end.then("send", SLOW_DOWN)
+        async with world.running("router", "tracker"):
+            async with world.running("sender") as sender:
+                await world.start(steps=f"sms@{kind}", wait_s=4)
+                sender.crash()
+            async with world.running("sender"):
+                await asyncio.sleep(40)
+        first, second = end.times("send")
+        assert second - first >= 20
+        assert [each.result for each in (await world.outcome()).attempts] == [AttemptResult.ACCEPTED]
+        assert len(end.messages) == 1
+
+    run()

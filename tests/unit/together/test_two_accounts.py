@@ -28,7 +28,8 @@ SHOWN = {"bird": b"AccessKey second", "thundersms": b"Bearer second", "ycloud": 
 def both(kind: str, *, public: bool = True, **differences: Any):  # type: ignore[no-untyped-def]
     """Decorates a story with the accounts ``first`` and ``second`` of one kind."""
     first, second = {"kind": kind} | differences, {"kind": kind} | SECOND[kind] | differences
-    return story(first=first, second=second, public=public, tenants=LONG if kind in ("bird", "telesign") else {"default": {}})
+    tenants = LONG if kind in ("bird", "telesign") else {"default": {}}
+    return story(first=first, second=second, public=public, tenants=tenants)
 
 
 async def _start_both(world: World, **fields: Any) -> None:
