@@ -9,7 +9,9 @@ whoever has read the receipt first knows perhaps one of two. So it is settled on
 whatever was read first. Then exactly one attempt may be meant, or the receipt is given up: never placed with one of
 two, nor later with the one that is left.
 
-All times are the brokers': neither a sender's clock nor a provider's decides what came first.
+All times are the brokers': neither a sender's clock nor a provider's decides what came first. A provider's may only
+take an attempt away, never give one: a report that it repeats for hours (its webhook found nobody) says how old it is,
+and one from long before the only attempt that lives now is about another, which is forgotten.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pipeline.model.limits import (
     REF_LIFE_MS,
     REFS_KEPT,
 )
+from pipeline.model.told_time import AHEAD_MS
 from pipeline.records.correlator_state import CorrelatorState, WaitingReceipt
 from pipeline.records.internal import MessageRef, Receipt
 
@@ -73,7 +76,7 @@ def settle(state: CorrelatorState, until_ms: int = _NEVER) -> Settled:
             waiting.append(each)
             continue
         meant = [ref for ref in state.refs if _may_mean(each, ref)]
-        if each.recorded_at <= state.crowded_until_at or len(meant) > 1:
+        if each.recorded_at <= state.crowded_until_at or len(meant) > 1 or (meant and _is_older(each, meant[0])):
             unmatched.append(each.receipt)
         elif meant:
             placed.append((meant[0], each.receipt))
@@ -119,6 +122,14 @@ def _may_mean(waiting: WaitingReceipt, ref: MessageRef) -> bool:
     if by_recipient != (ref.provider_message_id is None) or at > ref.written_at + REF_LIFE_MS:
         return False
     return not by_recipient or ref.written_at <= at + BROKER_SKEW_MS
+
+
+def _is_older(waiting: WaitingReceipt, ref: MessageRef) -> bool:
+    """Whether what was reported of a recipient happened before the attempt began, by more than clocks are wrong."""
+    if not _names_recipient(waiting.receipt):
+        return False
+    age_ms = waiting.receipt.received_at - waiting.receipt.occurred_at
+    return waiting.recorded_at - age_ms < ref.written_at - AHEAD_MS
 
 
 def _settles_at(waiting: WaitingReceipt) -> int:

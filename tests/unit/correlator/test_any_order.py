@@ -40,10 +40,13 @@ def history(sent: list[int], told: list[int], message_id: str | None = None) -> 
     """Refs of as many attempts, and as many receipts, at these seconds."""
     world = new_world()
     refs = [(T0 + at * SECOND, world.ref(n, message_id=message_id)) for n, at in enumerate(sorted(sent), start=1)]
-    receipts = [
-        (T0 + at * SECOND, world.receipt(message_id=message_id, occurred_at=n)) for n, at in enumerate(sorted(told))
-    ]
+    receipts = [(T0 + at * SECOND, _told(world, at, n, message_id)) for n, at in enumerate(sorted(told))]
     return History(refs, receipts)
+
+
+def _told(world: World, at_s: int, n: int, message_id: str | None) -> Receipt:
+    at_ms = T0 + at_s * SECOND
+    return world.receipt(message_id=message_id, occurred_at=at_ms + n, received_at=at_ms)
 
 
 def read(written: History, chance: random.Random) -> Found:

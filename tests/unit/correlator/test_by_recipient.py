@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.model.limits import BROKER_SKEW_MS, REF_LIFE_MS, REFS_KEPT
+from pipeline.model.told_time import AHEAD_MS
 from pipeline.records.types import AttemptStatus, Channel
 from pipeline.runtime.api import Deadline
 from tests.unit.correlator.world import HOUR, MINUTE, SECOND, T0, World
@@ -97,9 +98,42 @@ def test_the_second_attempt_is_meant_once_the_first_is_forgotten(world: World) -
 def test_the_clock_of_a_sender_or_provider_decides_nothing(world: World, wrong_by: int) -> None:
     world.send(written_at=T0 + wrong_by)
     world.advance(10 * SECOND)
-    world.report(occurred_at=T0 + wrong_by, received_at=T0 - wrong_by)
+    world.report(occurred_at=T0 + wrong_by, received_at=T0 + wrong_by + SECOND)
     world.advance(MINUTE)
     assert world.placed == [("v1.1", DELIVERED)]
+
+
+def test_a_report_repeated_for_hours_is_not_about_the_attempt_that_lives_when_it_comes(world: World) -> None:
+    """Bird repeats for eight hours what nobody took; its message is forgotten after two."""
+    world.send(1, "v1")
+    happened_at = T0 + 5 * SECOND
+    world.advance(REF_LIFE_MS + MINUTE)
+    world.send(1, "v2")
+    world.advance(10 * SECOND)
+    world.report(occurred_at=happened_at)
+    world.advance(MINUTE)
+    assert (world.placed, world.unmatched) == ([], 1)
+    world.report()
+    world.advance(MINUTE)
+    assert world.placed == [("v2.1", DELIVERED)]
+
+
+@pytest.mark.parametrize(("behind_ms", "placed"), [(AHEAD_MS, 1), (AHEAD_MS + 1, 0)])
+def test_a_clock_may_be_as_wrong_as_a_signature_may_be_old(world: World, behind_ms: int, placed: int) -> None:
+    world.send()
+    world.report(occurred_at=T0 - behind_ms)
+    world.advance(MINUTE)
+    assert (len(world.placed), world.unmatched) == (placed, 1 - placed)
+
+
+def test_how_old_a_report_is_never_chooses_between_two(world: World) -> None:
+    world.send(1)
+    world.advance(HOUR)
+    world.send(2)
+    world.advance(10 * SECOND)
+    world.report(occurred_at=T0 + 5 * SECOND)
+    world.advance(MINUTE)
+    assert (world.placed, world.unmatched) == ([], 1)
 
 
 def test_another_verification_of_the_same_person_is_another_candidate(world: World) -> None:
