@@ -123,11 +123,15 @@ def _verdict(turn: Turn, attempt: TrackedAttempt, typed: str, told: SendResult) 
     """Yes, no, or None for none.
 
     "Verified already" is a yes for the very code whose answer was lost before: it was right then. For any other it is a
-    no: the provider accepts a code once, and that one was not this.
+    no: the provider accepts a code once, and that one was not this. A plain no to a code whose answer was lost is no
+    verdict: most providers say it of a code that is used up as well, and the lost answer may have been the yes.
     """
+    doubtful = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed) in turn.state.doubtful_codes
     if told.already_verified:
-        return _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed) in turn.state.doubtful_codes
-    return told.valid if told.result is AttemptResult.ACCEPTED else None
+        return doubtful
+    if told.result is not AttemptResult.ACCEPTED or (doubtful and not told.valid):
+        return None
+    return told.valid
 
 
 def _is_out(attempt: TrackedAttempt) -> bool:
@@ -147,10 +151,9 @@ def _is_known_without_them(state: TrackerState) -> bool:
     It is not when all that may have been sent are codes of providers whose answer to the send is unknown or unread:
     nobody could say what is right.
     """
-    made = [attempt for attempt in state.attempts if attempt.code_holder is CodeHolder.PROVIDER]
-    if len(made) < len(state.attempts):
-        return True
-    return all(facts.is_negative(attempt) or attempt.code_sealed is not None for attempt in made)
+    sent = [attempt for attempt in state.attempts if not facts.is_negative(attempt)]
+    made = [attempt for attempt in sent if attempt.code_holder is CodeHolder.PROVIDER]
+    return len(made) < len(sent) or all(attempt.code_sealed is not None for attempt in made)
 
 
 def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:

@@ -207,6 +207,21 @@ def test_it_is_wrong_as_soon_as_somebody_can_tell(world: World) -> None:
     assert reply.reason == ReplyReason.WRONG_CODE
 
 
+@pytest.mark.parametrize("first", [AttemptResult.NOT_SENT, AttemptResult.REJECTED])
+@pytest.mark.parametrize("second", [None, AttemptResult.IN_DOUBT])
+def test_nobody_can_tell_either_when_the_message_with_our_code_never_left(
+    world: World, first: AttemptResult, second: AttemptResult | None
+) -> None:
+    world.decide(world.accepted())
+    world.tell(result=first)
+    world.route("bird", **MADE)
+    if second is not None:
+        world.tell(2, provider="bird", result=second)
+    reply = world.check("123456")
+    assert reply is not None
+    assert (reply.reason, reply.checks_left) == (ReplyReason.PROVIDER_UNAVAILABLE, 3)
+
+
 def test_a_code_the_provider_told_us_is_compared_here(world: World) -> None:
     sealed = RING.seal(b"73219", verification_id="v1", field="code", record="SendResult")
     world.decide(world.accepted(provider="bird", **MADE))
@@ -389,6 +404,19 @@ def test_so_it_is_when_no_answer_came_at_all(made: World) -> None:
     assert made.replies[-1].ok
 
 
+@pytest.mark.parametrize(("first", "reason"), [("in_doubt", "provider_unavailable"), ("not_sent", "wrong_code")])
+def test_a_no_to_the_very_code_whose_answer_was_lost_is_no_verdict(made: World, first: str, reason: str) -> None:
+    """The lost answer may have been its yes, and a provider that does not say "already" calls a used code wrong."""
+    made.check("123456", "c1")
+    made.judge(None, result=AttemptResult(first))
+    made.check("123456", "c2")
+    made.judge(False)
+    assert made.replies[-1].reason == reason
+    made.check("123457", "c3")
+    made.judge(False)
+    assert made.replies[-1].reason == ReplyReason.WRONG_CODE
+
+
 @pytest.mark.parametrize("first", [AttemptResult.IN_DOUBT, AttemptResult.NOT_SENT])
 def test_verified_already_is_a_no_for_any_other_code(made: World, first: AttemptResult) -> None:
     made.check("123456", "c1")
@@ -405,7 +433,7 @@ def test_verified_already_at_another_message_is_a_no(world: World) -> None:
     world.check("123456", "c2")
     world.judge(False)
     world.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
-    assert world.replies[-1].reason == ReplyReason.WRONG_CODE
+    assert not world.replies[-1].ok
 
 
 def test_a_check_in_time_is_valid_though_its_provider_answers_after_the_end(made: World) -> None:
