@@ -723,6 +723,18 @@ def test_a_check_reads_the_verdict(state: str, valid: bool | None) -> None:
     assert "048291" not in repr(answer)
 
 
+def test_a_verdict_on_another_message_is_none_on_ours() -> None:
+    content = json.dumps(reply(200, verify={"code_state": "VALID", "code_entered": "048291"})).encode()
+
+    def verdict(asked: str) -> Answer:
+        checked = command(kind=CommandKind.CHECK, provider_message_id=asked)
+        return PROVIDER.interpret(checked, Opened(recipient="", code="048291"), httpx.Response(200, content=content))
+
+    assert (verdict(ID).valid, verdict(ID.lower()).valid) == (True, True)
+    other = verdict("0" + ID[1:])
+    assert (other.result, other.valid, other.unmapped) == (A.IN_DOUBT, None, True)
+
+
 @pytest.mark.parametrize(
     ("http", "body", "valid"),
     [

@@ -434,6 +434,8 @@ def test_only_the_status_in_the_body_is_a_verdict_on_a_code(word: str, answer: A
     ("status", "body", "result", "unmapped"),
     [
         (200, {"id": VERIFY, "status": "Success"}, A.IN_DOUBT, True),
+        (200, {"id": "another", "status": "success"}, A.IN_DOUBT, True),
+        (200, {"id": "another", "status": "OTP already verified"}, A.IN_DOUBT, True),
         (200, {"id": VERIFY, "status": 200}, A.IN_DOUBT, True),
         (200, b"<html>", A.IN_DOUBT, True),
         (401, {"message": "Unauthenticated."}, A.NOT_SENT, False),
@@ -517,6 +519,11 @@ def test_a_status_in_no_table_is_unknown_and_counted() -> None:
 def test_a_message_refused_for_our_own_set_up_raises_an_alarm() -> None:
     assert searched("sent", ("sms", "NO-CREDITS")).alarm is not None
     assert searched("sent", ("sms", "ABSENT-SUB")).alarm is None
+
+
+def test_a_look_up_answered_with_another_message_says_nothing_of_ours() -> None:
+    answer = interpret(200, {"id": "another", "status": "expired", "channels": []}, CommandKind.LOOKUP)
+    assert (answer.result, answer.status, answer.unmapped) == (A.IN_DOUBT, S.NONE, True)
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, PLAIN), (200, {"id": VERIFY, "status": "failed"})])
