@@ -153,13 +153,15 @@ class RouteChooser:
         if step.sender is not None:
             return step.sender
         able = self.providers[provider].channels.get(step.channel)
-        if able is None or not able.sender:
+        if able is None:
             return None
         for rule in self.senders:
             if (
                 rule.provider in (None, provider)
                 and rule.channel in (None, step.channel.value)
                 and rule.country in (None, step.country)
+                # A name meant for text messages says nothing of what a call shows.
+                and able.takes_sender(rule.sender)
             ):
                 return rule.sender
         return None

@@ -49,7 +49,7 @@ class Wishes:
         if able.countries is not None and step.country is not None and step.country not in able.countries:
             return "country"
         for wish, given, can in (
-            ("sender", step.sender, able.sender),
+            ("sender", step.sender, step.sender is not None and able.takes_sender(step.sender)),
             ("template", step.template, able.text),
             ("text", step.text, able.text),
             ("subject", step.subject, able.subject),

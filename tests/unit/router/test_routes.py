@@ -412,6 +412,17 @@ def test_the_sender_is_the_requests_or_the_first_rule_that_fits() -> None:
     assert route({"a": provider()}, senders=senders).sender is None
 
 
+def test_a_sender_goes_only_where_it_can_be_one() -> None:
+    senders = [SenderRule(sender="Acme"), SenderRule(sender="+15550100000")]
+    number = provider(sender=True, sender_rule=OneOf(("+15550100000",)))
+    assert route({"a": number}, senders=senders).sender == "+15550100000"
+    assert route({"a": number}, senders=senders[:1]).sender is None
+    able = {"a": number, "b": provider(sender=True)}
+    found = route(able, step={"sender": "Acme"})
+    assert (found.provider, "skipped a (sender)" in found.why) == ("b", True)
+    assert "sender (a)" in no_route({"a": number}, step={"sender": "Acme"}).detail
+
+
 def test_a_test_number_never_reaches_another_provider() -> None:
     three = TWO | {"simulator": provider()}
     assert route(three, plan={"test": True}).provider == "simulator"
