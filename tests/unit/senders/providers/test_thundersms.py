@@ -253,7 +253,8 @@ def test_what_cannot_be_carried_is_found_before_any_call(
     ("tag", "told"),
     [
         ("en-US", "en_US"), ("pt_BR", "pt_BR"), ("zh-Hant-TW", "zh_TW"), ("es-419", "es_419"), ("de", "de_DE"),
-        ("pt", "pt_BR"), ("zh-Hans", "zh_CN"), ("EN-gb", "en_GB"), ("eo", "eo"),
+        ("pt", "pt_BR"), ("zh-Hans", "zh_CN"), ("zh-Hant", "zh_TW"), ("EN-gb", "en_GB"), ("eo", "eo"),
+        ("de-1996", "de_DE"),
     ],
 )  # fmt: skip
 def test_spoken_languages_are_told_with_an_underscore_and_a_likely_region(tag: str, told: str) -> None:
