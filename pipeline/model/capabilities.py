@@ -71,6 +71,8 @@ class ChannelCapabilities:
     signature: bool = False
     text: bool = False
     """Takes a text of ours: a step's own, a template's or the catalogue's."""
+    always_text: bool = False
+    """Never says a code in words of its own: where a step has no text, the catalogue's goes along."""
     subject: bool = False
     flow_id: bool = False
     needs_flow_id: bool = False

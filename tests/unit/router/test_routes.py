@@ -412,6 +412,33 @@ def test_the_sender_is_the_requests_or_the_first_rule_that_fits() -> None:
     assert route({"a": provider()}, senders=senders).sender is None
 
 
+@pytest.mark.parametrize(
+    ("able", "plan", "step", "language", "adjusted"),
+    [
+        # Who shows a brand or a payment in a text of ours says it in a language of ours.
+        ({}, {"brand": "Acme"}, {"language": "ja"}, "en", ("language",)),
+        ({}, {"brand": "Acme"}, {"language": "de-AT"}, "de", ()),
+        ({}, {"brand": "Acme"}, {"country": "JP"}, "en", ()),
+        ({}, {"amount": "1.00", "payee_sealed": b"x"}, {"language": "ja"}, "en", ("language",)),
+        ({"languages": {"fr": "fr"}}, {"brand": "Acme"}, {"language": "de"}, "de", ()),
+        ({}, {"brand": "Acme"}, {"language": "ja", "channel": Channel.VOICE}, "en", ("language",)),
+        ({}, {"brand": "Acme"}, {"language": "de-AT", "channel": Channel.VOICE}, "de-AT", ()),
+        ({"always_text": True}, {}, {"language": "ja"}, "en", ("language",)),
+        # Else in its own words, or in the step's.
+        ({}, {}, {"language": "ja"}, "ja", ()),
+        ({}, {"brand": "Acme"}, {"language": "ja", "text": "{brand} {code}"}, "ja", ()),
+        ({"always_text": True}, {}, {"language": "ja", "text": "{code}"}, "ja", ()),
+        ({"text": False}, {"brand": "Acme"}, {"language": "ja"}, "ja", ()),
+    ],
+)
+def test_a_language_is_honoured_only_where_the_words_that_go_out_are_in_it(
+    able: dict[str, Any], plan: dict[str, Any], step: dict[str, Any], language: str, adjusted: tuple[str, ...]
+) -> None:
+    capable = {"text": True, "brand": True, "amount": True} | able
+    found = route({"a": provider(step.get("channel", Channel.SMS), **capable)}, plan=plan, step=step)
+    assert (found.language, found.adjusted) == (language, adjusted)
+
+
 def test_a_sender_goes_only_where_it_can_be_one() -> None:
     senders = [SenderRule(sender="Acme"), SenderRule(sender="+15550100000")]
     number = provider(sender=True, sender_rule=OneOf(("+15550100000",)))

@@ -108,6 +108,7 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
             each,
             code_max=settings.max_call_digits if channel is Channel.VOICE else each.code_max,
             languages=_languages(settings, channel),
+            always_text=settings.own_texts,
             report=settings.report_success,
             lookups_s=() if each.receipts else LOOKUPS_S,
         )

@@ -438,6 +438,8 @@ def test_what_is_published_twice_or_not_at_all_is_set_for_the_account() -> None:
     ours = telesign(languages=["en"], own_texts=True).capabilities.channels
     assert ours[Channel.SMS].languages is None
     assert ours[Channel.VOICE].languages == {"en": "en"}
+    assert {each.always_text for each in ours.values()} == {True}
+    assert {each.always_text for each in PROVIDER.capabilities.channels.values()} == {False}
 
 
 @pytest.mark.parametrize("settings", [{"max_call_digits": 8}, {"max_call_digits": 4}, {"languages": ["english, us"]}])
