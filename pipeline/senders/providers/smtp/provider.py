@@ -24,7 +24,7 @@ from pipeline.settings import SmtpSettings
 class MailAddress:
     """The rule for a sender: mail comes from an e-mail address."""
 
-    says: Final = "must be an e-mail address, as mail comes from one"
+    says: Final = "must be an e-mail address"
 
     def takes(self, value: str) -> bool:
         """Whether the value keeps the rule."""

@@ -20,6 +20,7 @@ from pipeline.senders.providers.telesign import CAPABILITIES, Telesign, able
 from pipeline.senders.providers.telesign.auth import Signer, key_bytes, signature
 from pipeline.senders.providers.telesign.tables import ERRORS, STATUSES
 from pipeline.senders.registry import capabilities
+from pipeline.senders.shown import ABILITIES
 from pipeline.settings import Settings, TelesignSettings
 from tests.unit.senders.doubles import PHONE, command
 
@@ -439,6 +440,9 @@ def test_what_is_published_twice_or_not_at_all_is_set_for_the_account() -> None:
     assert ours[Channel.SMS].languages is None
     assert ours[Channel.VOICE].languages == {"en": "en"}
     assert {each.always_text for each in ours.values()} == {True}
+    told = dict(ABILITIES)
+    assert (told["languages"](ours[Channel.SMS]), told["languages"](sms)) == ("17, else en", "any")
+    assert told["sender"](voice) == "a number of 3-15 digits"
     assert {each.always_text for each in PROVIDER.capabilities.channels.values()} == {False}
 
 
