@@ -66,9 +66,13 @@ class ChannelCapabilities:
     default_language: str | None = None
     """What the provider uses when the wished language is not in ``languages``."""
     sender: bool = False
+    sender_rule: OptionRule | None = None
+    """What a sender has to look like, where that is known: a call shows a number, a mail comes from an address."""
     signature: bool = False
     text: bool = False
     """Takes a text of ours: a step's own, a template's or the catalogue's."""
+    always_text: bool = False
+    """Never says a code in words of its own: where a step has no text, the catalogue's goes along."""
     subject: bool = False
     flow_id: bool = False
     needs_flow_id: bool = False
@@ -104,6 +108,10 @@ class ChannelCapabilities:
     walk: Walk | None = None
     """None where it is switched off or impossible."""
     min_validity_s: int = 0
+
+    def takes_sender(self, sender: str) -> bool:
+        """Whether it carries this very sender."""
+        return self.sender and (self.sender_rule is None or self.sender_rule.takes(sender))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

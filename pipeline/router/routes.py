@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, Walk, provider_language
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, Walk
 from pipeline.model.language import choose_language
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR, step_name
@@ -29,7 +29,7 @@ class Route:
     provider: str
     sender: str | None
     language: str | None
-    """The provider's own tag."""
+    """The tag of what goes out, in the provider's own spelling; None leaves it to the provider."""
     asked_language: str
     """The BCP-47 tag it stands for, or was taken instead of."""
     code_holder: CodeHolder
@@ -153,13 +153,15 @@ class RouteChooser:
         if step.sender is not None:
             return step.sender
         able = self.providers[provider].channels.get(step.channel)
-        if able is None or not able.sender:
+        if able is None:
             return None
         for rule in self.senders:
             if (
                 rule.provider in (None, provider)
                 and rule.channel in (None, step.channel.value)
                 and rule.country in (None, step.country)
+                # A name meant for text messages says nothing of what a call shows.
+                and able.takes_sender(rule.sender)
             ):
                 return rule.sender
         return None
@@ -235,7 +237,7 @@ class RouteChooser:
         return Route(
             provider=name,
             sender=self._sender(name, step),
-            language=provider_language(able, asked)[0],
+            language=self.wishes.language(able, plan, step, asked),
             asked_language=asked,
             code_holder=carried.code.holder,
             code_length=carried.code.length,

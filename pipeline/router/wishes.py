@@ -12,6 +12,7 @@ from typing import Final
 
 from pipeline.model.capabilities import ChannelCapabilities, provider_language
 from pipeline.model.language import closest
+from pipeline.model.messages.wording import TAGS
 from pipeline.model.options import takes_options
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.types import Channel
@@ -49,7 +50,7 @@ class Wishes:
         if able.countries is not None and step.country is not None and step.country not in able.countries:
             return "country"
         for wish, given, can in (
-            ("sender", step.sender, able.sender),
+            ("sender", step.sender, step.sender is not None and able.takes_sender(step.sender)),
             ("template", step.template, able.text),
             ("text", step.text, able.text),
             ("subject", step.subject, able.subject),
@@ -77,7 +78,7 @@ class Wishes:
         return [
             wish
             for wish, missed in (
-                ("language", step.language is not None and not self._speaks(able, step, step.language)),
+                ("language", step.language is not None and not self._speaks(able, plan, step, step.language)),
                 ("use_case", plan.use_case is not None and not able.use_case),
                 ("end_user_ip", plan.end_user_ip_sealed is not None and not able.end_user_ip),
                 ("brand", plan.brand is not None and not self._shows_brand(able, step)),
@@ -86,11 +87,20 @@ class Wishes:
             if missed
         ]
 
-    def _speaks(self, able: ChannelCapabilities, step: PlannedStep, language: str) -> bool:
-        template = self._template(step)
-        if template is not None and closest(language, template.languages) is None:
+    def language(self, able: ChannelCapabilities, plan: Plan, step: PlannedStep, asked: str) -> str | None:
+        """The tag of the language a message goes out in when ``asked`` is wanted; None leaves it to the provider."""
+        if _takes_our_wording(able, plan, step):
+            ours = closest(asked, TAGS)
+            if ours is None or step.channel is not Channel.VOICE:
+                return ours or TAGS[0]
+        return provider_language(able, asked)[0]
+
+    def _speaks(self, able: ChannelCapabilities, plan: Plan, step: PlannedStep, language: str) -> bool:
+        template, ours = self._template(step), _takes_our_wording(able, plan, step)
+        offered = TAGS if ours else None if template is None else template.languages
+        if offered is not None and closest(language, offered) is None:
             return False
-        if step.channel is not Channel.VOICE and (template is not None or step.text is not None):
+        if step.channel is not Channel.VOICE and (ours or template is not None or step.text is not None):
             return True  # written already; only who speaks it must know the language
         return provider_language(able, language)[1]
 
@@ -110,6 +120,12 @@ class Wishes:
 
     def _template(self, step: PlannedStep) -> Template | None:
         return self.templates.get(step.template) if step.template is not None else None
+
+
+def _takes_our_wording(able: ChannelCapabilities, plan: Plan, step: PlannedStep) -> bool:
+    """Whether the catalogue's text goes along: that is how who takes texts shows a brand or a payment."""
+    shown = (plan.brand is not None and able.brand) or (plan.amount is not None and able.amount)
+    return able.text and (able.always_text or shown) and step.text is None and step.template is None
 
 
 def wishes_signature(plan: Plan) -> bool:

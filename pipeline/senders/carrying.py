@@ -23,7 +23,7 @@ def refuse_uncarried(command: SendCommand, capabilities: ProviderCapabilities) -
 
 def _uncarried(command: SendCommand, able: ChannelCapabilities) -> str | None:
     for wish, given, can in (
-        ("sender", command.sender, able.sender),
+        ("sender", command.sender, command.sender is not None and able.takes_sender(command.sender)),
         ("text", command.text, able.text),
         ("template", command.template, able.text),
         ("subject", command.subject, able.subject),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pipeline.model.capabilities import ChannelCapabilities
+from pipeline.model.messages.wording import TAGS
 
 NOTHING: Final = "–"
 """What stands where a channel cannot do something."""
@@ -28,8 +29,14 @@ def made_code(able: ChannelCapabilities) -> str:
 
 def _languages(able: ChannelCapabilities) -> str:
     if able.languages is None:
-        return "any"
+        return f"{len(TAGS)}, else {TAGS[0]}" if able.always_text else "any"
     return f"{len(set(able.languages.values()))}, else {able.default_language or 'as the provider chooses'}"
+
+
+def _sender(able: ChannelCapabilities) -> str:
+    if not able.sender:
+        return NOTHING
+    return "yes" if able.sender_rule is None else able.sender_rule.says.removeprefix("must be ")
 
 
 def _times(seconds: tuple[int, ...]) -> str:
@@ -54,7 +61,7 @@ ABILITIES: Final[tuple[tuple[str, Callable[[ChannelCapabilities], str]], ...]] =
     ("languages", _languages),
     ("texts of ours", _yes("text")),
     ("subject", _yes("subject")),
-    ("sender", _yes("sender")),
+    ("sender", _sender),
     (
         "signature",
         lambda able: "needed for " + ", ".join(sorted(able.needs_signature)) if able.needs_signature else NOTHING,

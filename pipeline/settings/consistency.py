@@ -51,8 +51,18 @@ def _providers(settings: Settings) -> Iterator[Finding]:
                     f"providers.{name}.{field}: an enabled provider needs it; set it, as "
                     f"PIPELINE_PROVIDERS__{name.upper()}__{field.upper()} or a secret file, or set enabled = false"
                 )
-        for field, problem in provider.lacks() if provider.enabled else ():
+        if not provider.enabled:
+            continue
+        for field, problem in provider.lacks():
             yield Finding(f"providers.{name}.{field}: {problem}")
+        tenants = {f"tenants.{tenant}.min_code_length": each for tenant, each in settings.tenants.items()}
+        for field, problem in provider.idle(min((each.min_code_length for each in tenants.values()), default=0)):
+            yield Finding(f"providers.{name}.{field}: {problem}", tuple(tenants))
+        public_url = settings.gateway.public_url
+        unreached = provider.cannot_reach(public_url) if public_url else None
+        if unreached is not None:
+            also = (f"providers.{name}.base_url", f"providers.{name}.requires_receipts")
+            yield Finding(f"gateway.public_url: {unreached}", also)
 
 
 def _references(settings: Settings) -> Iterator[Finding]:

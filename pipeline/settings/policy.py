@@ -96,7 +96,8 @@ class RoutesSettings(Section):
 
 
 class SenderRule(Section):
-    """The sender id for a route; the first rule whose matches all hold."""
+    """The sender id for a route; the first rule whose matches all hold and whose sender the channel takes: a name is
+    none for a call that shows a number, or for a mail that comes from an address."""
 
     provider: str | None = None
     """Only for this configured provider."""

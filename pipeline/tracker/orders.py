@@ -141,7 +141,8 @@ def _give(
             key_recipient_hash=plan.recipient_hash,
             code_holder=attempt.code_holder,
             kid=plan.kid,
-            code_length=plan.code_length,
+            # Of the message that went out: a provider may have made its code longer or shorter than was planned.
+            code_length=attempt.code_length or plan.code_length,
             code_sealed=plan.code_sealed if attempt.code_holder is CodeHolder.CALLER else code_sealed,
             generation=turn.state.generation,
             amount=plan.amount,

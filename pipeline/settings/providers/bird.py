@@ -16,6 +16,7 @@ _ItemPath = Annotated[
     str, shaped(r"(?:/[A-Za-z0-9._/-]*\{id\}[A-Za-z0-9._/-]*)?", 'a path that holds {id}, such as "/verify/{id}"')
 ]
 _ListPath = Annotated[str, shaped(r"(?:/[A-Za-z0-9._/-]+)?", 'a path, such as "/verify"')]
+_Locale = Annotated[str, shaped(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}", "a locale, such as en or pt-BR")]
 _FieldName = Annotated[str, shaped(r"[A-Za-z][A-Za-z0-9_.-]{0,39}", "the name of a field, such as pageToken")]
 
 
@@ -26,7 +27,7 @@ class BirdTemplateSettings(Section):
     """The template's project."""
     version: Uuid = Field(min_length=1)
     """Its published version."""
-    locale: str | None = Field(None, min_length=2, max_length=35)
+    locale: _Locale | None = None
     """The one language it is written in; without it each message asks for the wished one."""
 
 
@@ -85,7 +86,8 @@ class BirdSettings(SigningProviderSettings):
     list_limit: int = Field(25, ge=1, le=1_000)
     """How many verifications to ask a list for; Bird's default, its maximum is not published."""
     resend_path: _ItemPath = ""
-    """Request to send a step again: probably ``/verify/{id}/resend``; empty: a resend is a new verification."""
+    """Request to send a step again: probably ``/verify/{id}/resend``. Nothing in this version asks for it, as a resend
+    is a new verification or goes another way, so it must stay empty."""
     names: BirdNames = BirdNames()
     """Names of fields that the documentation leaves open."""
 
@@ -102,7 +104,7 @@ class BirdSettings(SigningProviderSettings):
         return tuple(name for name in get_args(BirdChannel) if self.channels.get(name) or by_navigator.get(name))
 
     def lacks(self) -> Iterator[tuple[str, str]]:
-        """A channel; for WhatsApp its template."""
+        """A channel; for WhatsApp its template, and for each template its channel; fields that differ in name."""
         if not self.used_channels:
             yield "channels", "no channel is set; set navigator_id or channels.sms, channels.email, channels.whatsapp"
         if "whatsapp" in self.used_channels and "whatsapp" not in self.templates:
@@ -110,3 +112,14 @@ class BirdSettings(SigningProviderSettings):
                 "templates.whatsapp",
                 "Bird sends WhatsApp by template only; set its project_id and version, or remove channels.whatsapp",
             )
+        if self.resend_path:
+            # The sender can; whoever has the tracker name Bird's verification in a send takes this out.
+            yield "resend_path", "this version never uses it, a resend is a new verification; remove it"
+        for name in self.templates:
+            if name not in self.used_channels:
+                yield f"templates.{name}", f"belongs to a channel that is not used; set channels.{name}, or remove it"
+        for fields in (("limit", "start", "end"), ("items", "next_page")):
+            for place, field in enumerate(fields):
+                same = [one for one in fields[:place] if getattr(self.names, one) == getattr(self.names, field)]
+                if same:
+                    yield f"names.{field}", f"is the name of {same[0]} too; give each its own"

@@ -59,6 +59,14 @@ class ProviderSettings(Section):
         """What an enabled account of this kind needs beyond its credentials: a setting, and what to do about it."""
         return iter(())
 
+    def idle(self, shortest_code: int) -> Iterator[tuple[str, str]]:
+        """Settings that nothing can ever use where no tenant takes codes shorter than this, and what to do about it."""
+        return iter(())
+
+    def cannot_reach(self, public_url: str) -> str | None:
+        """Why this provider's webhooks never arrive at the gateway's address, and what to do about it."""
+        return None
+
 
 class SigningProviderSettings(ProviderSettings):
     """A provider that signs its webhooks."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -12,6 +14,9 @@ from pipeline.settings.credentials import Credential
 from pipeline.settings.providers.common import ProviderSettings
 
 _Tag = Annotated[str, shaped(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", "a BCP-47 tag, such as en or pt-BR")]
+
+SMART_DIGITS: Final = 5
+"""Of a code of ours for Smart Verify, and of the shortest that it makes."""
 
 
 class TelesignSettings(ProviderSettings):
@@ -44,9 +49,11 @@ class TelesignSettings(ProviderSettings):
     """Tell Telesign when a person entered our code rightly, which it recommends strongly."""
     smart_verify: bool = False
     """Hand automatic SMS-then-voice plans to Smart Verify as a whole. Such a message takes no sender and no option but
-    ``ignore_risk``; without ``smart_own_code`` Telesign makes its code."""
+    ``ignore_risk``; without ``smart_own_code`` Telesign makes its code, of 7 digits or of 5: only for tenants whose
+    ``min_code_length`` allows 5, and for requests that wish no length."""
     smart_own_code: bool = False
-    """Give Smart Verify a code of ours, of 5 digits. Telesign's SDK sends one, its current page lists none."""
+    """Give Smart Verify a code of ours where the request's or the tenant's ``code_length`` is 5. Telesign's SDK sends
+    one, its current page lists none."""
     smart_preference: bool = False
     """Tell Smart Verify the preferred channel, as ``sms`` or ``call``; Telesign's page and its SDK name the values
     differently."""
@@ -69,3 +76,35 @@ class TelesignSettings(ProviderSettings):
         if value.get_secret_value() and not decoded:
             raise ValueError("is no Base64; copy it anew, with the = at its end")
         return value
+
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """What Smart Verify needs to be used at all."""
+        if self.smart_verify and len(set(self.channels)) == 1:
+            yield "smart_verify", "needs sms and voice; add the other one to channels, or remove it"
+        for field in ("smart_own_code", "smart_preference"):
+            if getattr(self, field) and not self.smart_verify:
+                yield field, "says something of Smart Verify, which is not used; set smart_verify = true, or remove it"
+
+    def idle(self, shortest_code: int) -> Iterator[tuple[str, str]]:
+        """Smart Verify, whose codes may be of five digits."""
+        if self.smart_verify and shortest_code > SMART_DIGITS:
+            yield (
+                "smart_verify",
+                f"its codes may have {SMART_DIGITS} digits, fewer than any tenant takes, so nothing would be handed "
+                f"over; set tenants.<name>.min_code_length = {SMART_DIGITS} for one, or remove it",
+            )
+
+    def cannot_reach(self, public_url: str) -> str | None:
+        """It calls back by https on port 443 only; the simulator does everywhere."""
+        if not self.requires_receipts:
+            return None
+        host = urlsplit(self.base_url).hostname or ""
+        address = urlsplit(public_url)
+        if (self.base_url and not host.endswith(".telesign.com")) or (
+            address.scheme == "https" and address.port in (None, 443)
+        ):
+            return None
+        return (
+            "Telesign calls back by https on port 443 only; write https:// without a port, or set requires_receipts = "
+            "false for Telesign, whose status is then asked for"
+        )

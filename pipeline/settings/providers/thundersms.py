@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings.base import Section, Url
+from pipeline.settings.base import Section, Url, shaped
 from pipeline.settings.credentials import Credential, Password
 from pipeline.settings.providers.common import Secrets, SigningProviderSettings, is_loopback
+
+_Shown = Annotated[
+    str, shaped(r"(?! )[^\x00-\x1f\x7f]{1,255}(?<! )", "one line, not empty, without spaces at its ends")
+]
 
 
 class ProviderChannelSettings(Section):
     """Account data of one channel at one provider."""
 
-    sender: str | None = Field(None, alias="from")
+    sender: _Shown | None = Field(None, alias="from")
     """Sender id registered for the channel."""
-    flow_id: str | None = None
+    flow_id: _Shown | None = None
     """Voice flow."""
 
 
@@ -64,10 +68,20 @@ class ThunderSmsSettings(SigningProviderSettings):
     ``meta.foreign_id``; which of them is read is not documented."""
 
     def lacks(self) -> Iterator[tuple[str, str]]:
-        """A secure way: the token goes with every request."""
+        """A secure way, as the token goes with every request; a secret where webhooks are expected."""
         address = urlsplit(self.base_url)
         if address.scheme == "http" and not self.allow_plain_http and not is_loopback(address.hostname or ""):
             yield (
                 "base_url",
                 "the access token would travel in clear; write https://, or set allow_plain_http = true",
             )
+        for name, channel in self.channels.items():
+            if channel.flow_id is not None and name != "voice":
+                yield f"channels.{name}.flow_id", "only calls have a flow; set it below channels.voice, or remove it"
+        ids, key = self.webhook_id, self.webhook_validation_key.get_secret_value()
+        if (ids or key) and not self.webhook_secret:
+            yield "webhook_secret", f"without it every webhook is refused; set it, or remove {_either(ids, key)}"
+
+
+def _either(ids: object, key: object) -> str:
+    return " and ".join(name for name, given in (("webhook_id", ids), ("webhook_validation_key", key)) if given)

@@ -412,6 +412,44 @@ def test_the_sender_is_the_requests_or_the_first_rule_that_fits() -> None:
     assert route({"a": provider()}, senders=senders).sender is None
 
 
+@pytest.mark.parametrize(
+    ("able", "plan", "step", "language", "adjusted"),
+    [
+        # Who shows a brand or a payment in a text of ours says it in a language of ours.
+        ({}, {"brand": "Acme"}, {"language": "ja"}, "en", ("language",)),
+        ({}, {"brand": "Acme"}, {"language": "de-AT"}, "de", ()),
+        ({}, {"brand": "Acme"}, {"country": "JP"}, "en", ()),
+        ({}, {"amount": "1.00", "payee_sealed": b"x"}, {"language": "ja"}, "en", ("language",)),
+        ({"languages": {"fr": "fr"}}, {"brand": "Acme"}, {"language": "de"}, "de", ()),
+        ({}, {"brand": "Acme"}, {"language": "ja", "channel": Channel.VOICE}, "en", ("language",)),
+        ({}, {"brand": "Acme"}, {"language": "de-AT", "channel": Channel.VOICE}, "de-AT", ()),
+        ({"always_text": True}, {}, {"language": "ja"}, "en", ("language",)),
+        # Else in its own words, or in the step's.
+        ({}, {}, {"language": "ja"}, "ja", ()),
+        ({}, {"brand": "Acme"}, {"language": "ja", "text": "{brand} {code}"}, "ja", ()),
+        ({"always_text": True}, {}, {"language": "ja", "text": "{code}"}, "ja", ()),
+        ({"text": False}, {"brand": "Acme"}, {"language": "ja"}, "ja", ()),
+    ],
+)
+def test_a_language_is_honoured_only_where_the_words_that_go_out_are_in_it(
+    able: dict[str, Any], plan: dict[str, Any], step: dict[str, Any], language: str, adjusted: tuple[str, ...]
+) -> None:
+    capable = {"text": True, "brand": True, "amount": True} | able
+    found = route({"a": provider(step.get("channel", Channel.SMS), **capable)}, plan=plan, step=step)
+    assert (found.language, found.adjusted) == (language, adjusted)
+
+
+def test_a_sender_goes_only_where_it_can_be_one() -> None:
+    senders = [SenderRule(sender="Acme"), SenderRule(sender="+15550100000")]
+    number = provider(sender=True, sender_rule=OneOf(("+15550100000",)))
+    assert route({"a": number}, senders=senders).sender == "+15550100000"
+    assert route({"a": number}, senders=senders[:1]).sender is None
+    able = {"a": number, "b": provider(sender=True)}
+    found = route(able, step={"sender": "Acme"})
+    assert (found.provider, "skipped a (sender)" in found.why) == ("b", True)
+    assert "sender (a)" in no_route({"a": number}, step={"sender": "Acme"}).detail
+
+
 def test_a_test_number_never_reaches_another_provider() -> None:
     three = TWO | {"simulator": provider()}
     assert route(three, plan={"test": True}).provider == "simulator"

@@ -44,6 +44,25 @@ def test_a_hard_wish_that_would_be_dropped_is_refused_by_name(
     refuse_uncarried(command(**wishes), able(**ability))
 
 
+def test_a_sender_of_another_look_is_refused_as_one_that_is_not_taken() -> None:
+    with pytest.raises(Unsendable) as problem:
+        refuse_uncarried(command(sender="Acme"), able(sender=True, sender_rule=OneOf(("+15550100000",))))
+    assert problem.value.detail == "acme carries no sender on sms here"
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel", "right", "wrong"),
+    [
+        ("telesign", Channel.SMS, "ACME", "A" * 21),
+        ("telesign", Channel.VOICE, "+15550100000", "ACME"),
+        ("smtp", Channel.EMAIL, "login@example.org", "ACME"),
+    ],
+)
+def test_who_knows_what_a_sender_looks_like_says_so(kind: str, channel: Channel, right: str, wrong: str) -> None:
+    known = KINDS[kind].capabilities.channels[channel]
+    assert (known.takes_sender(right), known.takes_sender(wrong)) == (True, False)
+
+
 def test_what_a_tenant_or_a_soft_wish_says_is_never_refused() -> None:
     soft = {"signature": "示例", "brand": "Acme", "use_case": "ATCK", "language": "sw", "prefer_channel": Channel.VOICE}
     refuse_uncarried(command(**soft), able())

@@ -40,6 +40,24 @@ def bird(tmp_path: Path, text: str) -> BirdSettings:
             ACCOUNT + f"navigator_id = '{UUID}'\n[providers.bird.templates.sms]\nversion = '{UUID}'",
             "providers.bird.templates.sms.project_id: is missing",
         ),
+        (
+            ACCOUNT + f"navigator_id = '{UUID}'\n"
+            f"[providers.bird.templates.email]\nproject_id = '{UUID}'\nversion = '{UUID}'",
+            "providers.bird.templates.email: belongs to a channel that is not used; set channels.email",
+        ),
+        (
+            ACCOUNT + f"navigator_id = '{UUID}'\n"
+            f"[providers.bird.templates.sms]\nproject_id = '{UUID}'\nversion = '{UUID}'\nlocale = 'dutch!'",
+            "must be a locale, such as en or pt-BR",
+        ),
+        (
+            ACCOUNT + f"navigator_id = '{UUID}'\n[providers.bird.names]\nlimit = 'x'\nend = 'x'",
+            "providers.bird.names.end: is the name of limit too; give each its own",
+        ),
+        (
+            ACCOUNT + f"navigator_id = '{UUID}'\nresend_path = '/verify/{{id}}/resend'",
+            "providers.bird.resend_path: this version never uses it, a resend is a new verification; remove it",
+        ),
         ("[providers.bird]\nenabled = true\n" + f"navigator_id = '{UUID}'", "providers.bird.access_key: an enabled"),
     ],
 )

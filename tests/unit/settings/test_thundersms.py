@@ -49,6 +49,22 @@ def test_a_provider_that_is_switched_off_sends_no_token_anywhere(tmp_path: Path)
     load(section(tmp_path, f'base_url = "{OTHER}"'), environ={})
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (('[providers.thunder.channels.sms]\nfrom = ""',), "providers.thunder.channels.sms.from (from"),
+        (('[providers.thunder.channels.voice]\nflow_id = " "',), "must be one line, not empty, without spaces"),
+        (('[providers.thunder.channels.sms]\nflow_id = "5876"',), "providers.thunder.channels.sms.flow_id: only calls"),
+        (('webhook_id = "wh-1"',), "providers.thunder.webhook_secret: without it every webhook is refused; set it"),
+        (('webhook_id = "wh-1"', 'webhook_validation_key = "k"'), "or remove webhook_id and webhook_validation_key"),
+    ],
+)
+def test_what_could_do_nothing_is_refused_by_name(tmp_path: Path, lines: tuple[str, ...], told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(section(tmp_path, "enabled = true", 'access_token = "t"', *lines), environ={})
+    assert told in str(refused.value)
+
+
 def test_an_enabled_one_needs_its_token(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"providers\.thunder\.access_token: an enabled provider needs it"):
         load(section(tmp_path, "enabled = true"), environ={})

@@ -12,7 +12,7 @@ import orjson
 
 from pipeline.senders.mail import Mail, MailReply, Stage
 from pipeline.testing.http import Answer
-from tests.unit.together.far_end import FarEnd, told
+from tests.unit.together.far_end import FarEnd, Message, told
 
 PLACEHOLDER = "{token}"
 
@@ -102,7 +102,7 @@ class BirdEnd(FarEnd[httpx.Request]):
 
     def carry_out(self, operation: str, request: httpx.Request) -> httpx.Response:
         if operation == "list":
-            return told({"results": [{"id": each.id, "identifier": each.recipient} for each in self.messages]})
+            return told({"results": [_shown_by_bird(each) for each in self.messages]})
         if operation == "send":
             body = orjson.loads(request.content)
             message = self.take(
@@ -121,6 +121,11 @@ class BirdEnd(FarEnd[httpx.Request]):
         right = orjson.loads(request.content)["code"] == found.code and not found.used
         found.used = found.used or right
         return told({"id": found.id}) if right else told({"message": "wrong"}, 400)
+
+
+def _shown_by_bird(message: Message) -> dict[str, Any]:
+    identifier = {"phonenumber": message.recipient}
+    return {"id": message.id, "identifier": identifier, "codeLength": len(message.code), "status": "accepted"}
 
 
 class ThunderSmsEnd(FarEnd[httpx.Request]):

@@ -116,6 +116,19 @@ async def test_a_found_message_of_bird_can_be_checked(world: World) -> None:
     assert await world.reasons() == ["provider_unavailable", "valid"]
 
 
+@story(bird={"list_path": "/verify"}, tenants={"default": {"code_length": 4, "min_code_length": 4}})
+async def test_a_message_whose_code_became_longer_than_planned_is_found_by_the_length_it_was_sent_with(
+    world: World,
+) -> None:
+    bird = world.ends["bird"]
+    bird.then("send", LOST)
+    async with world.running():
+        await world.start(steps="sms@bird:200", wait_s=25)
+        assert len(bird.last.code) == 6
+        await world.type(bird.last.code)
+    assert await world.reasons() == ["valid"]
+
+
 @pytest.mark.parametrize("dies", ["sender", "tracker"])
 def test_a_restart_in_between_asks_again_and_harms_nothing(dies: str) -> None:
     @story(thundersms={}, neutrino={})

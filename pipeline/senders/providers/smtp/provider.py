@@ -20,6 +20,20 @@ from pipeline.senders.providers.smtp.message import compose
 from pipeline.senders.providers.smtp.replies import read, told
 from pipeline.settings import SmtpSettings
 
+
+class MailAddress:
+    """The rule for a sender: mail comes from an e-mail address."""
+
+    says: Final = "must be an e-mail address"
+
+    def takes(self, value: str) -> bool:
+        """Whether the value keeps the rule."""
+        try:
+            return canonical(value, field="sender").kind == "email"
+        except Refused:
+            return False
+
+
 CAPABILITIES: Final = ProviderCapabilities(
     kind="smtp",
     channels=MappingProxyType(
@@ -33,6 +47,7 @@ CAPABILITIES: Final = ProviderCapabilities(
                 languages=LANGUAGES,
                 default_language="en",
                 sender=True,
+                sender_rule=MailAddress(),
                 text=True,
                 subject=True,
                 amount=True,
@@ -115,10 +130,6 @@ class Smtp(NoExtras):
 
 
 def _sender(wished: str) -> str:
-    try:
-        found = canonical(wished, field="sender")
-    except Refused as refused:
-        raise Unsendable(Reason.INVALID_FIELD, str(refused.detail)) from None
-    if found.kind != "email":
-        raise Unsendable(Reason.INVALID_FIELD, "sender: mail is sent from an e-mail address")
-    return found.canonical
+    if not MailAddress().takes(wished):
+        raise Unsendable(Reason.INVALID_FIELD, f"sender: {MailAddress.says}")
+    return canonical(wished, field="sender").canonical

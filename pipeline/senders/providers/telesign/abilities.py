@@ -31,6 +31,11 @@ class Dialled:
         return self.pattern.fullmatch(value) is not None
 
 
+SMS_SENDER: Final[OptionRule] = Line(20)
+VOICE_SENDER: Final[OptionRule] = Dialled(
+    re.compile(r"\+?[1-9][0-9]{2,14}", re.ASCII), "must be a number of 3-15 digits"
+)
+"""A number that was bought from Telesign."""
 _YES_OR_NO: Final = OneOf(("true", "false"))
 SMS_OPTIONS: Final[Mapping[str, OptionRule]] = MappingProxyType(
     {
@@ -80,10 +85,17 @@ CAPABILITIES: Final = ProviderCapabilities(
     channels=MappingProxyType(
         {
             Channel.SMS: replace(
-                _CHANNEL, code_max=7, code_leading_zero=True, provider_code=(7, 7), options=SMS_OPTIONS
+                _CHANNEL,
+                code_max=7,
+                code_leading_zero=True,
+                provider_code=(7, 7),
+                sender_rule=SMS_SENDER,
+                options=SMS_OPTIONS,
             ),
             # One page says 000-9999999 for calls, the API's own description 100-99999: see ``max_call_digits``.
-            Channel.VOICE: replace(_CHANNEL, code_max=5, provider_code=(5, 5), options=VOICE_OPTIONS),
+            Channel.VOICE: replace(
+                _CHANNEL, code_max=5, provider_code=(5, 5), sender_rule=VOICE_SENDER, options=VOICE_OPTIONS
+            ),
         }
     ),
 )
@@ -96,6 +108,7 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
             each,
             code_max=settings.max_call_digits if channel is Channel.VOICE else each.code_max,
             languages=_languages(settings, channel),
+            always_text=settings.own_texts,
             report=settings.report_success,
             lookups_s=() if each.receipts else LOOKUPS_S,
         )

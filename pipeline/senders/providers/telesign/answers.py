@@ -72,9 +72,11 @@ def told(content: bytes) -> Told:
     )
 
 
-def interpret(kind: CommandKind, response: httpx.Response) -> Answer:
-    """A full answer to a command of this kind."""
+def interpret(kind: CommandKind, response: httpx.Response, asked: str | None = None) -> Answer:
+    """A full answer to a command of this kind; ``asked`` is the reference id that a check was about."""
     reply = told(response.content)
+    if kind is CommandKind.CHECK and response.status_code == 200 and _is_of_another(asked, reply):
+        return in_doubt(f"{_detail(response.status_code, reply)} about another message", unmapped=True)
     answer = _READERS[kind](response.status_code, reply)
     if answer.throttled:
         answer = replace(answer, retry_after_s=retry_after_s(response.headers))
@@ -147,6 +149,12 @@ def _checked(http: int, reply: Told) -> Answer:
         return replace(judged(False), detail=detail)
     verdict = CODE_STATES.get(reply.code_state or "") if http == 200 and reply.error is None else None
     return refusal(http, reply) if verdict is None else verdict
+
+
+def _is_of_another(asked: str | None, reply: Told) -> bool:
+    """Whether a good answer names another message: a code that is right there says nothing of ours."""
+    named = reply.reference_id
+    return asked is not None and named is not None and named.lower() != asked.lower()
 
 
 def _reported(http: int, reply: Told) -> Answer:

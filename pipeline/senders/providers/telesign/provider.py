@@ -75,7 +75,7 @@ class Telesign(NoExtras):
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer to it."""
-        return answers.interpret(command.kind, response)
+        return answers.interpret(command.kind, response, command.provider_message_id)
 
     def probe(self, now_ms: int) -> httpx.Request:
         """Asks for a message that nobody sent: that needs right credentials and costs nothing."""

@@ -15,7 +15,14 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import Channel, CommandKind
 from pipeline.senders.provider import Opened, Unsendable, not_offered
-from pipeline.senders.providers.telesign.abilities import SMART_OPTIONS, SMS_OPTIONS, TOGETHER, VOICE_OPTIONS
+from pipeline.senders.providers.telesign.abilities import (
+    SMART_OPTIONS,
+    SMS_OPTIONS,
+    SMS_SENDER,
+    TOGETHER,
+    VOICE_OPTIONS,
+    VOICE_SENDER,
+)
 from pipeline.settings import TelesignSettings
 
 CODE: Final = "$$CODE$$"
@@ -23,10 +30,8 @@ AMOUNT: Final = "$$AMOUNT$$"
 PAYEE: Final = "$$PAYEE$$"
 MAX_TRANSACTION: Final = 40
 """Longest ``transaction_amount`` and ``transaction_payee``."""
-MAX_SENDER: Final = 20
 REFERENCE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 """A reference id: 32 hex digits as published. It becomes part of a path, so nothing else is let in."""
-_DIGITS: Final = re.compile(r"\+?[1-9][0-9]{2,14}", re.ASCII)
 _PREFERENCES: Final = MappingProxyType({Channel.SMS: "sms", Channel.VOICE: "call"})
 
 
@@ -204,11 +209,11 @@ def _sender(endpoint: Endpoint, sender: str | None) -> dict[str, str]:
     if endpoint is SMART:
         raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, "Smart Verify takes no sender")
     if endpoint is VOICE:
-        if not _DIGITS.fullmatch(sender):
-            raise Unsendable(Reason.INVALID_FIELD, "sender: a call shows a number that was bought from Telesign")
+        if not VOICE_SENDER.takes(sender):
+            raise Unsendable(Reason.INVALID_FIELD, f"sender: {VOICE_SENDER.says}, one that was bought from Telesign")
         return {"caller_id": sender.removeprefix("+")}
-    if len(sender) > MAX_SENDER:
-        raise Unsendable(Reason.INVALID_FIELD, f"sender: has more than {MAX_SENDER} characters")
+    if not SMS_SENDER.takes(sender):
+        raise Unsendable(Reason.INVALID_FIELD, f"sender: {SMS_SENDER.says}")
     return {"sender_id": sender}
 
 

@@ -82,7 +82,7 @@ def checked(command: SendCommand, response: httpx.Response) -> Answer:
     if response.status_code in GOOD:
         word = body.get("status")
         verdict = VERDICTS.get(word) if isinstance(word, str) else None
-        if verdict is None:
+        if verdict is None or _is_of_another(command, body):
             return in_doubt(f"HTTP {response.status_code} without a verdict", unmapped=True)
         return Answer(result=AttemptResult.ACCEPTED, valid=verdict.valid, already_verified=verdict.already_verified)
     answer = _refused(response.status_code, response, body)
@@ -97,6 +97,8 @@ def looked_up(command: SendCommand, response: httpx.Response) -> Answer:
         return NOT_FOUND
     if response.status_code not in GOOD:
         return _unknown_fate(_refused(response.status_code, response, body))
+    if _is_of_another(command, body):
+        return in_doubt(f"HTTP {response.status_code} about another message", unmapped=True)
     overall = meaning(body.get("status"))
     entries = body.get("channels")
     if overall is None:
@@ -122,6 +124,11 @@ def _found(
         return replace(_accepted(body), status=AttemptStatus.UNKNOWN, used_channel=channel, unmapped=True)
     alarm = "a message was refused for the account's set-up or credit at the provider" if told.ours else None
     return replace(_accepted(body), status=told.status, reason=told.reason, used_channel=channel, alarm=alarm)
+
+
+def _is_of_another(command: SendCommand, body: Mapping[str, Any]) -> bool:
+    """Whether an answer names another message than was asked about: whatever it says, nothing follows for ours."""
+    return provider_id(body.get("id")) not in (None, command.provider_message_id)
 
 
 def _accepted(body: Mapping[str, Any]) -> Answer:

@@ -20,6 +20,7 @@ from pipeline.senders.providers.telesign import CAPABILITIES, Telesign, able
 from pipeline.senders.providers.telesign.auth import Signer, key_bytes, signature
 from pipeline.senders.providers.telesign.tables import ERRORS, STATUSES
 from pipeline.senders.registry import capabilities
+from pipeline.senders.shown import ABILITIES
 from pipeline.settings import Settings, TelesignSettings
 from tests.unit.senders.doubles import PHONE, command
 
@@ -438,6 +439,11 @@ def test_what_is_published_twice_or_not_at_all_is_set_for_the_account() -> None:
     ours = telesign(languages=["en"], own_texts=True).capabilities.channels
     assert ours[Channel.SMS].languages is None
     assert ours[Channel.VOICE].languages == {"en": "en"}
+    assert {each.always_text for each in ours.values()} == {True}
+    told = dict(ABILITIES)
+    assert (told["languages"](ours[Channel.SMS]), told["languages"](sms)) == ("17, else en", "any")
+    assert told["sender"](voice) == "a number of 3-15 digits"
+    assert {each.always_text for each in PROVIDER.capabilities.channels.values()} == {False}
 
 
 @pytest.mark.parametrize("settings", [{"max_call_digits": 8}, {"max_call_digits": 4}, {"languages": ["english, us"]}])
@@ -721,6 +727,18 @@ def test_a_check_reads_the_verdict(state: str, valid: bool | None) -> None:
     assert answer.valid is valid
     assert answer.result is (A.IN_DOUBT if valid is None else A.ACCEPTED)
     assert "048291" not in repr(answer)
+
+
+def test_a_verdict_on_another_message_is_none_on_ours() -> None:
+    content = json.dumps(reply(200, verify={"code_state": "VALID", "code_entered": "048291"})).encode()
+
+    def verdict(asked: str) -> Answer:
+        checked = command(kind=CommandKind.CHECK, provider_message_id=asked)
+        return PROVIDER.interpret(checked, Opened(recipient="", code="048291"), httpx.Response(200, content=content))
+
+    assert (verdict(ID).valid, verdict(ID.lower()).valid) == (True, True)
+    other = verdict("0" + ID[1:])
+    assert (other.result, other.valid, other.unmapped) == (A.IN_DOUBT, None, True)
 
 
 @pytest.mark.parametrize(

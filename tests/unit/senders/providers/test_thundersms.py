@@ -253,7 +253,8 @@ def test_what_cannot_be_carried_is_found_before_any_call(
     ("tag", "told"),
     [
         ("en-US", "en_US"), ("pt_BR", "pt_BR"), ("zh-Hant-TW", "zh_TW"), ("es-419", "es_419"), ("de", "de_DE"),
-        ("pt", "pt_BR"), ("zh-Hans", "zh_CN"), ("EN-gb", "en_GB"), ("eo", "eo"),
+        ("pt", "pt_BR"), ("zh-Hans", "zh_CN"), ("zh-Hant", "zh_TW"), ("EN-gb", "en_GB"), ("eo", "eo"),
+        ("de-1996", "de_DE"),
     ],
 )  # fmt: skip
 def test_spoken_languages_are_told_with_an_underscore_and_a_likely_region(tag: str, told: str) -> None:
@@ -434,6 +435,8 @@ def test_only_the_status_in_the_body_is_a_verdict_on_a_code(word: str, answer: A
     ("status", "body", "result", "unmapped"),
     [
         (200, {"id": VERIFY, "status": "Success"}, A.IN_DOUBT, True),
+        (200, {"id": "another", "status": "success"}, A.IN_DOUBT, True),
+        (200, {"id": "another", "status": "OTP already verified"}, A.IN_DOUBT, True),
         (200, {"id": VERIFY, "status": 200}, A.IN_DOUBT, True),
         (200, b"<html>", A.IN_DOUBT, True),
         (401, {"message": "Unauthenticated."}, A.NOT_SENT, False),
@@ -517,6 +520,11 @@ def test_a_status_in_no_table_is_unknown_and_counted() -> None:
 def test_a_message_refused_for_our_own_set_up_raises_an_alarm() -> None:
     assert searched("sent", ("sms", "NO-CREDITS")).alarm is not None
     assert searched("sent", ("sms", "ABSENT-SUB")).alarm is None
+
+
+def test_a_look_up_answered_with_another_message_says_nothing_of_ours() -> None:
+    answer = interpret(200, {"id": "another", "status": "expired", "channels": []}, CommandKind.LOOKUP)
+    assert (answer.result, answer.status, answer.unmapped) == (A.IN_DOUBT, S.NONE, True)
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, PLAIN), (200, {"id": VERIFY, "status": "failed"})])
@@ -687,6 +695,7 @@ def test_a_webhook_composed_as_a_form_is_read_too() -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"<html>", b'{"event":"whatsapp:message:status"}', b'{"event":"viber:message:status","payload":[]}',
+     b'{"event":[]}', b'{"event":{},"payload":{}}', b'{"event":7}',
      json.dumps(SMS_PUSH | {"status": None}).encode(), json.dumps(SMS_PUSH | {"id": None}).encode()],
 )  # fmt: skip
 def test_a_body_that_is_not_as_documented_is_refused(body: bytes) -> None:
