@@ -73,6 +73,8 @@ def reports(webhook: Webhook, instance: str) -> list[Report | Unplaced]:
         # Pushes of SMS and voice are not wrapped, and name no event.
         channel = Channel.VOICE if "mid" in body else Channel.SMS if "mobile" in body else None
         return _report(webhook, instance, channel, body) if channel is not None else []
+    if not isinstance(event, str):
+        raise BadWebhook("event: is no text")
     if event not in EVENTS:
         return []
     payload = body.get("payload")

@@ -687,6 +687,7 @@ def test_a_webhook_composed_as_a_form_is_read_too() -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"<html>", b'{"event":"whatsapp:message:status"}', b'{"event":"viber:message:status","payload":[]}',
+     b'{"event":{},"payload":{}}', b'{"event":["viber:message:status"]}',
      json.dumps(SMS_PUSH | {"status": None}).encode(), json.dumps(SMS_PUSH | {"id": None}).encode()],
 )  # fmt: skip
 def test_a_body_that_is_not_as_documented_is_refused(body: bytes) -> None:
