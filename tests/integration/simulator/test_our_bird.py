@@ -213,7 +213,9 @@ async def test_the_events_of_its_channels_are_signed_and_read(
 
     receiver = HttpServer(Starlette(routes=[Route("/hooks/bird", receive, methods=["POST"])]), host="127.0.0.1", port=0)
     await receiver.start()
-    simulator = Simulator(SimulatorSettings(port=0, webhook_url=f"{receiver.url}/hooks", time_factor=1_000))
+    simulator = Simulator(
+        SimulatorSettings(port=0, smtp_port=0, webhook_url=f"{receiver.url}/hooks", time_factor=1_000)
+    )
     await simulator.start()
     try:
         provider = bird(simulator)

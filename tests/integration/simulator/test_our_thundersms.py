@@ -227,7 +227,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def told(receiver: Receiver) -> AsyncIterator[Person]:
     """A person whose deliveries are pushed to the receiver."""
-    simulator = Simulator(SimulatorSettings(port=0, webhook_url=receiver.url, time_factor=100_000))
+    simulator = Simulator(SimulatorSettings(port=0, smtp_port=0, webhook_url=receiver.url, time_factor=100_000))
     await simulator.start()
     receiver.provider = provider(simulator)
     async with httpx.AsyncClient() as http:

@@ -70,7 +70,7 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
 
 @pytest.fixture
 async def simulator(receiver: tuple[Receiver, str]) -> AsyncIterator[Simulator]:
-    running = Simulator(SimulatorSettings(port=0, webhook_url=receiver[1], time_factor=100))
+    running = Simulator(SimulatorSettings(port=0, smtp_port=0, webhook_url=receiver[1], time_factor=100))
     await running.start()
     yield running
     await running.stop()
