@@ -88,7 +88,8 @@ EXAMPLE
 Browsers then offer the code on that site, and on no other (the form is the WICG's, "Origin-bound one-time codes
 delivered via SMS"). The field needs `autocomplete="one-time-code"`. The domain is the host alone, without scheme,
 port or path. A step's text or template that already ends with such a line keeps its own. The line counts for
-segments. Other channels have none.
+segments; where a provider does not take that many signs (Telesign: `max_text_chars`), it is left out rather than the
+message. Other channels have none.
 
 ## Right to left
 

@@ -15,6 +15,7 @@ from pipeline.cli.context import settings as load_settings
 from pipeline.errors import UsageError
 from pipeline.settings import Settings, SimulatorSettings
 from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
+from pipeline.simulator.providers import KINDS
 from pipeline.simulator.server import Simulator, accounts_of
 
 
@@ -90,11 +91,10 @@ def _introduction(running: Simulator, settings: Settings) -> str:
     user, secret = neutrino["user_id"], neutrino["api_key"]
     if "neutrino" in configured:
         user, secret = "$NEUTRINO_USER_ID", "$NEUTRINO_API_KEY"
+    places = "\n".join(f"  {kind:<{max(map(len, KINDS))}}  {running.place(kind)}" for kind in KINDS)
     return f"""\
 Providers
-  ycloud    {running.base_url("ycloud")}
-  neutrino  {running.base_url("neutrino")}
-  smtp      {running.mail_address}
+{places}
 Receipts go to {running.world.webhooks.url or "nobody (set --webhook-url)"}
 
 Send a message

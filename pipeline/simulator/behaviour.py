@@ -218,7 +218,7 @@ class Rule(Behaviour):
 
 
 class Limits(Part):
-    """Rates beyond which the provider throttles; null is no limit."""
+    """Rates beyond which the provider throttles an account; null is no limit."""
 
     per_s: float | None = Field(None, gt=0)
     per_hour: int | None = Field(None, ge=1)

@@ -80,6 +80,10 @@ class Simulator:
         """What to configure as ``[providers.<name>] base_url``, once started."""
         return self.url + PROVIDERS[kind].base_path
 
+    def place(self, kind: str) -> str:
+        """The address of one provider of any kind, once started."""
+        return self.base_url(kind) if kind in PROVIDERS else self.mail_address
+
     def section(self, kind: str) -> dict[str, Any]:
         """What to configure in ``[providers.<name>]`` beside credentials, once started, to reach this one."""
         if kind in PROVIDERS:

@@ -87,7 +87,8 @@ class Simulated(ABC, Generic[A]):
         self.world = world
         self.accounts = tuple(accounts)
         self.behaviours = Behaviours(self.unhappy_answers)
-        self._throttling: dict[str, Throttling] = {}
+        self._throttling: dict[tuple[str, str], Throttling] = {}
+        """By account, as providers limit those, and operation."""
 
     @property
     @abstractmethod
@@ -156,7 +157,8 @@ class Simulated(ABC, Generic[A]):
         """
         wished = self.behaviours.current.limits if asked.operation in self.sending else None
         limits = self.operation_limits.get(asked.operation, _UNLIMITED) if wished is None else wished
-        throttling = self._throttling.setdefault(asked.operation if wished is None else "send", Throttling())
+        counted = (asked.account.instance, asked.operation if wished is None else "send")
+        throttling = self._throttling.setdefault(counted, Throttling())
         return throttling, throttling.enter(limits)
 
     def chosen(self, asked: Asked) -> Behaviour:

@@ -75,8 +75,9 @@ class Catalogue:
                 "{duration}", plural(tag, minutes, self._wordings[tag].minutes)
             )
         domain = self._domains.get(tenant)
-        if channel is Channel.SMS and domain is not None:
-            body = with_autofill(body, domain)
+        unlined = None
+        if channel is Channel.SMS and domain is not None and (lined := with_autofill(body, domain)) != body:
+            unlined, body = body, lined
         if channel is Channel.EMAIL:
             subject = filled(subject or own_subject or self._subject(tag, values), values)
         return Message(
@@ -86,6 +87,7 @@ class Catalogue:
             subject=subject if channel is Channel.EMAIL else None,
             wished=text is not None or template is not None,
             spoken=channel is Channel.VOICE,
+            unlined=unlined,
         )
 
     def _of_template(self, name: str, language: str | None, tenant: str) -> tuple[str, str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pipeline.model.messages.direction import Direction, direction, filled
@@ -29,11 +29,17 @@ class Message:
     """The step names its text or template, so a provider's own wording will not do."""
     spoken: bool = False
     """For a voice that reads it out, so codes are given sign by sign."""
+    unlined: str | None = None
+    """The template before the autofill line was added to it; None where none was."""
 
     @property
     def direction(self) -> Direction:
         """Which way the text runs, as HTML wants to know it."""
         return direction(self.template)
+
+    def without_autofill(self) -> Message:
+        """For a provider that takes no more signs: a code that has to be typed is better than none."""
+        return self if self.unlined is None else replace(self, template=self.unlined, unlined=None)
 
     def text(self, code: str) -> str:
         """The text with ``code``, which may be the sign a provider puts the code at, such as ``$$CODE$$``.

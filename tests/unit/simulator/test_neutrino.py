@@ -5,7 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.simulator.app import create_app, make_all
 from pipeline.simulator.providers.neutrino.errors import ERRORS
+from pipeline.simulator.world import Account, World
 from pipeline.testing.clock import ManualClock
 
 AUTH = {"User-ID": "simulator", "API-Key": "simulator"}
@@ -254,3 +256,22 @@ async def test_a_good_answer_may_hold_bad_news(http: httpx.AsyncClient, answer: 
     body = (await ask(http, "sms-verify")).json()
     assert (body["number-valid"], body["sent"]) == (valid, False)
     assert (await http.get("/inbox")).json() == []
+
+
+async def test_every_account_has_limits_of_its_own(world: World) -> None:
+    accounts = [Account(kind="neutrino", instance=name, credentials={"user_id": name, "api_key": "k"}) for name in "ab"]
+    app = create_app(world=world, providers=make_all(world, accounts))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://simulator") as http:
+
+        async def sent(user: str) -> list[int]:
+            auth = {"User-ID": user, "API-Key": "k"}
+            form = {"number": NUMBER, "limit": "2"}
+            answers = [await http.post("/neutrino/sms-verify", data=form, headers=auth) for _ in range(3)]
+            return [answer.json().get("api-error", 0) for answer in answers]
+
+        # Two a second, then two to a number.
+        assert [await sent("a"), await sent("b")] == [[0, 0, 6], [0, 0, 6]]
+        await http.put("/behaviour/neutrino", json={"limits": {}})
+        assert [await sent("a"), await sent("b")] == [[14, 14, 14], [14, 14, 14]]
+        await http.put("/behaviour/neutrino", json={"limits": {"per_hour": 1}})
+        assert [(await sent(user))[1:] for user in "ab"] == [[6, 6], [6, 6]]

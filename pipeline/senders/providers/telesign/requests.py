@@ -129,7 +129,7 @@ class Drafter:
         if payment:
             message = replace(message, values={**message.values, "amount": AMOUNT, "payee": PAYEE})
         # ``language`` goes unused beside a text of ours.
-        return payment | {"template": self._short(_text(message))}
+        return payment | {"template": self._short(message)}
 
     def _worded_call(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         if message is None:
@@ -139,19 +139,20 @@ class Drafter:
     def _worded_smart(self, command: SendCommand, message: Message | None, opened: Opened) -> dict[str, str]:
         if message is None:
             return self._language(command)
-        text = self._short(_text(message))
+        text = self._short(message)
         # The line that lets a browser fill in the code is not for ears.
         spoken = "\n".join(line for line in text.splitlines() if not line.startswith("@"))
         return {"sms_message": text, "tts_message": spoken, "language": _spoken(command, message)}
 
-    def _short(self, text: str) -> str:
+    def _short(self, message: Message) -> str:
+        """The text for an SMS, without the autofill line where it would be too long with it."""
         longest = self.settings.max_text_chars
-        if len(text) > longest:
-            raise Unsendable(
-                Reason.INVALID_TEXT,
-                f"text: is longer than the {longest} characters of this account; see max_text_chars",
-            )
-        return text
+        for each in (message, message.without_autofill()):
+            if len(text := _text(each)) <= longest:
+                return text
+        raise Unsendable(
+            Reason.INVALID_TEXT, f"text: is longer than the {longest} characters of this account; see max_text_chars"
+        )
 
     def _check(self, command: SendCommand, opened: Opened) -> Draft:
         return Draft(method="GET", path=_status(command), query={"verify_code": opened.code or ""})

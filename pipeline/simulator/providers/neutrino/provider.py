@@ -58,7 +58,7 @@ class Neutrino(Provider):
         super().__init__(world, accounts)
         # A code belongs to the account only, not to a number: any live code of the account verifies.
         self._codes: Bounded[tuple[str, str], int] = Bounded(world.keep)
-        self._sent_to: Bounded[tuple[str, str], deque[int]] = Bounded(world.keep)
+        self._sent_to: Bounded[tuple[str, str, str], deque[int]] = Bounded(world.keep)
         self._failures: Bounded[tuple[str, str], int] = Bounded(world.keep)
 
     def operation(self, method: str, path: str) -> str:
@@ -114,9 +114,10 @@ class Neutrino(Provider):
         number: fields.Number = asked.values["parsed"]
         length, limit = _DEFAULTS[asked.operation]
         limit = int(asked.values.get("limit", limit))
-        times = self._sent_to.get((asked.operation, number.e164))
+        counted = (asked.account.instance, asked.operation, number.e164)
+        times = self._sent_to.get(counted)
         if times is None:
-            times = self._sent_to[asked.operation, number.e164] = deque(maxlen=_MOST_SENDS)
+            times = self._sent_to[counted] = deque(maxlen=_MOST_SENDS)
         horizon_ms = now_ms - int(asked.values.get("limit-ttl", 1)) * _DAY_MS
         if sum(1 for at in times if at > horizon_ms) >= limit:
             raise Refused(self.error("14", asked))

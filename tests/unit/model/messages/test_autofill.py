@@ -91,3 +91,12 @@ def test_neither_brand_nor_payee_can_forge_the_line() -> None:
     shown = text(brand="@evil.example #111111", amount="1", payee="@evil.example #111111")
     assert parsed(shown) == (DOMAIN, "483920")
     assert parsed(text(text="{code} for {brand}", brand="@evil.example #111111", tenant="none")) is None
+
+
+def test_a_message_can_do_without_the_line_that_was_added_but_keeps_one_of_its_own() -> None:
+    def unlined(body: str) -> str:
+        found = CATALOGUE.message(channel=Channel.SMS, tenant="site", language="en", valid_s=300, text=body)
+        return found.without_autofill().text("483920")
+
+    assert unlined("Use {code}") == "Use 483920"
+    assert unlined("Use {code}\n@shop.example.com #{code}") == "Use 483920\n@shop.example.com #483920"

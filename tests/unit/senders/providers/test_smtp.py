@@ -184,6 +184,19 @@ def test_a_text_of_any_script_arrives_and_needs_no_server_that_takes_eight_bits(
     assert read["From"].addresses[0].display_name == "Bücher"
 
 
+@pytest.mark.parametrize("first", range(1, 12))
+def test_long_names_and_subjects_keep_every_blank(first: int) -> None:
+    # Wherever an encoded word ends, be it at a blank: standard libraries before 3.13 lose that one.
+    brand = ("Я" * first + " банк и друзья, очень большие дома")[:32].strip()
+    subject = "Я" * first + " код для входа в личный кабинет" * 6
+    head = built(opened(subject=subject), brand=brand).content.partition(b"\r\n\r\n")[0]
+    assert head.isascii()
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+    raw = email.message_from_bytes(head, policy=policy.compat32)
+    assert str(make_header(decode_header(raw["Subject"]))) == subject
+    assert str(make_header(decode_header(raw["From"]))) == f"{brand} <verify@example.org>"
+
+
 def test_every_line_ends_in_crlf_and_is_short_enough_for_any_server() -> None:
     mail = built(opened(template="{code} " + "x" * 1_500, subject="s" * 200), brand="B" * 32)
     lines = mail.content.split(b"\r\n")

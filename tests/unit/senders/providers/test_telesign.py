@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.model.capabilities import provider_language
-from pipeline.model.messages import Message
+from pipeline.model.messages import Catalogue, Message
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import WalkStep
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CommandKind, ResultClass
@@ -21,7 +22,7 @@ from pipeline.senders.providers.telesign.auth import Signer, key_bytes, signatur
 from pipeline.senders.providers.telesign.tables import ERRORS, STATUSES
 from pipeline.senders.registry import capabilities
 from pipeline.senders.shown import ABILITIES
-from pipeline.settings import Settings, TelesignSettings
+from pipeline.settings import Settings, TelesignSettings, TenantSettings
 from tests.unit.senders.doubles import PHONE, command
 
 CUSTOMER = "FFFFFFFF-EEEE-DDDD-1234-AB1234567890"
@@ -412,6 +413,20 @@ def test_wishes_that_cannot_be_carried_are_never_dropped_silently(
 def test_a_text_of_exactly_the_accounts_length_is_sent() -> None:
     message = Message(template="{code}" + "x" * 152, wished=True)
     PROVIDER.build(command(), Opened(recipient=PHONE, code="4829", message=message), AT_MS)
+
+
+@pytest.mark.parametrize(("length", "line"), [(130, True), (131, False), (154, False)])
+@pytest.mark.parametrize("wishes", [{}, WALK])
+def test_a_text_too_long_with_the_autofill_line_goes_without_it(
+    wishes: dict[str, Any], length: int, line: bool
+) -> None:
+    catalogue = Catalogue(tenants={"default": TenantSettings(domain="acme.example")})
+    code = {"code": None} if wishes else {"code": "48291"}
+    own = "x" * (length - 3) + " {code}"
+    message = catalogue.message(channel=Channel.SMS, tenant="default", language="en", valid_s=300, text=own)
+    form = parse_qs(PROVIDER.build(command(**wishes), Opened(recipient=PHONE, message=message, **code), AT_MS).content)
+    [sent] = form[b"sms_message" if wishes else b"template"]
+    assert sent == own.replace("{code}", "$$CODE$$").encode() + (b"\n@acme.example #$$CODE$$" if line else b"")
 
 
 # Capabilities --------------------------------------------------------------------------------------------------------
