@@ -15,6 +15,7 @@ from pipeline.cli.context import settings as load_settings
 from pipeline.errors import UsageError
 from pipeline.settings import Settings, SimulatorSettings
 from pipeline.simulator.app import DEVELOPMENT_CREDENTIALS
+from pipeline.simulator.providers import PROVIDERS
 from pipeline.simulator.server import Simulator, accounts_of
 
 
@@ -76,13 +77,13 @@ async def _run(chosen: SimulatorSettings, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     await running.start()
     try:
-        typer.echo(_introduction(running, settings))
+        typer.echo(introduction(running, settings))
         await stop.wait()
     finally:
         await running.stop()
 
 
-def _introduction(running: Simulator, settings: Settings) -> str:
+def introduction(running: Simulator, settings: Settings) -> str:
     """Where everything is, with commands to copy; configured credentials are never shown."""
     configured = {account.kind for account in accounts_of(settings.providers)}
     key = "$YCLOUD_API_KEY" if "ycloud" in configured else DEVELOPMENT_CREDENTIALS["ycloud"]["api_key"]
@@ -90,11 +91,11 @@ def _introduction(running: Simulator, settings: Settings) -> str:
     user, secret = neutrino["user_id"], neutrino["api_key"]
     if "neutrino" in configured:
         user, secret = "$NEUTRINO_USER_ID", "$NEUTRINO_API_KEY"
+    addresses = {kind: running.base_url(kind) for kind in PROVIDERS} | {"smtp": running.mail_address}
+    providers = "\n".join(f"  {kind:10}  {address}" for kind, address in addresses.items())
     return f"""\
 Providers
-  ycloud    {running.base_url("ycloud")}
-  neutrino  {running.base_url("neutrino")}
-  smtp      {running.mail_address}
+{providers}
 Receipts go to {running.world.webhooks.url or "nobody (set --webhook-url)"}
 
 Send a message
