@@ -71,7 +71,8 @@ def settings_page() -> str:
             for section, stars in sections_in(field.annotation):
                 listed = get_origin(field.annotation) is list
                 path = name + (".*Name*" if stars and not listed else "")
-                lines += _section(path, section, None if stars else getattr(force, name), listed=listed)
+                held = field if stars else None
+                lines += _section(path, section, None if stars else getattr(force, name), listed=listed, held=held)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -121,10 +122,20 @@ def _values(values: frozenset[str]) -> str:
 
 
 def _section(
-    path: str, section: type[BaseModel], force: BaseModel | None = None, *, listed: bool = False
+    path: str,
+    section: type[BaseModel],
+    force: BaseModel | None = None,
+    *,
+    listed: bool = False,
+    held: FieldInfo | None = None,
 ) -> Iterator[str]:
-    """``force`` is the section that is in force when nothing is set; those named by the operator have none."""
+    """``force`` is the section that is in force when nothing is set; those named by the operator have none.
+
+    ``held`` is what holds such ones: it says which names there are, and what having none means.
+    """
     yield from [f"## `[[{path}]]`" if listed else f"## `[{path}]`", "", _meaning(section.__doc__), ""]
+    if held is not None:
+        yield from [" ".join(filter(None, (_meaning(held.description), _named(held)))), ""]
     yield from [*_table(section.model_fields, force), ""]
     for name, field in section.model_fields.items():
         for inner, stars in sections_in(field.annotation):
@@ -134,7 +145,14 @@ def _section(
                 inner,
                 None if stars or force is None else getattr(force, name),
                 listed=inner_listed,
+                held=field if stars else None,
             )
+
+
+def _named(field: FieldInfo) -> str:
+    """Which names a table's entries may have, where that is not the operator's choice."""
+    names = get_args(field.annotation)[:1]
+    return f"*Name* is one of {_kind(names[0])}." if names and get_origin(names[0]) is Literal else ""
 
 
 def _table(fields: dict[str, FieldInfo], force: BaseModel | None) -> Iterator[str]:

@@ -19,6 +19,10 @@ DomainName = Annotated[
     ),
 ]
 """A host as browsers write the origin of its pages."""
+UseCase = Literal[
+    "ATCK", "BACF", "BACS", "CHBK", "CLDR", "LEAD", "OTHR", "PWRT", "RESV", "RXPF", "SHIP", "THEF", "TRVF", "UNKN"
+]
+"""All that a request may name; a rule for any other would match none."""
 
 
 class TenantSettings(Section):
@@ -74,8 +78,8 @@ class RouteRule(Section):
 
     tenant: str | None = None
     """Only for this tenant."""
-    use_case: str | None = None
-    """Only for this use case."""
+    use_case: UseCase | None = None
+    """Only for requests with this use case."""
     country: CountryCode | None = None
     """Only for recipients of this country."""
     prefix: Annotated[str, shaped(r"\+[1-9][0-9]{0,14}", '+ and digits, such as "+4915"')] | None = None

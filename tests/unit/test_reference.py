@@ -59,3 +59,12 @@ def test_the_defaults_it_tells_are_those_in_force() -> None:
             wrong[path] = (told[path], value)
     assert wrong == {}
     assert told["protections.tenant.limit"] == "`10000`"
+
+
+def test_what_having_none_of_a_table_means_is_told_and_which_names_it_may_have() -> None:
+    """Both stand at the field that holds the table, not in the table's own section."""
+    page = pages()["settings.md"]
+    assert "\nWithout rules, all enabled providers in the order of the file.\n" in page
+    channels = page.partition("## `[providers.*thundersms*.channels.*Name*]`")[2].partition("\n|")[0]
+    assert "Once one is named, only those named are used" in channels
+    assert "*Name* is one of `whatsapp` `sms` `voice` `viber`." in channels

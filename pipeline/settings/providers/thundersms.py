@@ -38,8 +38,8 @@ class ThunderSmsSettings(SigningProviderSettings):
     """Whether ``base_url`` may be an ``http://`` address of another machine. Loopback addresses need no permission,
     as nothing leaves the machine."""
     channels: dict[Literal["whatsapp", "sms", "voice", "viber"], ProviderChannelSettings] = {}
-    """Channel → its account data; empty means all channels without any. Voice needs a ``flow_id``, here or in each
-    step."""
+    """Channel → its account data. Once one is named, only those named are used; with none, all are, without any data.
+    Voice needs a ``flow_id``, here or in each step."""
     max_concurrency: int = Field(20, ge=1, le=10_000)
     """Calls of one process at the same time; ThunderSMS publishes no limit."""
     rate_per_s: float = Field(10.0, gt=0)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from pipeline.errors import SettingsError, UsageError
+from pipeline.model.fields import USE_CASES
 from pipeline.settings import (
     NeutrinoSettings,
     ProviderSettings,
@@ -15,6 +17,7 @@ from pipeline.settings import (
     load,
     masked,
 )
+from pipeline.settings.policy import UseCase
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +169,13 @@ def test_variables_that_kubernetes_sets_for_a_service_are_no_settings() -> None:
         "PIPELINE_GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
     }
     assert load(environ=environ) == Settings()
+
+
+def test_a_rule_for_a_use_case_that_no_request_can_name_is_refused() -> None:
+    message = refusal("[providers.ycloud]\n[[routes.rules]]\nuse_case = 'LOGN'\nproviders = ['ycloud']")
+    assert "routes.rules[0].use_case" in message
+    assert "'BACS'" in message
+    assert set(get_args(UseCase)) == USE_CASES
 
 
 def test_every_problem_is_told_at_once_with_path_place_and_fix() -> None:

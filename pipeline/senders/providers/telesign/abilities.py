@@ -75,6 +75,8 @@ _CHANNEL: Final = ChannelCapabilities(
     use_case=True,
     end_user_ip=True,
     brand=True,
+    # In callbacks, where Telesign switched that on for the account.
+    cost=True,
     # A callback is placed by the token in its address where it has one. But an account may have an address of its own
     # set up, without a token, and Smart Verify takes none per request: then only the message's id is left.
     correlation=Correlation.MESSAGE_ID,

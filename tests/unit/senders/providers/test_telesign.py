@@ -701,6 +701,7 @@ def test_that_nothing_was_attempted_is_believed_under_any_http_status(status: in
 def test_a_price_is_told_where_an_answer_has_one() -> None:
     answer = answer_to(200, reply(290, additional_info={"price": "0.0085", "currency": "USD", "sender_id ": "x"}))
     assert (answer.cost, answer.currency) == ("0.0085", "USD")
+    assert all(channel.cost for channel in CAPABILITIES.channels.values())
 
 
 # Look-ups, checks, reports, the probe --------------------------------------------------------------------------------
