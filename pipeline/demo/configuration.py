@@ -102,6 +102,7 @@ navigator_id = {bird_navigator}
 get_path = "/verify/{{id}}"
 list_path = "/verify"
 list_limit = 100
+resend_path = "/verify/{{id}}/resend"
 max_concurrency = 200
 rate_per_s = 1000.0
 timeout_s = 3.0

@@ -86,8 +86,7 @@ class BirdSettings(SigningProviderSettings):
     list_limit: int = Field(25, ge=1, le=1_000)
     """How many verifications to ask a list for; Bird's default, its maximum is not published."""
     resend_path: _ItemPath = ""
-    """Request to send a step again: probably ``/verify/{id}/resend``. Nothing in this version asks for it, as a resend
-    is a new verification or goes another way, so it must stay empty."""
+    """Request to send a step again: probably ``/verify/{id}/resend``; empty: a resend is a new verification."""
     names: BirdNames = BirdNames()
     """Names of fields that the documentation leaves open."""
 
@@ -112,9 +111,6 @@ class BirdSettings(SigningProviderSettings):
                 "templates.whatsapp",
                 "Bird sends WhatsApp by template only; set its project_id and version, or remove channels.whatsapp",
             )
-        if self.resend_path:
-            # The sender can; whoever has the tracker name Bird's verification in a send takes this out.
-            yield "resend_path", "this version never uses it, a resend is a new verification; remove it"
         for name in self.templates:
             if name not in self.used_channels:
                 yield f"templates.{name}", f"belongs to a channel that is not used; set channels.{name}, or remove it"

@@ -54,10 +54,6 @@ def bird(tmp_path: Path, text: str) -> BirdSettings:
             ACCOUNT + f"navigator_id = '{UUID}'\n[providers.bird.names]\nlimit = 'x'\nend = 'x'",
             "providers.bird.names.end: is the name of limit too; give each its own",
         ),
-        (
-            ACCOUNT + f"navigator_id = '{UUID}'\nresend_path = '/verify/{{id}}/resend'",
-            "providers.bird.resend_path: this version never uses it, a resend is a new verification; remove it",
-        ),
         ("[providers.bird]\nenabled = true\n" + f"navigator_id = '{UUID}'", "providers.bird.access_key: an enabled"),
     ],
 )
