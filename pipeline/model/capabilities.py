@@ -107,6 +107,10 @@ class ChannelCapabilities:
     """Answers or receipts say what the message cost."""
     walk: Walk | None = None
     """None where it is switched off or impossible."""
+    resends: bool = False
+    """When asked, it sends a message that it took once more, with the same code."""
+    goes_on: frozenset[Channel] = frozenset()
+    """Channels that it is told of with the message, and goes on to when asked, with the same code."""
     min_validity_s: int = 0
 
     def takes_sender(self, sender: str) -> bool:

@@ -104,6 +104,23 @@ class Plan(AvroRecord, frozen=True, kw_only=True):
     """The request's ``requested_at``, or its record's time."""
 
 
+class TakenMessage(AvroRecord, frozen=True, kw_only=True):
+    """A message that a provider took for this verification, and may send again or take to another channel when asked.
+
+    Steps are counted among those that it was told of with the message.
+    """
+
+    provider: str
+    provider_message_id: str
+    place: int = 0
+    """Of the step a route is asked for."""
+    again: bool = False
+    """Something was sent at this place."""
+    told_steps: int = 0
+    """How many it was told of after this place."""
+    code_length: int = 0
+
+
 class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     """The route the router picked for one attempt."""
 
@@ -121,6 +138,11 @@ class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     code_holder: CodeHolder = CodeHolder.OURS
     code_length: int = 0
     """Of this attempt's code; a provider that makes it may make another length than the plan's."""
+    place: int = 0
+    """Which of the steps it is that its provider was told of with the message: not the first one where the attempt is
+    an earlier one's message once more, or on another channel."""
+    told_steps: int = 0
+    """How many steps after it the provider was told of, to go on to when asked."""
     adjusted: list[str] = []
     has_receipts: bool = True
     """Whether this provider reports deliveries for this channel."""
@@ -198,7 +220,8 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     channel: Channel = Channel.UNKNOWN
     reference: str = ""
     provider_message_id: str | None = None
-    """For check, lookup, report and cancel; null in a lookup for a message whose answer was lost."""
+    """For check, lookup, report and cancel; null in a lookup for a message whose answer was lost. In a send: the
+    message to send again or to take to another channel, instead of a new one."""
     called_at: TimeMs | None = None
     """For lookup: when the message's call was begun."""
     recipient_sealed: bytes = b""
@@ -234,6 +257,12 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     """Of this step; only a provider that walks on needs it."""
     walk: list[WalkStep] = []
     """Further steps for the provider to go on to by itself, in order."""
+    further: list[Channel] = []
+    """Channels of the steps after this one that the provider is told of, to go on to when asked."""
+    place: int = 0
+    """In a send of a message that the provider has: which of the steps it was told of."""
+    again: bool = False
+    """In the same: whether something was sent at this place before."""
     adjusted: list[str] = []
     expires_in_s: int = 300
     send_by_at: TimeMs = 0
@@ -308,6 +337,8 @@ class RoutingEvent(AvroRecord, frozen=True, kw_only=True):
     last_step: int = -1
     """next_step: the last step that an earlier attempt stands for; none up to it may be walked on to, or it would be
     sent twice without anybody asking for it. -1: there is no earlier attempt."""
+    taken: list[TakenMessage] = []
+    """next_step: messages that this step may be another sending of, newest first."""
     sent_at: TimeMs | None = None
     """next_step: the first provider call, if any."""
     send_by_at: TimeMs = 0

@@ -57,6 +57,10 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     """What the sender says of a call that came to nothing, for people."""
     code_length: int = 0
     """Of its code, as the route has it; 0 in states written before this was kept."""
+    place: int = 0
+    """Which of the steps it is that its provider was told of with the message."""
+    told_steps: int = 0
+    """How many steps after it the provider was told of, to go on to when asked."""
 
 
 class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):

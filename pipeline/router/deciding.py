@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,12 +11,13 @@ from pipeline.errors import Refused
 from pipeline.model.keys import KeyRing
 from pipeline.model.reasons import STATE, Reason
 from pipeline.model.validate import Planned
-from pipeline.records.internal import AttemptPlan, Decision, Plan, RoutingEvent, SendCommand
+from pipeline.records.internal import AttemptPlan, Decision, Plan, RoutingEvent, SendCommand, TakenMessage
 from pipeline.records.router_state import ReservedChecks, RouterState
 from pipeline.records.types import CodeHolder, DecisionKind, RoutingKind
 from pipeline.router import messages
 from pipeline.router.memory import RESERVATION_SLACK_MS, Memory, recent_routes, recipient_state_key
-from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
+from pipeline.router.route import NoRoute, Route, Wanted
+from pipeline.router.routes import RouteChooser
 
 Entries = Mapping[bytes, RouterState]
 
@@ -174,6 +175,7 @@ class Decider:
                 validity_s=left_s,
                 used_providers=tuple(event.used_providers),
                 last_step=event.last_step,
+                taken=event.taken,
             )
         )
         if isinstance(route, NoRoute):
@@ -209,6 +211,7 @@ class Decider:
         validity_s: int,
         used_providers: tuple[str, ...] = (),
         last_step: int = -1,
+        taken: Sequence[TakenMessage] = (),
     ) -> Route | NoRoute:
         step = plan.steps[index]
         own_code = None
@@ -228,6 +231,7 @@ class Decider:
                 validity_s=validity_s,
                 used_providers=used_providers,
                 last_step=last_step,
+                taken=taken,
                 recent=recent_routes(entry, step.channel),
             )
         )

@@ -12,7 +12,7 @@ from pipeline.model.reference import reference
 from pipeline.records.internal import AttemptPlan, Decision, Plan, RoutingEvent, SendCommand
 from pipeline.records.public import VerificationRequest
 from pipeline.records.types import CodeHolder, CommandKind, DecisionKind
-from pipeline.router.routes import Route
+from pipeline.router.route import Route
 
 _SPEAKABLE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:~/=")
 _LONGEST_SHOWN: Final = 128
@@ -83,12 +83,15 @@ def attempt_plan(
         adjusted=list(route.adjusted),
         last_step=route.walk[-1].index if route.walk else step_index,
         code_length=route.code_length,
+        place=0 if route.taken is None else route.taken.place,
+        told_steps=len(route.told) if route.taken is None else route.taken.told_steps,
         has_receipts=route.able.receipts,
         has_check=route.able.check,
         has_report=route.able.report,
         has_cancel=route.able.cancel,
         lookups_s=list(route.able.lookups_s),
-        finds_lost_s=list(route.able.finds_lost_s),
+        # That the message is there would not say that it was sent again.
+        finds_lost_s=list(route.able.finds_lost_s) if route.taken is None else [],
         why=route.why,
     )
 
@@ -121,6 +124,7 @@ def send_command(
         provider=attempt.provider,
         channel=step.channel,
         reference=attempt.reference,
+        provider_message_id=None if route.taken is None else route.taken.provider_message_id,
         recipient_sealed=step.recipient_sealed,
         recipient_masked=step.recipient_masked,
         recipient_hash=step.recipient_hash,
@@ -148,6 +152,9 @@ def send_command(
         options=step.options,
         wait_s=step.wait_s,
         walk=list(route.walk),
+        further=list(route.told),
+        place=attempt.place,
+        again=route.taken is not None and route.taken.again,
         adjusted=attempt.adjusted,
         expires_in_s=plan.expires_in_s,
         send_by_at=send_by_at,

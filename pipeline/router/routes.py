@@ -6,7 +6,7 @@ is that of the first rule that matches, else that of the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,60 +14,13 @@ from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilitie
 from pipeline.model.language import choose_language
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR, step_name
-from pipeline.records.internal import Plan, PlannedStep, WalkStep
+from pipeline.records.internal import Plan, PlannedStep, TakenMessage, WalkStep
 from pipeline.records.types import CodeHolder
 from pipeline.router.codes import Code, CodeRules, spells
+from pipeline.router.route import NoRoute, Route, Wanted
 from pipeline.router.walks import followers
 from pipeline.router.wishes import Wishes
 from pipeline.settings import RouteRule, SenderRule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """The way one message goes."""
-
-    provider: str
-    sender: str | None
-    language: str | None
-    """The tag of what goes out, in the provider's own spelling; None leaves it to the provider."""
-    asked_language: str
-    """The BCP-47 tag it stands for, or was taken instead of."""
-    code_holder: CodeHolder
-    code_length: int
-    adjusted: tuple[str, ...]
-    able: ChannelCapabilities
-    """What the provider can do on this channel; where it walks on, ``receipts`` says it of all channels."""
-    walk: tuple[WalkStep, ...] = ()
-    """Further steps it goes on to by itself."""
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoRoute:
-    """No provider can take the message, and what stood in the way at each."""
-
-    reason: Reason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """All that a route must fit."""
-
-    plan: Plan
-    step: PlannedStep
-    number: str
-    """The canonical recipient, for rules by prefix."""
-    own_code: str | None
-    """The caller's own code; None when the code is ours."""
-    validity_s: int
-    """How long the message will be good for."""
-    used_providers: Collection[str] = ()
-    """Providers already tried in this step."""
-    last_step: int = -1
-    """The last step that an earlier attempt stands for."""
-    recent: Sequence[tuple[str, str | None]] = ()
-    """``(provider, sender)`` used for this recipient and channel within the repeat window, oldest first."""
 
 
 class _Carried(NamedTuple):
@@ -76,6 +29,9 @@ class _Carried(NamedTuple):
     code: Code
     further: Sequence[PlannedStep] = ()
     """The steps it walks on to."""
+    told: Sequence[PlannedStep] = ()
+    """The steps it goes on to when asked."""
+    taken: TakenMessage | None = None
     why: str = ""
 
 
@@ -176,9 +132,10 @@ class RouteChooser:
         why = ""
         if able.walk is not None and spelled and step.index + 1 < len(plan.steps) and self._says(able.walk, name, step):
             further = followers(
-                able.walk,
+                able.walk.channels,
                 plan,
                 step,
+                any_plan=able.walk.any_plan,
                 validity_s=wanted.validity_s,
                 last_step=wanted.last_step,
                 min_time_left_s=self.min_time_left_s,
@@ -187,12 +144,43 @@ class RouteChooser:
             if further:
                 code = self.codes.choose(able.walk, plan, callers=own_code is not None)
                 if isinstance(code, Code):
-                    return _Carried(code, further, f"; walks on to {', '.join(each.channel for each in further)}")
+                    return _Carried(code, further, why=f"; walks on to {', '.join(each.channel for each in further)}")
                 why = f"; does not walk on ({code})"
         if able.walk is not None and not able.walk.only_options.isdisjoint(step.options):
             return "options"
         code = self.codes.choose(able, plan, callers=own_code is not None, spelled=spelled)
-        return _Carried(code, why=why) if isinstance(code, Code) else code
+        if not isinstance(code, Code):
+            return code
+        for taken in wanted.taken:
+            if taken.provider == name and _may_go_on(able, taken, code):
+                return _Carried(code, taken=taken, why=f"; {'sent again' if taken.again else 'gone on to'} when asked")
+        return _Carried(code, told=self._told(name, able, code, wanted), why=why)
+
+    def _told(self, name: str, able: ChannelCapabilities, code: Code, wanted: Wanted) -> Sequence[PlannedStep]:
+        """The steps this provider is told of beforehand: those that the same message, as it is, is right for."""
+        plan, step = wanted.plan, wanted.step
+        if not able.goes_on:
+            return ()
+
+        def fits(each: PlannedStep, left_s: int) -> bool:
+            further = self.providers[name].channels.get(each.channel)
+            return (
+                further is not None
+                and each.language == step.language
+                and self.codes.choose(further, plan, callers=wanted.own_code is not None) == code
+                and self._takes(name, each, left_s, wanted)
+            )
+
+        return followers(
+            able.goes_on,
+            plan,
+            step,
+            any_plan=True,
+            validity_s=wanted.validity_s,
+            last_step=wanted.last_step,
+            min_time_left_s=self.min_time_left_s,
+            fits=fits,
+        )
 
     def _says(self, walk: Walk, name: str, step: PlannedStep) -> bool:
         """Whether a call that walks on can say what this step wishes."""
@@ -244,6 +232,8 @@ class RouteChooser:
             adjusted=tuple(dict.fromkeys(adjusted)),
             able=able,
             walk=tuple(walk),
+            told=tuple(each.channel for each in carried.told),
+            taken=carried.taken,
             why=f"{why}{carried.why}",
         )
 
@@ -276,6 +266,12 @@ class RouteChooser:
             return NoRoute(Reason.NO_ROUTE, f"{field_name}: every provider of {step.channel} was tried")
         where = "test numbers go to the provider named simulator only" if wanted.plan.test else "see [routes]"
         return NoRoute(Reason.NO_ROUTE, f"{field_name}: no enabled provider is allowed for {step.channel}; {where}")
+
+
+def _may_go_on(able: ChannelCapabilities, taken: TakenMessage, code: Code) -> bool:
+    """Whether this step can be another sending of the message, with the code that the message has."""
+    can = able.resends if taken.again else bool(able.goes_on)
+    return can and code == (CodeHolder.PROVIDER, taken.code_length)
 
 
 def _matches(rule: RouteRule, plan: Plan, step: PlannedStep, number: str) -> bool:

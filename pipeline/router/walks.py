@@ -1,23 +1,26 @@
-"""Which further steps of a plan one attempt may leave to its provider, which goes on to them by itself (pure).
+"""Which further steps of a plan one attempt may tell its provider of (pure).
 
-Whatever is left to it is out of our hands: no other provider, no new decision, no look at the time. So it gets only
-what one call can say, and only steps of the same recipient: limits live with the person, and those of another person
-may live in another partition, where nobody would ask them.
+Some providers go on to them by themselves. Whatever is left to those is out of our hands: no other provider, no new
+decision, no look at the time. Others go on when asked, and only have to know the steps beforehand.
+
+Either gets only what one call can say, and only steps of the same recipient: limits live with the person, and those of
+another person may live in another partition, where nobody would ask them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from pipeline.model.capabilities import Walk
 from pipeline.records.internal import Plan, PlannedStep
+from pipeline.records.types import Channel
 
 
 def followers(
-    walk: Walk,
+    channels: Collection[Channel],
     plan: Plan,
     first: PlannedStep,
     *,
+    any_plan: bool,
     validity_s: int,
     last_step: int,
     min_time_left_s: int,
@@ -35,8 +38,8 @@ def followers(
         left_s -= before.wait_s
         if (
             step.index <= last_step
-            or step.channel not in walk.channels
-            or not (step.automatic or walk.any_plan)
+            or step.channel not in channels
+            or not (step.automatic or any_plan)
             or step.recipient_key != first.recipient_key
             or not _says_the_same(first, step)
             or left_s < min_time_left_s

@@ -84,6 +84,8 @@ ABILITIES: Final[tuple[tuple[str, Callable[[ChannelCapabilities], str]], ...]] =
         "walks on by itself to",
         lambda able: NOTHING if able.walk is None else ", ".join(sorted(each.value for each in able.walk.channels)),
     ),
+    ("sends again when asked", _yes("resends")),
+    ("goes on when asked to", lambda able: ", ".join(sorted(each.value for each in able.goes_on)) or NOTHING),
     ("tells the cost", _yes("cost")),
 )
 """What a channel can do: a name and how to say it; a provider that can do none of it needs no row."""

@@ -18,6 +18,7 @@ from pipeline.records.tracker_state import ProviderCheck, TrackedAttempt, Tracke
 from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import orders
+from pipeline.tracker.taken import message_of
 from pipeline.tracker.turn import Turn
 
 
@@ -52,7 +53,7 @@ def begin(turn: Turn, request: WaitingRequest, typed: str) -> Ruling | None:
     ``typed`` is normalised; the empty string is no code at all and asks nobody.
     """
     assert turn.state.provider_check is None, "at most one is outstanding"
-    asked = [attempt.n for attempt in reversed(turn.state.attempts) if _can_judge(attempt)] if typed else []
+    asked = _judges(turn.state) if typed else []
     if asked:
         request = msgspec.structs.replace(request, code_sealed=seal(turn, typed))
         _ask_next(turn, ProviderCheck(request=request, left=asked))
@@ -75,7 +76,7 @@ def answered(turn: Turn, told: SendResult) -> Ruling | None:
     if verdict:
         # Also one that was given up and is late: the code is used up at the provider, and the person still waits.
         turn.put(provider_check=None)
-        return Ruling(check.request, credit=attempt)
+        return Ruling(check.request, credit=_newest_sending(turn.state, attempt))
     if told.n != check.asked:
         return None
     if told.result is AttemptResult.IN_DOUBT:
@@ -138,6 +139,22 @@ def _is_out(attempt: TrackedAttempt) -> bool:
     """Whether the person may hold its code, and the provider still knows it."""
     took = attempt.shown.result is AttemptResult.ACCEPTED or facts.is_delivered(attempt)
     return took and attempt.shown.status is not AttemptStatus.EXPIRED
+
+
+def _judges(state: TrackerState) -> list[int]:
+    """The attempts to ask, newest first; of several sendings of one message its first: asked twice about one code, a
+    provider would count two wrong ones, and what is in doubt of the first sending is so of the others."""
+    judges: dict[tuple[str, str | None], int] = {}
+    for attempt in reversed(state.attempts):
+        if _can_judge(attempt):
+            judges[message_of(attempt)] = attempt.n
+    return list(judges.values())
+
+
+def _newest_sending(state: TrackerState, judged: TrackedAttempt) -> TrackedAttempt:
+    """What the person most likely read the code in."""
+    same = [each for each in state.attempts if message_of(each) == message_of(judged) and _is_out(each)]
+    return same[-1] if same else judged
 
 
 def _can_judge(attempt: TrackedAttempt) -> bool:

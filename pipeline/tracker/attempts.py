@@ -88,6 +88,8 @@ def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttemp
         lookups_s=route.lookups_s,
         finds_lost_s=route.finds_lost_s,
         code_length=route.code_length,
+        place=route.place,
+        told_steps=route.told_steps,
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.records.internal import RoutingEvent
 from pipeline.records.tracker_state import OutstandingRoute, TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptStatus, RoutingKind, VerificationMode, VerificationState
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import outcome
+from pipeline.tracker import outcome, taken
 from pipeline.tracker.turn import Turn
 
 
@@ -152,6 +152,7 @@ def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
             n=route.n,
             used_providers=used,
             last_step=max((attempt.last_step for attempt in state.attempts), default=-1),
+            taken=taken.for_step(state, route.step_index),
             sent_at=state.sent_at,
             send_by_at=route_until(turn),
             valid_until_at=0 if state.sent_at is None else outcome.expires_at(state),

@@ -47,7 +47,7 @@ class BirdNames(Section):
     created: _FieldName = "createdAt"
     """When a verification was created."""
     step: _FieldName = "stepIndex"
-    """Body of the resend: which step."""
+    """Body of the resend and the failover: which step."""
 
 
 class BirdSettings(SigningProviderSettings):
@@ -87,6 +87,10 @@ class BirdSettings(SigningProviderSettings):
     """How many verifications to ask a list for; Bird's default, its maximum is not published."""
     resend_path: _ItemPath = ""
     """Request to send a step again: probably ``/verify/{id}/resend``; empty: a resend is a new verification."""
+    failover_path: _ItemPath = ""
+    """Request to go on to a further step: probably ``/verify/{id}/failover``. With it Bird is told of the steps after
+    an SMS or WhatsApp message that are WhatsApp or SMS to the same number; when such a step is due and Bird is its
+    route, it goes on to it with the same code. Empty: each step is a new verification."""
     names: BirdNames = BirdNames()
     """Names of fields that the documentation leaves open."""
 

@@ -9,7 +9,8 @@ from pipeline.model.options import OneOf, WholeNumber
 from pipeline.records.internal import Plan, PlannedStep
 from pipeline.records.types import Channel, CodeHolder
 from pipeline.router.codes import CodeRules
-from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
+from pipeline.router.route import NoRoute, Route, Wanted
+from pipeline.router.routes import RouteChooser
 from pipeline.router.wishes import Template, Wishes
 from pipeline.settings import RouteRule, SenderRule
 

@@ -14,7 +14,8 @@ from pipeline.records.internal import Plan, PlannedStep, RoutingEvent, WalkStep
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, CodeHolder, RoutingKind
 from pipeline.router.codes import CodeRules
-from pipeline.router.routes import NoRoute, Route, RouteChooser, Wanted
+from pipeline.router.route import NoRoute, Route, Wanted
+from pipeline.router.routes import RouteChooser
 from pipeline.settings import RouteRule, SenderRule, Settings
 from tests.unit.router.support import OTHER, PHONE, Router, command, decision, place, request
 

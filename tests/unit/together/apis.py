@@ -98,7 +98,8 @@ class BirdEnd(FarEnd[httpx.Request]):
         last = request.url.path.rpartition("/verify")[2].strip("/")
         if request.method == "GET":
             return "lookup" if last else "list"
-        return "check" if last else "send"
+        action = last.partition("/")[2]
+        return action or ("check" if last else "send")
 
     def carry_out(self, operation: str, request: httpx.Request) -> httpx.Response:
         if operation == "list":
@@ -110,12 +111,16 @@ class BirdEnd(FarEnd[httpx.Request]):
                 recipient=next(iter(body["identifier"].values())),
                 code=self.made_code(body["codeLength"]),
                 made=True,
-                channels=("sms",),
+                channels=tuple(each["channelId"] for each in body["steps"]),
             )
             return told({"id": message.id, "status": "accepted"}, 202)
-        found = self.message(request.url.path.rpartition("/")[2])
+        found = self.message(request.url.path.rpartition("/verify/")[2].partition("/")[0])
         if found is None:
             return told({"message": "not found"}, 404)
+        if operation in ("resend", "failover"):
+            if found.used or orjson.loads(request.content)["stepIndex"] >= len(found.channels):
+                return told({"message": "there is nothing to send"}, 400)
+            return told({"id": found.id, "status": "accepted"}, 202)
         if operation == "lookup":
             return told({"id": found.id, "status": "verified" if found.used else "accepted"})
         right = orjson.loads(request.content)["code"] == found.code and not found.used

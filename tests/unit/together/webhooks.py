@@ -27,13 +27,15 @@ async def from_telesign(
     return await world.webhook(path, body, {"Authorization": f"TSA customer:{signature}"})
 
 
-async def from_bird(world: World, recipient: str, status: str, *, instance: str = "bird", key: str = "") -> int:
+async def from_bird(
+    world: World, recipient: str, status: str, *, instance: str = "bird", key: str = "", channel_id: str = BIRD_SMS
+) -> int:
     """Names nobody but whom it was for."""
     body = _json(
         service="channels",
-        event="sms.outbound",
+        event="sms.outbound" if channel_id == BIRD_SMS else "whatsapp.outbound",
         payload={
-            "channelId": BIRD_SMS,
+            "channelId": channel_id,
             "status": status,
             "receiver": {"contacts": [{"identifierValue": recipient}]},
         },

@@ -33,10 +33,10 @@ def created(response: httpx.Response) -> Answer:
     return _standing(body)
 
 
-def resent(response: httpx.Response, message_id: str) -> Answer:
-    """Of a resend; its good answer may be empty."""
+def sent_again(response: httpx.Response, message_id: str) -> Answer:
+    """Of a resend or a failover; its good answer may be empty."""
     if response.status_code not in TAKEN:
-        return _refused(response, tables.SEND_REFUSALS)
+        return _refused(response, tables.AGAIN_REFUSALS)
     if response.content.strip() and not json_object(response.content):
         return in_doubt(f"HTTP {response.status_code} that is no object", unmapped=True)
     return Answer(result=AttemptResult.ACCEPTED, provider_message_id=message_id)

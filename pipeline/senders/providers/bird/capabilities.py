@@ -42,6 +42,9 @@ CAPABILITIES: Final = ProviderCapabilities(
     ),
 )
 
+_BY_PHONE: Final = frozenset({Channel.SMS, Channel.WHATSAPP})
+"""Only these share the identifier of a verification; that a step may have its own is not documented for certain."""
+
 LOOKUPS_S: Final = (30, 90)
 """A look-up tells the end of a verification, not of its message, so two of them are enough."""
 FOUND_AFTER_S: Final = 10
@@ -58,6 +61,8 @@ def able(settings: BirdSettings, capabilities: ProviderCapabilities) -> Provider
             each,
             lookups_s=LOOKUPS_S if settings.get_path else (),
             finds_lost_s=finds_lost_s if settings.list_path else (),
+            resends=bool(settings.resend_path),
+            goes_on=_others(channel, capabilities) if settings.failover_path else frozenset(),
         )
         for channel, each in capabilities.channels.items()
     }
@@ -68,3 +73,7 @@ def able(settings: BirdSettings, capabilities: ProviderCapabilities) -> Provider
             fixed = None if template.locale is None else {template.locale.replace("_", "-").lower(): template.locale}
             channels[channel] = replace(channels[channel], languages=fixed, default_language=template.locale)
     return replace(capabilities, channels=MappingProxyType(channels))
+
+
+def _others(channel: Channel, capabilities: ProviderCapabilities) -> frozenset[Channel]:
+    return (_BY_PHONE & capabilities.channels.keys()) - {channel} if channel in _BY_PHONE else frozenset()

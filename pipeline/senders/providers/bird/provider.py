@@ -46,8 +46,8 @@ class Bird(NoExtras):
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """The request for a send, check or look-up. Raises Unsendable for all else, and for what is switched off.
 
-        A send that has a ``provider_message_id`` is for the step of that verification once more: with ``resend_path``
-        Bird sends it again, without it a new verification is made, as always.
+        A send that has a ``provider_message_id`` is for a step of that verification: with ``resend_path`` Bird sends it
+        again, with ``failover_path`` it goes on to it. Without them a new verification is made, as always.
         """
         build = _BUILD.get(command.kind)
         if build is None:
@@ -59,17 +59,18 @@ class Bird(NoExtras):
         return _INTERPRET[command.kind](self, command, opened, response)
 
     def _build_send(self, command: SendCommand, opened: Opened) -> httpx.Request:
-        if (message_id := self._to_resend(command)) is not None:
-            return self._requests.resend(message_id)
+        path = self._path_of(command)
+        if path and command.provider_message_id is not None:
+            return self._requests.again(path, command.provider_message_id, command.place)
         return self._requests.create(command, opened)
 
     def _interpret_send(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
-        if (message_id := self._to_resend(command)) is not None:
-            return answers.resent(response, message_id)
+        if self._path_of(command) and command.provider_message_id is not None:
+            return answers.sent_again(response, command.provider_message_id)
         return answers.created(response)
 
-    def _to_resend(self, command: SendCommand) -> str | None:
-        return command.provider_message_id if self._settings.resend_path else None
+    def _path_of(self, command: SendCommand) -> str:
+        return self._settings.resend_path if command.again else self._settings.failover_path
 
     def _build_check(self, command: SendCommand, opened: Opened) -> httpx.Request:
         if not command.provider_message_id or not opened.code:

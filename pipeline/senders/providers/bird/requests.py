@@ -47,13 +47,9 @@ class Requests:
         }
 
     def create(self, command: SendCommand, opened: Opened) -> httpx.Request:
-        """``POST /verify`` with the one step of this attempt. Raises Unsendable.
-
-        One step, although Bird takes several: it goes on to the next one only when asked, and asking the provider of
-        the next step instead keeps policy, metrics and failover over all providers the same.
-        """
+        """``POST /verify`` with the step of this attempt, and those it may be asked to go on to. Raises Unsendable."""
         able = self._capabilities.channels.get(command.channel)
-        if able is None or command.channel not in self._steps:
+        if able is None or not self._steps.keys() >= {command.channel, *command.further}:
             raise Unsendable(Reason.UNSUPPORTED_BY_PROVIDER, f"bird does not serve {command.channel} here")
         shortest, longest = CODE_LENGTHS
         if opened.code is not None or not shortest <= command.code_length <= longest:
@@ -69,7 +65,8 @@ class Requests:
         body["maxAttempts"] = self._settings.max_attempts
         body["timeout"] = min(max(opened.valid_s, SHORTEST_S), LONGEST_S)
         body["codeLength"] = command.code_length
-        body["steps"] = [self._step(command.channel, locale)]
+        further = command.further if self._settings.failover_path else []
+        body["steps"] = [self._step(channel, locale) for channel in (command.channel, *further)]
         return self._post(self._create_url, body)
 
     def step_id(self, channel: Channel) -> str:
@@ -85,10 +82,9 @@ class Requests:
                 step["template"]["locale"] = spoken
         return step
 
-    def resend(self, message_id: str) -> httpx.Request:
-        """Send the step of a verification again; what we create has one step only."""
-        path = self._settings.resend_path.format(id=_quoted(message_id))
-        return self._post(self._base + path, {self._settings.names.step: 0})
+    def again(self, path: str, message_id: str, place: int) -> httpx.Request:
+        """Send a step of a verification again, or go on to it, as ``path`` says."""
+        return self._post(self._base + path.format(id=_quoted(message_id)), {self._settings.names.step: place})
 
     def check(self, message_id: str, code: str) -> httpx.Request:
         """``POST /verify/{verifyId}`` with what was typed."""

@@ -36,7 +36,11 @@ SEND_REFUSALS: Final[Mapping[int, Answer]] = MappingProxyType(
         429: throttled(),
     }
 )
-"""Refusals of a create or a resend by HTTP status."""
+"""Refusals of a create by HTTP status."""
+_GONE: Final = rejected(ResultClass.ROUTE, Reason.ROUTE_UNAVAILABLE)
+AGAIN_REFUSALS: Final[Mapping[int, Answer]] = MappingProxyType({**SEND_REFUSALS, 400: _GONE, 404: _GONE, 422: _GONE})
+"""Refusals of a resend or a failover: the verification took its number and steps before, so it is over or forgotten,
+which says nothing of the person."""
 
 
 def _unasked(reason: Reason, alarm: str) -> Answer:

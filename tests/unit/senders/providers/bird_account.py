@@ -28,7 +28,8 @@ ACCOUNT: dict[str, Any] = {
     "channels": {"sms": SMS, "email": EMAIL, "whatsapp": WHATSAPP},
     "templates": {"whatsapp": TEMPLATE},
 }
-ON = {"get_path": "/verify/{id}", "list_path": "/verify", "resend_path": "/verify/{id}/resend"}
+AGAIN = {"resend_path": "/verify/{id}/resend", "failover_path": "/verify/{id}/failover"}
+ON = {"get_path": "/verify/{id}", "list_path": "/verify", **AGAIN}
 """What is off until somebody has tried it."""
 
 

@@ -16,6 +16,7 @@ from pipeline.senders.providers.bird import CAPABILITIES
 from tests.unit.senders.doubles import PHONE, command
 from tests.unit.senders.providers.bird_account import (
     ADDRESS,
+    AGAIN,
     BASE,
     CHECK,
     EMAIL,
@@ -113,7 +114,25 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], Opened, str, str, bytes]
         "/verify?size=50&from=2025-01-02T03%3A04%3A00.000Z&to=2025-01-02T03%3A04%3A30.000Z",
         b"",
     ),
-    "a resend": (ON, {"provider_message_id": ID}, OPENED, "POST", f"/verify/{ID}/resend", b'{"stepIndex":0}'),
+    "a resend": (
+        ON, {"provider_message_id": ID, "again": True}, OPENED, "POST", f"/verify/{ID}/resend", b'{"stepIndex":0}'
+    ),
+    "a resend of a further step": (
+        ON | {"names": {"step": "step"}},
+        {"provider_message_id": ID, "again": True, "place": 2},
+        OPENED,
+        "POST",
+        f"/verify/{ID}/resend",
+        b'{"step":2}',
+    ),
+    "a failover": (
+        ON,
+        {"provider_message_id": ID, "place": 1, "channel": Channel.WHATSAPP},
+        OPENED,
+        "POST",
+        f"/verify/{ID}/failover",
+        b'{"stepIndex":1}',
+    ),
     "an id that is no path": (ON, LOOKUP | {"provider_message_id": "../x?"}, OPENED, "GET", "/verify/..%2Fx%3F", b""),
 }
 
@@ -128,8 +147,35 @@ def test_every_other_command_becomes_exactly_this_request(
     assert ("content-type" in request.headers) is (method == "POST")
 
 
-def test_a_resend_is_a_new_verification_until_its_path_is_known() -> None:
-    assert str(PROVIDER.build(command(provider_message_id=ID), OPENED, 0).url) == f"{BASE}/verify"
+@pytest.mark.parametrize("again", [True, False], ids=["resend", "failover"])
+def test_each_is_a_new_verification_until_its_path_is_known(again: bool) -> None:
+    only_the_other = {name: path for name, path in AGAIN.items() if (name == "resend_path") is not again}
+    asked = command(provider_message_id=ID, again=again)
+    for account in ({}, only_the_other):
+        assert str(bird(**account).build(asked, OPENED, 0).url) == f"{BASE}/verify"
+
+
+def test_bird_is_told_of_further_steps_only_where_it_can_be_asked_for_them() -> None:
+    asked = command(provider="bird", further=[Channel.WHATSAPP])
+    for account, ways in ((AGAIN, [SMS, WHATSAPP]), ({}, [SMS])):
+        steps = json.loads(bird(**account).build(asked, OPENED, 0).content)["steps"]
+        assert [step["channelId"] for step in steps] == ways
+
+
+@pytest.mark.parametrize(
+    ("account", "goes_on"),
+    [
+        ({}, {}),
+        (AGAIN, {Channel.SMS: {Channel.WHATSAPP}, Channel.WHATSAPP: {Channel.SMS}}),
+        (AGAIN | {"channels": {"sms": SMS, "email": EMAIL}, "templates": {}}, {}),
+    ],
+)
+def test_bird_goes_on_between_channels_of_one_number(
+    account: dict[str, Any], goes_on: dict[Channel, set[Channel]]
+) -> None:
+    channels = bird(**account).capabilities.channels
+    assert {channel: able.goes_on for channel, able in channels.items() if able.goes_on} == goes_on
+    assert all(able.resends is (account != {}) for able in channels.values())
 
 
 @pytest.mark.parametrize(
@@ -138,6 +184,7 @@ def test_a_resend_is_a_new_verification_until_its_path_is_known() -> None:
         ({}, {"channel": Channel.VOICE}, OPENED),
         ({"channels": {"sms": SMS}}, {"channel": Channel.EMAIL}, OPENED),
         ({}, {}, TYPED),
+        ({"channels": {"sms": SMS}} | AGAIN, {"further": [Channel.WHATSAPP]}, OPENED),
         ({}, {"code_length": 5}, OPENED),
         ({}, {"code_length": 13}, OPENED),
         ({}, {"kind": CommandKind.REPORT}, OPENED),

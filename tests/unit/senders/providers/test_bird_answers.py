@@ -123,15 +123,28 @@ SEND_REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("wishes", [{}, {"provider_message_id": ID}], ids=["create", "resend"])
 @pytest.mark.parametrize(("status", "row"), SEND_REFUSALS.items())
 def test_a_refused_send_means_this_by_its_http_status_alone(
+    status: int, row: tuple[AttemptResult, ResultClass, Reason]
+) -> None:
+    answer = answer_to({}, status, {"code": "x", "message": f"no {PHONE} 482913"})
+    assert (answer.result, answer.result_class, answer.reason, answer.unmapped) == (*row, False)
+    assert (answer.throttled, answer.alarm is not None) == (status == 429, status == 404)
+    assert answer.detail == f"HTTP {status}"
+
+
+RESEND, FAILOVER = {"provider_message_id": ID, "again": True}, {"provider_message_id": ID, "place": 1}
+OVER = (A.REJECTED, C.ROUTE, R.ROUTE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("wishes", [RESEND, FAILOVER], ids=["resend", "failover"])
+@pytest.mark.parametrize(("status", "row"), (SEND_REFUSALS | dict.fromkeys((400, 404, 422), OVER)).items())
+def test_a_verification_that_is_sent_no_more_says_nothing_of_the_person(
     wishes: dict[str, Any], status: int, row: tuple[AttemptResult, ResultClass, Reason]
 ) -> None:
     answer = answer_to(wishes, status, {"code": "x", "message": f"no {PHONE} 482913"})
     assert (answer.result, answer.result_class, answer.reason, answer.unmapped) == (*row, False)
-    assert (answer.throttled, answer.alarm is not None) == (status == 429, status == 404)
-    assert answer.detail == f"HTTP {status}"
+    assert (answer.throttled, answer.alarm) == (status == 429, None)
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 418, 422])
@@ -162,9 +175,10 @@ def test_too_many_requests_wait_as_long_as_bird_says(wishes: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(("body", "result"), [(None, A.ACCEPTED), ({}, A.IN_DOUBT), (b"<html>", A.IN_DOUBT)])
-def test_a_resend_that_was_taken_keeps_the_verification_it_was_for(body: object, result: AttemptResult) -> None:
-    assert answer_to({"provider_message_id": ID}, 202, VERIFICATION).provider_message_id == ID
-    assert answer_to({"provider_message_id": ID}, 202, body).result is result
+def test_what_was_sent_again_keeps_the_verification_it_is_of(body: object, result: AttemptResult) -> None:
+    for wishes in (RESEND, FAILOVER):
+        assert answer_to(wishes, 202, VERIFICATION).provider_message_id == ID
+        assert answer_to(wishes, 202, body).result is result
 
 
 # Checks --------------------------------------------------------------------------------------------------------------
