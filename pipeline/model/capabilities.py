@@ -40,6 +40,8 @@ class Walk:
     """Carries a sender id."""
     options: frozenset[str] | None = None
     """Options of the channel that go along; None: all."""
+    keeps_first: bool = True
+    """Begins on this channel, or is told that it is preferred; else it picks one by itself."""
     only_options: frozenset[str] = frozenset()
     """Options of the channel that mean something on a walk alone."""
 

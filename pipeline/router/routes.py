@@ -201,7 +201,8 @@ class RouteChooser:
         plan, step = wanted.plan, wanted.step
         asked = self._language(plan, step)
         adjusted = self.wishes.missed(able, plan, step)
-        if plan.prefer_channel not in (None, step.channel):
+        left_to_it = bool(carried.further) and able.walk is not None and not able.walk.keeps_first
+        if plan.prefer_channel is not None and (plan.prefer_channel != step.channel or left_to_it):
             adjusted.append("prefer_channel")
         walk: list[WalkStep] = []
         before = step

@@ -47,9 +47,12 @@ def _providers(settings: Settings) -> Iterator[Finding]:
         for field in _NEEDED.get(provider.kind, ()) if provider.enabled else ():
             value = getattr(provider, field)
             if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                # No shell exports a variable with a hyphen in its name.
+                variable = f"PIPELINE_PROVIDERS__{name.upper()}__{field.upper()} or " if "-" not in name else ""
+                file = f"a secret file providers__{name}__{field}"
                 yield Finding(
-                    f"providers.{name}.{field}: an enabled provider needs it; set it, as "
-                    f"PIPELINE_PROVIDERS__{name.upper()}__{field.upper()} or a secret file, or set enabled = false"
+                    f"providers.{name}.{field}: an enabled provider needs it; set it, as {variable}{file}, "
+                    "or set enabled = false"
                 )
         if not provider.enabled:
             continue

@@ -124,6 +124,16 @@ def test_a_spoken_step_without_any_language_is_american_english() -> None:
     assert route(walker(), planned).walk[0].language == "en-US"
 
 
+@pytest.mark.parametrize(("keeps_first", "adjusted"), [(True, ()), (False, ("prefer_channel",))])
+def test_a_preference_is_not_honoured_by_who_picks_the_channel_and_is_not_told(
+    keeps_first: bool, adjusted: tuple[str, ...]
+) -> None:
+    able = walker({"keeps_first": keeps_first})
+    assert route(able, ALL, plan={"prefer_channel": SMS}).adjusted == adjusted
+    assert route(able, ALL).adjusted == ()
+    assert route(able, ALL[:1], plan={"prefer_channel": SMS}).adjusted == ()
+
+
 def test_who_does_not_walk_from_this_channel_is_used_for_its_step_alone() -> None:
     found = route(walker(), ALL, first=1)
     assert (found.provider, found.walk, "walk" in found.why) == ("a", (), False)

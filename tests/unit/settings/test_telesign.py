@@ -45,6 +45,13 @@ def test_what_could_do_nothing_is_refused_by_name(tmp_path: Path, text: str, tol
     assert told in problems(tmp_path, text)
 
 
+def test_a_name_that_no_variable_can_have_is_told_the_secret_file_alone(tmp_path: Path) -> None:
+    told = problems(tmp_path, ACCOUNT.replace("telesign]", "second-one]").replace('"QUJD"', '""') + 'kind = "telesign"')
+    assert "set it, as a secret file providers__second-one__api_key, or set enabled = false" in told
+    told = problems(tmp_path, ACCOUNT.replace('"QUJD"', '""'))
+    assert "as PIPELINE_PROVIDERS__TELESIGN__API_KEY or a secret file providers__telesign__api_key, or" in told
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -127,6 +127,7 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
                 # Seven digits by SMS or five by call: which, it decides by itself.
                 provider_code=(5, 7),
                 length_told=False,
+                keeps_first=settings.smart_preference,
                 sender=False,
                 options=frozenset(SMART_OPTIONS),
                 only_options=frozenset(SMART_OPTIONS),

@@ -488,6 +488,7 @@ def test_a_plan_is_handed_over_as_a_whole_only_when_both_channels_are_used_and_s
     assert (handed.any_plan, handed.own_code, handed.provider_code) == (False, False, (5, 7))
     own = walk(smart_verify=True, smart_own_code=True)
     assert (own.own_code, own.code_min, own.code_max) == (True, 5, 5)
+    assert [walk(smart_verify=True, smart_preference=told).keeps_first for told in (False, True)] == [False, True]
     assert "ignore_risk" in telesign(smart_verify=True).capabilities.channels[Channel.SMS].options
 
 
