@@ -103,6 +103,7 @@ get_path = "/verify/{{id}}"
 list_path = "/verify"
 list_limit = 100
 resend_path = "/verify/{{id}}/resend"
+failover_path = "/verify/{{id}}/failover"
 max_concurrency = 200
 rate_per_s = 1000.0
 timeout_s = 3.0

@@ -140,6 +140,20 @@ def withdrawn(cast: Cast) -> list[Case]:
     return [case.expecting(cancels=1)]
 
 
+def gone_on(cast: Cast) -> list[Case]:
+    """The provider is asked to go on to the next step's channel, and its one code is right wherever it is read."""
+    steps = [Step(channel=Channel.SMS, provider="bird", wait_s=WAIT_S), Step(channel=Channel.WHATSAPP, provider="bird")]
+    case = cast.verified(
+        f"no receipt of SMS within {WAIT_S} s, so Bird goes on to WhatsApp",
+        to=cast.recipients.phone(magic="03"),
+        channel=Channel.WHATSAPP,
+        provider="bird",
+        attempts=2,
+        steps=steps,
+    )
+    return [case.expecting(made=True, checks=1, operation="failover")]
+
+
 def refused_then_telesign(cast: Cast) -> list[Case]:
     case = cast.verified(
         "Viber refused for want of credit, so SMS by Telesign",
@@ -219,6 +233,7 @@ SLOW: Final = (judge_found, judge_found_though_delivered, lost_answer_found)
 ONCE: Final = (
     walked_on,
     withdrawn,
+    gone_on,
     *[out_of_order] * len(_JUDGES),
     yes_lost,
     refused_then_telesign,

@@ -112,7 +112,8 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
             languages=_languages(settings, channel),
             always_text=settings.own_texts,
             report=settings.report_success,
-            lookups_s=() if each.receipts else LOOKUPS_S,
+            # Where it calls back, too: a callback is tried four times only, and one may never come.
+            lookups_s=LOOKUPS_S,
         )
         for channel, each in capabilities.channels.items()
     }
@@ -133,8 +134,6 @@ def able(settings: TelesignSettings, capabilities: ProviderCapabilities) -> Prov
                 only_options=frozenset(SMART_OPTIONS),
             ),
             options=MappingProxyType({**channels[Channel.SMS].options, **SMART_OPTIONS}),
-            # Whether Smart Verify still tells its status by callback is not published.
-            lookups_s=LOOKUPS_S,
         )
     return replace(capabilities, channels=MappingProxyType(channels))
 

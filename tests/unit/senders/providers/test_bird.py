@@ -115,7 +115,12 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], Opened, str, str, bytes]
         b"",
     ),
     "a resend": (
-        ON, {"provider_message_id": ID, "again": True}, OPENED, "POST", f"/verify/{ID}/resend", b'{"stepIndex":0}'
+        ON,
+        {"provider_message_id": ID, "again": True},
+        OPENED,
+        "POST",
+        f"/verify/{ID}/resend",
+        b'{"stepIndex":0}',
     ),
     "a resend of a further step": (
         ON | {"names": {"step": "step"}},

@@ -467,13 +467,14 @@ def test_settings_that_telesign_could_never_have_are_refused(settings: dict[str,
         TelesignSettings.model_validate(settings)
 
 
-def test_an_account_without_receipts_is_asked_for_the_status_instead() -> None:
+def test_what_an_account_can_do_follows_its_settings() -> None:
     def channels(**section: Any) -> Any:
         account = {"kind": "telesign", "enabled": True, "customer_id": "c", "api_key": KEY} | section
         return capabilities(Settings.model_validate({"providers": {"telesign": account}}))["telesign"].channels
 
-    assert channels()[Channel.VOICE].lookups_s == ()
-    assert channels(requires_receipts=False)[Channel.VOICE].lookups_s == (180, 300, 600)
+    for receipts in (True, False):
+        able = channels(requires_receipts=receipts)[Channel.VOICE]
+        assert (able.receipts, able.lookups_s) == (receipts, (180, 300, 600)), "a callback may never come"
     assert channels(report_success=False)[Channel.SMS].report is False
     assert channels()[Channel.SMS].report is True
 
