@@ -9,12 +9,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401  its pytest plugin imports it at the very end otherwise, which CPython 3.11 does not survive
+import hypothesis  # its pytest plugin imports it at the very end otherwise, which CPython 3.11 does not survive
 import pytest
 import structlog
 from pytest_socket import disable_socket, enable_socket
 
 UNIT = Path(__file__).parent / "unit"
+
+# How long an example takes says nothing on a machine that does other things as well.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 # Ignored SIGHUP is inherited: under nohup no child of a test would end with its terminal.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

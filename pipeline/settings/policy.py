@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from unicodedata import category
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.settings.base import ChannelName, CountryCode, DecimalText, Section, shaped
 
@@ -25,6 +26,16 @@ UseCase = Literal[
 """All that a request may name; a rule for any other would match none."""
 
 
+def _one_line(text: str) -> str:
+    if not text.strip() or any(category(sign) in ("Cc", "Zl", "Zp") for sign in text):
+        raise ValueError("is blank, or holds a line break or control character; write a name on one line")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""What stands in messages and requests, where a request's own would have to be one line too."""
+
+
 class TenantSettings(Section):
     """What one tenant may do and gets by default."""
 
@@ -36,9 +47,9 @@ class TenantSettings(Section):
     """Limit for phone channels; e-mail may always use 3600."""
     language: str = "en"
     """BCP-47; used when neither request nor country says."""
-    brand: str | None = Field(None, min_length=1, max_length=32)
+    brand: Line | None = Field(None, min_length=1, max_length=32)
     """Name shown to the person when the request has none."""
-    signature: str | None = None
+    signature: Line | None = Field(None, min_length=1, max_length=64)
     """Approved signature for SMS to mainland China."""
     domain: DomainName | None = None
     """Host of the site where codes are typed; SMS then end with a line by which browsers fill them in there."""
