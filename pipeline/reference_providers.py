@@ -12,10 +12,9 @@ from pipeline.senders.registry import KINDS
 from pipeline.senders.shown import ABILITIES, NOTHING
 
 _INTRO: Final = """\
-What each kind of provider can do on each channel. This table is the one that the router plans with; what depends on an
-account (its channels, receipts, a provider that walks the channels itself) is as without settings. `pipeline providers
-list` shows the configured ones. How answers are read, what a provider leaves open and which setting decides is told on
-a page each:
+What each kind of provider can do on each channel. This table is the one that the router plans with, for an account that
+has every channel and delivery reports set up, and all other settings at their defaults. `pipeline providers list` shows
+what yours can do. How answers are read, what a provider leaves open and which setting decides is told on a page each:
 
 """
 _RULES: Final = """\
