@@ -127,8 +127,8 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 def probed(response: httpx.Response) -> Probe:
-    """Of the shortest list."""
-    if response.status_code == 200:
+    """Of the shortest list; a page that anybody gets is none."""
+    if response.status_code == 200 and json_object(response.content):
         return Probe(True, "the access key reads the list of verifications")
     return Probe(False, f"HTTP {response.status_code}")
 

@@ -171,6 +171,9 @@ def probed(response: httpx.Response) -> Probe:
     """What ``auth/me`` says of the token."""
     status = response.status_code
     if status == 200:
+        # What stands in it is not published, but a portal's page of its own, which asks for no token, is no JSON.
+        if not json_object(response.content):
+            return Probe(False, "HTTP 200 without the API's answer: is base_url the address of the API?")
         return Probe(True, "the access token is accepted")
     if status in (401, 403):
         return Probe(False, f"HTTP {status}: the access token is not accepted, perhaps not from this address")

@@ -314,6 +314,7 @@ def test_the_key_is_probed_by_the_shortest_list_where_there_is_one() -> None:
     request = provider.probe(0)
     assert request is not None
     assert (request.method, str(request.url)) == ("GET", f"{BASE}/verify?limit=1")
-    assert provider.probed(httpx.Response(200, content=b"{}")).ok
+    assert provider.probed(httpx.Response(200, content=b'{"results":[]}')).ok
+    assert not provider.probed(httpx.Response(200, content=b"<html>Sign in</html>")).ok
     refused = provider.probed(httpx.Response(401, content=f"no {PHONE}".encode()))
     assert (refused.ok, refused.detail) == (False, "HTTP 401")

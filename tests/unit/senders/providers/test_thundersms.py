@@ -792,12 +792,19 @@ def test_only_a_question_for_the_challenge_is_answered_with_it(
 def test_the_probe_asks_for_the_token_s_owner() -> None:
     request = PROVIDER.probe(NOW_MS)
     assert (request.method, str(request.url), request.content) == ("GET", f"{BASE}/auth/me", b"")
-    assert PROVIDER.probed(httpx.Response(200, content=b"{}")) == Probe(True, "the access token is accepted")
+    good = httpx.Response(200, content=b'{"id":7}')
+    assert PROVIDER.probed(good) == Probe(True, "the access token is accepted")
     for status in (401, 403, 429, 500):
         probe = PROVIDER.probed(httpx.Response(status, content=b"token-1"))
         assert not probe.ok
         assert f"HTTP {status}" in probe.detail
         assert "token-1" not in probe.detail
+
+
+@pytest.mark.parametrize("page", [b"<html>Sign in</html>", b"", b"OK", b"[]", b"{}"])
+def test_a_page_that_anybody_gets_is_no_statement_on_the_token(page: bytes) -> None:
+    probe = PROVIDER.probed(httpx.Response(200, content=page))
+    assert (probe.ok, "base_url" in probe.detail) == (False, True)
 
 
 def test_another_base_address_is_used_as_given() -> None:
