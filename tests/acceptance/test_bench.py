@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import restore
+from pipeline.senders.registry import KINDS
+from tests.benchmarks import providers, restore
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,3 +52,11 @@ def test_a_restore_is_measured_on_a_broker_until_its_task_runs(kafka: str, monke
     monkeypatch.setattr(restore, "ENTRIES", 500)
     monkeypatch.setattr(restore, "RUNS", 2)
     assert len(restore.measure(kafka)["restore_100k_s"].runs) == 2
+
+
+def test_a_send_is_measured_at_every_kind_of_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "CALLS", 20)
+    monkeypatch.setattr(providers, "ROUNDS", 2)
+    figures = providers.measure()
+    assert figures.keys() == {f"sender_us_{kind}" for kind in KINDS}
+    assert all(len(figure.runs) == 2 and figure.unit == "us" and figure.value > 0 for figure in figures.values())
