@@ -123,12 +123,13 @@ def _verdict(turn: Turn, attempt: TrackedAttempt, typed: str, told: SendResult) 
     """Yes, no, or None for none.
 
     "Verified already" is a yes for the very code whose answer was lost before: it was right then. For any other it is a
-    no: the provider accepts a code once, and that one was not this. A plain no to a code whose answer was lost is no
-    verdict: most providers say it of a code that is used up as well, and the lost answer may have been the yes.
+    no: the provider accepts a code once, and that one was not this. Where answers to several codes were lost it is no
+    verdict on these, as only one of them was right. Nor is a plain no to a code whose answer was lost: most providers
+    say it of a code that is used up as well, and the lost answer may have been the yes.
     """
-    doubtful = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed) in turn.state.doubtful_codes
+    doubtful = _doubtful(turn, attempt, typed) in turn.state.doubtful_codes
     if told.already_verified:
-        return doubtful
+        return (None if _is_one_of_several(turn, attempt) else True) if doubtful else False
     if told.result is not AttemptResult.ACCEPTED or (doubtful and not told.valid):
         return None
     return told.valid
@@ -157,9 +158,18 @@ def _is_known_without_them(state: TrackerState) -> bool:
 
 
 def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:
-    mark = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed)
+    mark = _doubtful(turn, attempt, typed)
     if mark not in turn.state.doubtful_codes:
         turn.put(doubtful_codes=[*turn.state.doubtful_codes, mark])
+
+
+def _doubtful(turn: Turn, attempt: TrackedAttempt, typed: str) -> str:
+    """The mark of a typed code in doubt; it begins with the attempt's number, so that those of one can be counted."""
+    return f"{attempt.n}:{_fingerprint(turn, 'doubtful-code', attempt.shown.attempt_id, typed)}"
+
+
+def _is_one_of_several(turn: Turn, attempt: TrackedAttempt) -> bool:
+    return sum(mark.startswith(f"{attempt.n}:") for mark in turn.state.doubtful_codes) > 1
 
 
 def _unjudged(turn: Turn, typed: str) -> str:

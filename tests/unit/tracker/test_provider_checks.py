@@ -426,6 +426,31 @@ def test_verified_already_is_a_no_for_any_other_code(made: World, first: Attempt
     assert made.replies[-1].reason == ReplyReason.WRONG_CODE
 
 
+def test_verified_already_is_no_verdict_on_two_codes_whose_answers_were_lost(made: World) -> None:
+    """One of them was right, nobody knows which: a yes to both would let in whoever guessed the other one."""
+    for n, typed in enumerate(("123456", "654321")):
+        made.check(typed, f"lost{n}")
+        made.judge(None, result=AttemptResult.IN_DOUBT)
+    for n, typed in enumerate(("123456", "654321", "111111")):
+        made.check(typed, f"again{n}")
+        made.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
+    away, wrong = ReplyReason.PROVIDER_UNAVAILABLE, ReplyReason.WRONG_CODE
+    assert [reply.reason for reply in made.replies] == [away, away, away, away, wrong]
+
+
+def test_a_code_in_doubt_at_another_message_leaves_verified_already_a_yes(world: World) -> None:
+    _two(world).check("654321", "c1")
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.judge(False)
+    world.check("123456", "c2")
+    world.judge(False)
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.check("123456", "c3")
+    world.judge(False)
+    world.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
+    assert world.last.verified_attempt_id == "v1.1"
+
+
 def test_verified_already_at_another_message_is_a_no(world: World) -> None:
     _two(world).check("123456", "c1")
     world.judge(None, result=AttemptResult.IN_DOUBT)
