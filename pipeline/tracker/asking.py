@@ -63,6 +63,17 @@ def begin(turn: Turn, request: WaitingRequest, typed: str) -> Ruling | None:
     return Ruling(request, judged=judged)
 
 
+def joined(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -> None:
+    """Ask about this one too when it comes out, while a code is being judged, that its provider took it.
+
+    People type faster than some providers answer: they may hold the code of a message whose send is not answered yet.
+    """
+    check = turn.state.provider_check
+    if check is None or _can_judge(before) or not _can_judge(after) or after.n in (check.asked, *check.left):
+        return
+    turn.put(provider_check=msgspec.structs.replace(check, left=[after.n, *check.left]))
+
+
 def answered(turn: Turn, told: SendResult) -> Ruling | None:
     """Join a provider's answer; None when others are still to be asked, or when it answers nothing that is asked."""
     state, check = turn.state, turn.state.provider_check
@@ -106,6 +117,9 @@ def _go_on(turn: Turn, typed: str, *, judged: bool) -> Ruling | None:
         _ask_next(turn, check)
         return None
     turn.put(provider_check=None)
+    told = told_us(turn, typed)
+    if told is not None:
+        return Ruling(check.request, credit=told)
     if check.unanswered:
         _remember_unjudged(turn, typed)
     return Ruling(check.request, judged=not check.unanswered)
