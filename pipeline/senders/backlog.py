@@ -100,6 +100,11 @@ class Backlog:
         """Whether the committed position of ``topic`` cannot have passed ``offset``."""
         return any(held <= offset for held in self._held.get(topic, ()))
 
+    def is_canceled(self, key: str) -> bool:
+        """Whether a cancel was read after it had started; out of a backlog both may come in one transaction."""
+        work = self.works.get(key)
+        return work is not None and work.canceled
+
     def enqueue(self, key: str, *, now_s: float, first: bool = False) -> None:
         """Wait for a permit, after ``not_before_s`` when that is still to come."""
         work = self.works[key]

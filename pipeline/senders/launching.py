@@ -21,13 +21,13 @@ class Launcher:
         self._partition = partition
         self._clock = clock
 
-    def launch(self, action: Any, post: Post, *, draining: bool) -> None:
-        """Begin committed work; none while the task is given up. Raises TypeError for an action that is not ours."""
+    def launch(self, action: Any, post: Post, *, unwanted: bool) -> None:
+        """Begin committed work, unless it is unwanted by now. Raises TypeError for an action that is not ours."""
         match action:
-            case Begin(call) if draining:
-                # Nothing is begun any more; the release still gets into the last transaction of this task.
+            case Begin(call) if unwanted:
+                # Certainly not called; when the task is given up, the release still gets into its last transaction.
                 self._permits.free(call.key)
-                answer = not_sent(detail="the sender stops")
+                answer = not_sent(detail="not wanted any more")
                 post(
                     CallFinished(
                         key=call.key,

@@ -33,7 +33,7 @@ from pipeline.records.internal import SendCommand
 from pipeline.records.journal import JournalEntry, JournalState
 from pipeline.records.types import CommandKind
 from pipeline.runtime.api import Deadline, Effects, Input, Lane, Post, Queue, Record, StateView
-from pipeline.senders.actions import Adopt, Attach, Tick
+from pipeline.senders.actions import Adopt, Attach, Begin, Tick
 from pipeline.senders.answers import not_sent
 from pipeline.senders.backlog import Backlog, Work
 from pipeline.senders.calls import CallFinished, Calls
@@ -293,8 +293,9 @@ class SenderStage:
     # The outside -------------------------------------------------------------------------------------------------
 
     def launch(self, action: Any, post: Post) -> None:
-        """Begin committed work."""
-        self._launcher.launch(action, post, draining=self._draining)
+        """Begin committed work; nothing while the task is given up, nor a send whose cancel was read with it."""
+        canceled = isinstance(action, Begin) and self._backlog.is_canceled(action.call.key)
+        self._launcher.launch(action, post, unwanted=self._draining or canceled)
 
     def room(self, queue: Queue) -> int:
         """How many more commands of this queue fit into memory; none while the task is given up."""

@@ -64,6 +64,17 @@ def begin(turn: Turn, request: WaitingRequest, typed: str) -> Ruling | None:
     return Ruling(request, judged=judged)
 
 
+def joined(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -> None:
+    """Ask about this one too when it comes out, while a code is being judged, that its provider took it.
+
+    People type faster than some providers answer: they may hold the code of a message whose send is not answered yet.
+    """
+    check = turn.state.provider_check
+    if check is None or _can_judge(before) or not _can_judge(after) or after.n in (check.asked, *check.left):
+        return
+    turn.put(provider_check=msgspec.structs.replace(check, left=[after.n, *check.left]))
+
+
 def answered(turn: Turn, told: SendResult) -> Ruling | None:
     """Join a provider's answer; None when others are still to be asked, or when it answers nothing that is asked."""
     state, check = turn.state, turn.state.provider_check
@@ -107,6 +118,9 @@ def _go_on(turn: Turn, typed: str, *, judged: bool) -> Ruling | None:
         _ask_next(turn, check)
         return None
     turn.put(provider_check=None)
+    told = told_us(turn, typed)
+    if told is not None:
+        return Ruling(check.request, credit=told)
     if check.unanswered:
         _remember_unjudged(turn, typed)
     return Ruling(check.request, judged=not check.unanswered)
@@ -124,12 +138,13 @@ def _verdict(turn: Turn, attempt: TrackedAttempt, typed: str, told: SendResult) 
     """Yes, no, or None for none.
 
     "Verified already" is a yes for the very code whose answer was lost before: it was right then. For any other it is a
-    no: the provider accepts a code once, and that one was not this. A plain no to a code whose answer was lost is no
-    verdict: most providers say it of a code that is used up as well, and the lost answer may have been the yes.
+    no: the provider accepts a code once, and that one was not this. Where answers to several codes were lost it is no
+    verdict on these, as only one of them was right. Nor is a plain no to a code whose answer was lost: most providers
+    say it of a code that is used up as well, and the lost answer may have been the yes.
     """
-    doubtful = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed) in turn.state.doubtful_codes
+    doubtful = _doubtful(turn, attempt, typed) in turn.state.doubtful_codes
     if told.already_verified:
-        return doubtful
+        return (None if _is_one_of_several(turn, attempt) else True) if doubtful else False
     if told.result is not AttemptResult.ACCEPTED or (doubtful and not told.valid):
         return None
     return told.valid
@@ -174,9 +189,18 @@ def _is_known_without_them(state: TrackerState) -> bool:
 
 
 def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:
-    mark = _fingerprint(turn, "doubtful-code", attempt.shown.attempt_id, typed)
+    mark = _doubtful(turn, attempt, typed)
     if mark not in turn.state.doubtful_codes:
         turn.put(doubtful_codes=[*turn.state.doubtful_codes, mark])
+
+
+def _doubtful(turn: Turn, attempt: TrackedAttempt, typed: str) -> str:
+    """The mark of a typed code in doubt; it begins with the attempt's number, so that those of one can be counted."""
+    return f"{attempt.n}:{_fingerprint(turn, 'doubtful-code', attempt.shown.attempt_id, typed)}"
+
+
+def _is_one_of_several(turn: Turn, attempt: TrackedAttempt) -> bool:
+    return sum(mark.startswith(f"{attempt.n}:") for mark in turn.state.doubtful_codes) > 1
 
 
 def _unjudged(turn: Turn, typed: str) -> str:

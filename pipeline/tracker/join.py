@@ -22,8 +22,8 @@ from pipeline.records.public import DeliveryStatus
 from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
 from pipeline.records.types import CommandKind, DecisionKind
 from pipeline.runtime.api import Record, Refusal
+from pipeline.tracker import asking, figures, lookups, orders, outcome, steps
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import figures, lookups, orders, outcome, steps
 from pipeline.tracker.turn import Turn
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
@@ -288,3 +288,4 @@ def _replace(turn: Turn, attempt: TrackedAttempt) -> None:
     figures.attempt_changed(turn, before, attempt)
     if attempt != before:
         turn.put_attempt(attempt)
+        asking.joined(turn, before, attempt)

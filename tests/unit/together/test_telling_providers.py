@@ -7,6 +7,8 @@ import asyncio
 import orjson
 import pytest
 
+from pipeline import topics
+from pipeline.records.internal import SendResult
 from pipeline.records.types import CommandAction, CommandKind, VerificationState
 from pipeline.testing.http import Lost, Unreachable
 from tests.unit.together.test_checks import LONG
@@ -143,3 +145,23 @@ async def test_a_send_that_waits_for_the_rate_is_dropped_by_a_cancel(world: Worl
     assert [each.recipient for each in ycloud.messages] == ["+4915123456780"]
     outcome = await world.outcome()
     assert outcome.state is State.CANCELED
+
+
+@pytest.mark.parametrize("away_s", [0.0, 20.0])
+def test_a_message_whose_cancel_lay_unread_beside_it_is_not_sent(away_s: float) -> None:
+    """A sender that was away finds both in one read."""
+
+    @story(ycloud={})
+    async def run(world: World) -> None:
+        async with world.running("router", "tracker"):
+            await world.start(steps="sms@ycloud")
+            await world.command(CommandAction.CANCEL, wait_s=2 + away_s)
+            async with world.running("sender"):
+                await asyncio.sleep(10)
+        assert world.ends["ycloud"].asked == []
+        [result] = await world.read(topics.RESULTS, SendResult)
+        assert (result.result, result.reason, result.called_at) == ("not_sent", "canceled_by_caller", None)
+        assert (await world.outcome()).state is State.CANCELED
+        assert world.figures.total("in_doubt_total") == 0
+
+    run()

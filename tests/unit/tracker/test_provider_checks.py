@@ -138,6 +138,33 @@ def test_whatever_is_no_verdict_is_an_outage(made: World, answer: dict[str, Any]
     assert [reply.reason for reply in made.replies] == [ReplyReason.PROVIDER_UNAVAILABLE]
 
 
+def _second_unanswered(world: World) -> World:
+    """A message with a code its provider made, and another of which the provider has not said yet that it took it."""
+    world.decide(world.accepted(steps=2, provider="bird", **MADE))
+    world.tell(provider="bird", provider_message_id="b-1")
+    world.advance(30_000)
+    world.route("telesign", **MADE)
+    return world
+
+
+def test_a_message_that_is_accepted_while_a_code_is_judged_is_asked_about_too(world: World) -> None:
+    """People type faster than some providers answer."""
+    _second_unanswered(world).check("123456")
+    world.tell(2, provider="telesign", channel=Channel.VOICE, provider_message_id="t-2")
+    world.judge(False)
+    assert [command.n for command in world.provider_checks()] == [1, 2]
+    world.judge(True)
+    assert (world.last.verified_attempt_id, world.last.failed_checks) == ("v1.2", 0)
+
+
+def test_the_same_with_a_code_that_its_provider_tells_with_the_answer(world: World) -> None:
+    sealed = RING.seal(b"73219", verification_id="v1", field="code", record="SendResult")
+    _second_unanswered(world).check("73219")
+    world.tell(2, provider="telesign", code_sealed=sealed)
+    world.judge(False)
+    assert (world.last.verified_attempt_id, world.last.failed_checks) == ("v1.2", 0)
+
+
 def test_our_own_code_is_compared_first_and_asks_nobody(world: World) -> None:
     world.decide(world.accepted(steps=2))
     world.tell()
@@ -424,6 +451,31 @@ def test_verified_already_is_a_no_for_any_other_code(made: World, first: Attempt
     made.check("123456" if first is AttemptResult.NOT_SENT else "123457", "c2")
     made.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
     assert made.replies[-1].reason == ReplyReason.WRONG_CODE
+
+
+def test_verified_already_is_no_verdict_on_two_codes_whose_answers_were_lost(made: World) -> None:
+    """One of them was right, nobody knows which: a yes to both would let in whoever guessed the other one."""
+    for n, typed in enumerate(("123456", "654321")):
+        made.check(typed, f"lost{n}")
+        made.judge(None, result=AttemptResult.IN_DOUBT)
+    for n, typed in enumerate(("123456", "654321", "111111")):
+        made.check(typed, f"again{n}")
+        made.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
+    away, wrong = ReplyReason.PROVIDER_UNAVAILABLE, ReplyReason.WRONG_CODE
+    assert [reply.reason for reply in made.replies] == [away, away, away, away, wrong]
+
+
+def test_a_code_in_doubt_at_another_message_leaves_verified_already_a_yes(world: World) -> None:
+    _two(world).check("654321", "c1")
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.judge(False)
+    world.check("123456", "c2")
+    world.judge(False)
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.check("123456", "c3")
+    world.judge(False)
+    world.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
+    assert world.last.verified_attempt_id == "v1.1"
 
 
 def test_verified_already_at_another_message_is_a_no(world: World) -> None:
