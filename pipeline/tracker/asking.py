@@ -70,7 +70,9 @@ def joined(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -> None:
     People type faster than some providers answer: they may hold the code of a message whose send is not answered yet.
     """
     check = turn.state.provider_check
-    if check is None or _can_judge(before) or not _can_judge(after) or after.n in (check.asked, *check.left):
+    if check is None or _can_judge(before) or not _can_judge(after):
+        return
+    if message_of(after) in {message_of(turn.state.attempts[n - 1]) for n in (check.asked, *check.left)}:
         return
     turn.put(provider_check=msgspec.structs.replace(check, left=[after.n, *check.left]))
 

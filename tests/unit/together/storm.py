@@ -20,10 +20,10 @@ from pipeline.records.types import CommandAction
 from pipeline.testing.http import Answer, Lost, Step, Unreachable
 from tests.unit.together.far_end import FarEnd, Message
 from tests.unit.together.webhooks import from_bird, from_telesign, from_thundersms, from_ycloud
-from tests.unit.together.world import ENDS, MAIL, WRONG, World
+from tests.unit.together.world import BIRD_SMS, BIRD_WHATSAPP, ENDS, GOING_ON, MAIL, PHONES, WRONG, World
 
 CHANNELS: Final = {
-    "bird": ("sms",),
+    "bird": ("sms", "whatsapp"),
     "neutrino": ("sms", "voice"),
     "smtp": ("email",),
     "telesign": ("sms", "voice"),
@@ -31,7 +31,7 @@ CHANNELS: Final = {
     "ycloud": ("sms", "voice", "whatsapp"),
 }
 SETTINGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
-    "bird": ({}, {"list_path": "/verify", "get_path": "/verify/{id}"}),
+    "bird": (PHONES, PHONES | {"list_path": "/verify", "get_path": "/verify/{id}"}, PHONES | GOING_ON),
     "telesign": ({}, {"smart_verify": True}),
     "thundersms": ({}, {"walk_channels": True, "requires_receipts": True}),
 }
@@ -40,6 +40,7 @@ VERIFICATIONS: Final = 6
 STORM_S: Final = 40.0
 LIFE_S: Final = 45
 LATEST_END_S: Final = 200.0
+_DELIVERY: Final = ("delivered", "delivery_failed")
 _SLOW_DOWN: Final = Answer(429, b"{}", {"Retry-After": "3"})
 
 
@@ -214,7 +215,8 @@ class Storm:
         _, name, message = self.chance.choice(own)
         for _ in range(self.chance.choice((1, 1, 2))):
             if name == "bird":
-                await from_bird(self.world, message.recipient, self.chance.choice(("delivered", "delivery_failed")))
+                status, channel_id = self.chance.choice(_DELIVERY), self.chance.choice((BIRD_SMS, BIRD_WHATSAPP))
+                await from_bird(self.world, message.recipient, status, channel_id=channel_id)
             elif name == "telesign":
                 await from_telesign(self.world, message, self.chance.choice((200, 207, 203)))
             elif name == "thundersms":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import orjson
 import pytest
@@ -11,14 +10,8 @@ import pytest
 from pipeline.records.types import AttemptResult, Channel, CommandAction, VerificationState
 from pipeline.testing.http import Answer, Lost
 from tests.unit.together.webhooks import from_bird
-from tests.unit.together.world import BIRD_SMS, PHONE, WRONG, World, story
+from tests.unit.together.world import BIRD_SMS, BIRD_WHATSAPP, GOING_ON, PHONE, PHONES, WRONG, World, story
 
-WHATSAPP = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
-BOTH: dict[str, Any] = {
-    "channels": {"sms": BIRD_SMS, "whatsapp": WHATSAPP},
-    "templates": {"whatsapp": {"project_id": WHATSAPP, "version": WHATSAPP}},
-}
-PATHS = {"resend_path": "/verify/{id}/resend", "failover_path": "/verify/{id}/failover"}
 PLAN = "sms@bird:20 whatsapp@bird:20"
 
 
@@ -31,12 +24,12 @@ def _places(world: World, operation: str) -> list[int]:
     return [orjson.loads(request.content)["stepIndex"] for request in asked]
 
 
-@story(bird=BOTH | PATHS)
+@story(bird=PHONES | GOING_ON)
 async def test_the_next_channel_is_the_same_verification_and_its_code_is_right(world: World) -> None:
     bird = world.ends["bird"]
     async with world.running():
         await world.start(steps=PLAN, wait_s=25)
-        assert bird.last.channels == (BIRD_SMS, WHATSAPP)
+        assert bird.last.channels == (BIRD_SMS, BIRD_WHATSAPP)
         assert (_operations(world), _places(world, "failover")) == (["send", "failover"], [1])
         await world.type(WRONG)
         await world.type(bird.last.code)
@@ -51,17 +44,17 @@ async def test_the_next_channel_is_the_same_verification_and_its_code_is_right(w
     assert bird.count("check") == 2, "one for each typed code"
 
 
-@story(bird=BOTH | PATHS)
+@story(bird=PHONES | GOING_ON)
 async def test_each_channel_has_its_own_delivery(world: World) -> None:
     async with world.running():
         await world.start(steps=PLAN, wait_s=25)
-        await from_bird(world, PHONE, "delivered", channel_id=WHATSAPP)
+        await from_bird(world, PHONE, "delivered", channel_id=BIRD_WHATSAPP)
         await asyncio.sleep(10)
     statuses = [each.status.value for each in (await world.outcome()).attempts]
     assert statuses == ["none", "delivered"]
 
 
-@story(bird=BOTH | PATHS)
+@story(bird=PHONES | GOING_ON)
 async def test_a_resend_is_the_same_verification_where_there_is_no_other_route(world: World) -> None:
     bird = world.ends["bird"]
     async with world.running():
@@ -73,7 +66,7 @@ async def test_a_resend_is_the_same_verification_where_there_is_no_other_route(w
     assert (await world.outcome()).verified_attempt_id == "v1.2"
 
 
-@story(bird=BOTH | PATHS)
+@story(bird=PHONES | GOING_ON)
 async def test_what_was_gone_on_to_is_resent_where_it_is(world: World) -> None:
     async with world.running():
         await world.start(steps=PLAN, wait_s=60)
@@ -81,7 +74,7 @@ async def test_what_was_gone_on_to_is_resent_where_it_is(world: World) -> None:
     assert (_operations(world), _places(world, "resend")) == (["send", "failover", "resend"], [1])
 
 
-@story(bird=BOTH)
+@story(bird=PHONES)
 async def test_without_their_paths_each_is_a_new_verification(world: World) -> None:
     bird = world.ends["bird"]
     async with world.running():
@@ -89,11 +82,11 @@ async def test_without_their_paths_each_is_a_new_verification(world: World) -> N
         await world.command(CommandAction.RESEND)
         assert _operations(world) == ["send"] * 3
         await world.type(bird.messages[0].code)
-    assert [each.channels for each in bird.messages] == [(BIRD_SMS,), (WHATSAPP,), (WHATSAPP,)]
+    assert [each.channels for each in bird.messages] == [(BIRD_SMS,), (BIRD_WHATSAPP,), (BIRD_WHATSAPP,)]
     assert (await world.reasons())[-1] == "valid", "every code that is out is right"
 
 
-@story(bird=BOTH | PATHS, ycloud={})
+@story(bird=PHONES | GOING_ON, ycloud={})
 async def test_a_verification_that_goes_on_no_more_is_left_for_another_provider_of_the_step(world: World) -> None:
     world.ends["bird"].then("failover", Answer(404, b'{"message":"no such verification"}'))
     async with world.running():
@@ -108,7 +101,7 @@ async def test_a_verification_that_goes_on_no_more_is_left_for_another_provider_
 
 @pytest.mark.parametrize("step", ["resend", "failover"])
 def test_one_whose_answer_was_lost_is_not_asked_for_twice(step: str) -> None:
-    @story(bird=BOTH | PATHS | {"get_path": "/verify/{id}", "list_path": "/verify"})
+    @story(bird=PHONES | GOING_ON | {"get_path": "/verify/{id}", "list_path": "/verify"})
     async def run(world: World) -> None:
         bird = world.ends["bird"]
         bird.then(step, Lost())

@@ -35,6 +35,18 @@ ENDS: Final[Mapping[str, type[FarEnd[Any]]]] = MappingProxyType(
     }
 )
 BIRD_SMS: Final = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
+BIRD_WHATSAPP: Final = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+PHONES: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "channels": {"sms": BIRD_SMS, "whatsapp": BIRD_WHATSAPP},
+        "templates": {"whatsapp": {"project_id": BIRD_WHATSAPP, "version": BIRD_WHATSAPP}},
+    }
+)
+"""Bird with both channels that reach a number."""
+GOING_ON: Final[Mapping[str, Any]] = MappingProxyType(
+    {"resend_path": "/verify/{id}/resend", "failover_path": "/verify/{id}/failover"}
+)
+"""Bird asked to send again, and to go on."""
 ACCOUNTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "bird": {

@@ -119,3 +119,14 @@ def test_what_was_in_doubt_of_its_first_sending_is_so_of_the_next(world: World) 
     world.check("123456", "c2")
     world.judge(None, result=AttemptResult.ACCEPTED, already_verified=True)
     assert world.replies[-1].ok
+
+
+def test_a_sending_that_is_taken_while_its_message_is_asked_is_no_second_question(world: World) -> None:
+    _taken(_begin(world))
+    world.advance(30_000)
+    world.route("bird", place=1, told_steps=1, **MADE)
+    world.check("123456")
+    world.tell(2, provider="bird", channel=Channel.VOICE, provider_message_id="b-1")
+    world.judge(False)
+    assert len(world.provider_checks()) == 1
+    assert world.replies[-1].reason == "wrong_code"
