@@ -77,7 +77,7 @@ def check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; default all enabled.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask each enabled provider whether it takes our credentials; exit code 1 if one does not.
+    """Ask each enabled provider whether it takes our credentials; exit code 1 if one does not, or none is enabled.
 
     The question sends nothing and changes nothing; a kind that has none is not asked. What is missing for delivery
     reports is told, too.
@@ -106,13 +106,13 @@ def check(
     if as_json:
         print_json(rows)
     elif not rows:
-        message("No provider is enabled.")
+        message("No provider is enabled: set enabled = true under [providers.<name>].")
     else:
         print_table(
             ["name", "kind", "credentials", "detail", "missing for delivery reports"],
             [[row["name"], row["kind"], _TAKEN[row["ok"]], row["detail"], _cell(row["missing"])] for row in rows],
         )
-    if any(each.ok is False for each in told):
+    if not told or any(each.ok is False for each in told):
         raise typer.Exit(FAILED)
 
 

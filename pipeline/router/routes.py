@@ -248,7 +248,9 @@ class RouteChooser:
         field_name = step_name(step.index)
         if step.provider is not None and skipped:
             wish = skipped[0][1]
-            detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; drop the wish or the pin"
+            unasked = wish == "code_length" and not wanted.plan.code_length_asked
+            way_out = "name another code_length or drop the pin" if unasked else "drop the wish or the pin"
+            detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; {way_out}"
             # Where the message goes is no wish: there the pin itself is what is wrong.
             unsupported = wish in ("country", _channel_obstacle(step))
             return NoRoute(Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE, detail)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from pipeline.settings.base import Url
 from pipeline.settings.credentials import Password
 from pipeline.settings.mail import HelloName, MailAddress, MailHost, MailName
 from pipeline.settings.providers.common import ProviderSettings, is_loopback
@@ -33,6 +34,8 @@ class SmtpSettings(ProviderSettings):
     """User, where the server wants one."""
     password: Password = SecretStr("")
     """Password of the user."""
+    base_url: Url = ""
+    """Must stay empty: mail has no address of an API, but ``host`` and ``port``."""
     from_address: MailAddress = ""
     """Sender of the messages; its domain is also that of the message ids."""
     from_name: MailName = ""

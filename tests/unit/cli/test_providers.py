@@ -270,7 +270,7 @@ def test_without_any_provider_there_is_nothing_to_show(
     assert main(["providers", "list", "--json"]) == 0
     assert told(capsys) == []
     assert main(["providers", "check"]) == 0
-    assert "No provider is enabled" in capsys.readouterr().err
+    assert "No provider is enabled: set enabled = true" in capsys.readouterr().err
 
 
 def test_settings_that_are_wrong_end_with_2(
