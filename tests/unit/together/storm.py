@@ -31,7 +31,11 @@ CHANNELS: Final = {
     "ycloud": ("sms", "voice", "whatsapp"),
 }
 SETTINGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
-    "bird": ({}, {"list_path": "/verify", "get_path": "/verify/{id}"}),
+    "bird": (
+        {},
+        {"list_path": "/verify", "get_path": "/verify/{id}"},
+        {"resend_path": "/verify/{id}/resend", "failover_path": "/verify/{id}/failover"},
+    ),
     "telesign": ({}, {"smart_verify": True}),
     "thundersms": ({}, {"walk_channels": True, "requires_receipts": True}),
 }
