@@ -68,11 +68,12 @@ def joined(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -> None:
     """Ask about this one too when it comes out, while a code is being judged, that its provider took it.
 
     People type faster than some providers answer: they may hold the code of a message whose send is not answered yet.
+    Another sending of a message that is asked about already brings no other code.
     """
     check = turn.state.provider_check
-    if check is None or _can_judge(before) or not _can_judge(after):
+    if check is None or _can_judge(before) or after.n in (check.asked, *check.left):
         return
-    if message_of(after) in {message_of(turn.state.attempts[n - 1]) for n in (check.asked, *check.left)}:
+    if after.n not in _judges(turn.state):
         return
     turn.put(provider_check=msgspec.structs.replace(check, left=[after.n, *check.left]))
 

@@ -269,7 +269,7 @@ def test_without_any_provider_there_is_nothing_to_show(
     assert "No provider is configured" in capsys.readouterr().err
     assert main(["providers", "list", "--json"]) == 0
     assert told(capsys) == []
-    assert main(["providers", "check"]) == 0
+    assert main(["providers", "check"]) == 1, "a gate before a deployment must not pass where nothing is switched on"
     assert "No provider is enabled: set enabled = true" in capsys.readouterr().err
 
 

@@ -157,6 +157,19 @@ def test_a_message_that_is_accepted_while_a_code_is_judged_is_asked_about_too(wo
     assert (world.last.verified_attempt_id, world.last.failed_checks) == ("v1.2", 0)
 
 
+def test_another_sending_of_the_message_being_asked_about_is_not_asked_about_beside_it(world: World) -> None:
+    """Its provider would count two wrong codes where one was typed."""
+    world.decide(world.accepted(steps=2, provider="bird", **MADE))
+    world.tell(provider="bird", provider_message_id="b-1")
+    world.advance(30_000)
+    world.route("bird", **MADE)
+    world.check("123456")
+    world.tell(2, provider="bird", channel=Channel.VOICE, provider_message_id="b-1")
+    world.judge(False)
+    assert [command.n for command in world.provider_checks()] == [1]
+    assert world.replies[-1].reason == ReplyReason.WRONG_CODE
+
+
 def test_the_same_with_a_code_that_its_provider_tells_with_the_answer(world: World) -> None:
     sealed = RING.seal(b"73219", verification_id="v1", field="code", record="SendResult")
     _second_unanswered(world).check("73219")
