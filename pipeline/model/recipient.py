@@ -140,7 +140,9 @@ def _mask_phone(prefix: str, national: str) -> str:
 def _email(text: str, region: str | None) -> Recipient:
     local, _, domain = text.rpartition("@")
     if not _LOCAL.fullmatch(local) or len(local) > _MAX_LOCAL:
-        raise _invalid("is no e-mail address: before @ stand 1-64 ASCII letters, digits and signs such as . + - _, unquoted")
+        raise _invalid(
+            "is no e-mail address: before @ stand 1-64 ASCII letters, digits and signs such as . + _, unquoted"
+        )
     domain = _domain(domain)
     if len(local) + 1 + len(domain) > _MAX_ADDRESS:
         raise _invalid(f"is longer than an e-mail address may be ({_MAX_ADDRESS} characters)")
