@@ -41,6 +41,7 @@ def bird(simulator: Simulator) -> Bird:
         "get_path": "/verify/{id}",
         "list_path": "/verify",
         "resend_path": "/verify/{id}/resend",
+        "failover_path": "/verify/{id}/failover",
     }
     provider = registry.load_one(Settings.model_validate({"providers": {"bird": account}}), "bird")
     assert isinstance(provider, Bird)
@@ -109,11 +110,29 @@ async def test_a_code_of_birds_reaches_the_person_and_verifies(
 
 async def test_a_resend_brings_the_same_verifications_code_again(call: Call, simulator: Simulator) -> None:
     sent = await call()
-    again = await call(provider_message_id=sent.provider_message_id)
+    again = await call(provider_message_id=sent.provider_message_id, again=True)
     assert (again.result, again.provider_message_id) == (AttemptResult.ACCEPTED, sent.provider_message_id)
     assert len(simulator.world.inbox.find(recipient=PHONE)) == 2
     typed = code_for(simulator, PHONE)
     assert (await call(CommandKind.CHECK, typed=typed, provider_message_id=sent.provider_message_id)).valid
+
+
+async def test_a_failover_brings_it_on_the_next_channel_that_bird_was_told_of(call: Call, simulator: Simulator) -> None:
+    sent = await call(further=[Channel.WHATSAPP])
+    gone_on = await call(CommandKind.SEND, Channel.WHATSAPP, provider_message_id=sent.provider_message_id, place=1)
+    assert (gone_on.result, gone_on.provider_message_id) == (AttemptResult.ACCEPTED, sent.provider_message_id)
+    first, second = simulator.world.inbox.find(recipient=PHONE)
+    assert (first["channel"], second["channel"], first["code"]) == ("sms", "whatsapp", second["code"])
+    assert (await call(CommandKind.CHECK, typed=first["code"], provider_message_id=sent.provider_message_id)).valid
+
+
+async def test_a_verification_that_is_over_goes_on_no_more(call: Call, simulator: Simulator) -> None:
+    sent = await call(further=[Channel.WHATSAPP])
+    typed = code_for(simulator, PHONE)
+    assert (await call(CommandKind.CHECK, typed=typed, provider_message_id=sent.provider_message_id)).valid
+    for wishes in ({"again": True}, {"place": 1}):
+        answer = await call(provider_message_id=sent.provider_message_id, **wishes)
+        assert (answer.result, answer.result_class) == (AttemptResult.REJECTED, ResultClass.ROUTE)
 
 
 async def test_a_verification_whose_answer_was_lost_is_found_unless_there_are_two(
