@@ -18,7 +18,7 @@ from pipeline.records.tracker_state import ProviderCheck, TrackedAttempt, Tracke
 from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import orders
-from pipeline.tracker.taken import message_of
+from pipeline.tracker.taken import codes_in_doubt, message_of
 from pipeline.tracker.turn import Turn
 
 
@@ -147,7 +147,7 @@ def _verdict(turn: Turn, attempt: TrackedAttempt, typed: str, told: SendResult) 
     """
     doubtful = _doubtful(turn, attempt, typed) in turn.state.doubtful_codes
     if told.already_verified:
-        return (None if _is_one_of_several(turn, attempt) else True) if doubtful else False
+        return (None if codes_in_doubt(turn.state, attempt) > 1 else True) if doubtful else False
     if told.result is not AttemptResult.ACCEPTED or (doubtful and not told.valid):
         return None
     return told.valid
@@ -200,10 +200,6 @@ def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:
 def _doubtful(turn: Turn, attempt: TrackedAttempt, typed: str) -> str:
     """The mark of a typed code in doubt; it begins with the attempt's number, so that those of one can be counted."""
     return f"{attempt.n}:{_fingerprint(turn, 'doubtful-code', attempt.shown.attempt_id, typed)}"
-
-
-def _is_one_of_several(turn: Turn, attempt: TrackedAttempt) -> bool:
-    return sum(mark.startswith(f"{attempt.n}:") for mark in turn.state.doubtful_codes) > 1
 
 
 def _unjudged(turn: Turn, typed: str) -> str:

@@ -16,8 +16,9 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
         message_id = attempt.shown.provider_message_id
         if message_id is None or message_of(attempt) in found or not 0 <= place <= attempt.place + attempt.told_steps:
             continue
-        if facts.is_taken(attempt) and _is_alive(attempt):
-            same = [other for other in state.attempts if message_of(other) == message_of(attempt)]
+        same = [other for other in state.attempts if message_of(other) == message_of(attempt)]
+        # A code in doubt may be used up at its provider, and then only a new one helps the person.
+        if facts.is_taken(attempt) and _is_alive(attempt) and not any(codes_in_doubt(state, each) for each in same):
             found[message_of(attempt)] = TakenMessage(
                 provider=attempt.shown.provider,
                 provider_message_id=message_id,
@@ -32,6 +33,11 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
 def message_of(attempt: TrackedAttempt) -> tuple[str, str | None]:
     """Which message it is a sending of; None in the second place while that is not known."""
     return attempt.shown.provider, attempt.shown.provider_message_id
+
+
+def codes_in_doubt(state: TrackerState, attempt: TrackedAttempt) -> int:
+    """How many typed codes its provider was asked about without our learning the answer."""
+    return sum(mark.startswith(f"{attempt.n}:") for mark in state.doubtful_codes)
 
 
 def _is_alive(attempt: TrackedAttempt) -> bool:

@@ -116,3 +116,18 @@ def test_one_whose_answer_was_lost_is_not_asked_for_twice(step: str) -> None:
         assert (await world.outcome()).attempts[1].result is AttemptResult.IN_DOUBT
 
     run()
+
+
+@story(bird=PHONES | GOING_ON)
+async def test_after_the_answer_to_a_typed_code_was_lost_a_resend_brings_a_new_one(world: World) -> None:
+    """Bird may have said yes to it, and would accept it no more."""
+    bird = world.ends["bird"]
+    bird.then("check", Lost())
+    async with world.running():
+        await world.start(steps="sms@bird", wait_s=40)
+        for _ in range(2):
+            await world.type(bird.last.code)
+        await world.command(CommandAction.RESEND)
+        assert _operations(world) == ["send", "check", "check", "send"]
+        await world.type(bird.last.code)
+    assert await world.reasons() == ["provider_unavailable", "provider_unavailable", "accepted", "valid"]

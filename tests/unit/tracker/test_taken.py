@@ -130,3 +130,11 @@ def test_a_sending_that_is_taken_while_its_message_is_asked_is_no_second_questio
     world.judge(False)
     assert len(world.provider_checks()) == 1
     assert world.replies[-1].reason == "wrong_code"
+
+
+def test_nor_is_it_sent_again_once_a_code_is_in_doubt_as_only_a_new_one_may_be_right(world: World) -> None:
+    _taken(_begin(world))
+    world.check("123456")
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.advance(30_000)
+    assert _asked_with(world) == []
