@@ -9,7 +9,6 @@ from typing import Any, Final
 import httpx
 
 from pipeline.records.internal import SendCommand
-from pipeline.records.types import AttemptResult
 from pipeline.senders.answers import NOT_FOUND, in_doubt, judged
 from pipeline.senders.provider import Answer, Opened, Probe
 from pipeline.senders.providers.bird import tables
@@ -37,9 +36,10 @@ def sent_again(response: httpx.Response, message_id: str) -> Answer:
     """Of a resend or a failover; its good answer may be empty."""
     if response.status_code not in TAKEN:
         return _refused(response, tables.AGAIN_REFUSALS)
-    if response.content.strip() and not json_object(response.content):
+    body = json_object(response.content)
+    if response.content.strip() and not body:
         return in_doubt(f"HTTP {response.status_code} that is no object", unmapped=True)
-    return Answer(result=AttemptResult.ACCEPTED, provider_message_id=message_id)
+    return replace(_standing(body), provider_message_id=message_id)
 
 
 def checked(response: httpx.Response, message_id: str, *, ok_is_right: bool) -> Answer:

@@ -79,12 +79,15 @@ STANDINGS = {
 }
 
 
-@pytest.mark.parametrize("wishes", [{}, LOOKUP], ids=["create", "look-up"])
+RESEND, FAILOVER = {"provider_message_id": ID, "again": True}, {"provider_message_id": ID, "place": 1}
+
+
+@pytest.mark.parametrize("wishes", [{}, LOOKUP, RESEND, FAILOVER], ids=["create", "look-up", "resend", "failover"])
 @pytest.mark.parametrize(("word", "row"), STANDINGS.items())
 def test_a_verification_stands_as_its_status_says(
     wishes: dict[str, Any], word: str, row: tuple[AttemptResult, ResultClass, Reason | None, AttemptStatus]
 ) -> None:
-    answer = answer_to(wishes, 200 if wishes else 202, VERIFICATION | {"status": word})
+    answer = answer_to(wishes, 200 if wishes is LOOKUP else 202, VERIFICATION | {"status": word})
     assert (answer.result, answer.result_class, answer.reason, answer.status) == row
     assert (answer.provider_message_id, answer.unmapped) == (ID, False)
 
@@ -133,7 +136,6 @@ def test_a_refused_send_means_this_by_its_http_status_alone(
     assert answer.detail == f"HTTP {status}"
 
 
-RESEND, FAILOVER = {"provider_message_id": ID, "again": True}, {"provider_message_id": ID, "place": 1}
 OVER = (A.REJECTED, C.ROUTE, R.ROUTE_UNAVAILABLE)
 
 
