@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, Walk
+from pipeline.model.capabilities import ChannelCapabilities, ProviderCapabilities, Walk, provider_language
 from pipeline.model.language import choose_language
 from pipeline.model.reasons import Reason
 from pipeline.model.steps import SIMULATOR, step_name
@@ -167,6 +167,7 @@ class RouteChooser:
             return (
                 further is not None
                 and each.language == step.language
+                and _speak_alike(able, further, self._language(plan, step))
                 and self.codes.choose(further, plan, callers=wanted.own_code is not None) == code
                 and self._takes(name, each, left_s, wanted)
             )
@@ -275,6 +276,12 @@ def _may_go_on(able: ChannelCapabilities, taken: TakenMessage, code: Code) -> bo
     """Whether this step can be another sending of the message, with the code that the message has."""
     can = able.resends if taken.again else bool(able.goes_on)
     return can and code == (CodeHolder.PROVIDER, taken.code_length)
+
+
+def _speak_alike(one: ChannelCapabilities, other: ChannelCapabilities, language: str) -> bool:
+    """Whether both honour the language, or fall back on the same one: a message is made in one for all its channels."""
+    (tag, honoured), (other_tag, other_honours) = provider_language(one, language), provider_language(other, language)
+    return honoured == other_honours and (honoured or tag == other_tag)
 
 
 def _matches(rule: RouteRule, plan: Plan, step: PlannedStep, number: str) -> bool:

@@ -70,6 +70,23 @@ def test_nor_is_one_whose_code_would_be_another_or_that_rules_give_to_others() -
     assert told(PLAN, last_step=1) == ()
 
 
+@pytest.mark.parametrize(
+    ("language", "first", "further", "goes_along"),
+    [
+        ("de-AT", {"de": "de"}, None, True),
+        ("ja", {"de": "de"}, {"fr": "fr"}, True),
+        ("ja", {"de": "de"}, None, False),
+        ("de", {"nl": "nl"}, {"de": "de"}, False),
+    ],
+)
+def test_nor_is_one_that_would_be_in_the_wished_language_by_itself_alone(
+    language: str, first: dict[str, str], further: dict[str, str] | None, goes_along: bool
+) -> None:
+    """A message is made in one language: nothing would say that the further step is not in the wished one."""
+    providers = asked(languages=first, further={"languages": further})
+    assert bool(told(steps({}, {}, {}, language=language), providers)) is goes_along
+
+
 @pytest.mark.parametrize(("again", "why"), [(True, "sent again when asked"), (False, "gone on to when asked")])
 def test_the_message_it_has_is_sent_instead_of_a_new_one(again: bool, why: str) -> None:
     taken = msgspec.structs.replace(SENT, place=1, again=again)
