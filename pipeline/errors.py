@@ -23,6 +23,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -126,3 +127,11 @@ class Misconfigured(PipelineError):
 
 class PoisonRun(PipelineError):
     """More poison in a row, or a larger share of it, than bad producers explain."""
+
+
+def where(error: BaseException) -> list[str]:
+    """The last lines of code an error came through: what can be told of one whose own text, or a local variable, may
+    hold what a person or caller gave us.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[-5:]]

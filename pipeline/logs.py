@@ -51,6 +51,8 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(r"\b(code|otp|pin|passcode)(\s+(?:is\s+|was\s+)?)[\"']?\d{4,12}\b", re.IGNORECASE)
+_QUOTED_DIGITS = re.compile(r"(?<=['\"])\d{4,15}(?=['\"])")
+"""What a bug broke on, as exceptions show it: a number without its plus, or a code."""
 _OWN_CODE = re.compile(r"[A-Za-z0-9]{4,12}")
 _DIGITS = re.compile(r"\d{4,12}")
 
@@ -78,7 +80,7 @@ def redact(value: Any, depth: int = 0) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, BaseException):
-        return redact_text(f"{type(value).__name__}: {value}")
+        return redact_text(_QUOTED_DIGITS.sub("[digits]", f"{type(value).__name__}: {value}"))
     if depth >= _MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
@@ -186,6 +188,8 @@ def get(**fields: Any) -> FilteringBoundLogger:
 
 def redaction(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """The processor that nothing passes by."""
+    if isinstance(told := event.get("exception"), str):
+        event["exception"] = _QUOTED_DIGITS.sub("[digits]", told)
     return cast(EventDict, redact(event))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.clock import Clock
+from pipeline.errors import where
 from pipeline.gateway.problems import problem
 from pipeline.model.reasons import ProblemReason
 from pipeline.runtime.api import Measure
@@ -82,7 +82,7 @@ class Edge:
                 request_id=request_id,
                 route=self._route_of(scope["path"]),
                 error=type(error).__name__,
-                where=_where(error),
+                where=where(error),
             )
             if not status:
                 answer = problem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemReason.INTERNAL_ERROR)
@@ -97,9 +97,3 @@ class Edge:
                     ("http_request_seconds", elapsed_s, {"route": route}),
                 ]
             )
-
-
-def _where(error: Exception) -> list[str]:
-    """The lines of code an error came through: no message and no local variable, which may hold what was sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[-5:]]

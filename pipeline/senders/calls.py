@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from pipeline.clock import Clock, Seldom
+from pipeline.errors import where
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import CommandKind
 from pipeline.runtime.api import Lane, Post
@@ -179,9 +180,10 @@ class RunningCalls:
         except InDoubt as error:
             failure = error.cause
             answer = in_doubt(failure)
-        except Exception:
-            # A bug of ours; what it means for the person depends only on whether a byte may have left.
-            log.exception("call_broke", provider=self.provider.instance)
+        except Exception as error:
+            # A bug of ours; what it means for the person depends only on whether a byte may have left. Its text is not
+            # written: it may hold the number or code it broke on.
+            log.error("call_broke", provider=self.provider.instance, error=type(error).__name__, where=where(error))
             failure = "internal error"
             answer = in_doubt(failure) if running.called_at is not None else not_sent(detail=failure)
         finally:

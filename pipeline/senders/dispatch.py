@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from pipeline.clock import Clock, Seldom
-from pipeline.errors import Refused
+from pipeline.errors import Refused, where
 from pipeline.model.messages import Catalogue
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendResult
@@ -121,8 +121,16 @@ class Dispatch:
         except Exception as error:
             # A bug of ours, or a setting that fits into no request. Raised on, it would take down the task again and
             # again, with all that waits in it; but nothing has left, so another provider may try at once.
-            if (left_out := self._seldom.passes(now_s, type(error).__name__)) is not None:
-                log.exception("request_not_built", provider=self._provider.instance, left_out=left_out)
+            # Its text is not written: it may hold the number or code it broke on.
+            name = type(error).__name__
+            if (left_out := self._seldom.passes(now_s, name)) is not None:
+                log.error(
+                    "request_not_built",
+                    provider=self._provider.instance,
+                    error=name,
+                    where=where(error),
+                    left_out=left_out,
+                )
             self._permits.free(work.key)
             self.finish(effects, work, uncalled(command, _UNBUILT, now_ms), now_ms)
             return

@@ -170,6 +170,17 @@ def test_an_exception_s_text_and_chain_are_redacted(written: io.StringIO) -> Non
         assert secret not in written.getvalue()
 
 
+@pytest.mark.parametrize("given", [PHONE.removeprefix("+"), CODE])
+def test_an_exception_does_not_show_the_digits_it_broke_on(written: io.StringIO, given: str) -> None:
+    try:
+        {}[given]
+    except KeyError as error:
+        logs.get().exception("handling_failed")
+        logs.get().error("handling_failed", cause=error)
+    assert given not in written.getvalue()
+    assert written.getvalue().count("[digits]") == 2
+
+
 def test_objects_are_written_by_their_type_alone(written: io.StringIO) -> None:
     request = VerificationRequest(verification_id="v1", recipient=PHONE, code=CODE)
     logs.get().info("got", request=request, key=SecretStr("hunter2"), raw=b"+4915112345678", error=ValueError(PHONE))

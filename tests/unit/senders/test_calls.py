@@ -156,6 +156,16 @@ async def test_a_provider_that_cannot_read_an_answer_leaves_the_attempt_in_doubt
     assert (await world.finished()).answer.result is AttemptResult.IN_DOUBT
 
 
+async def test_a_bug_is_told_by_its_kind_and_place_without_what_it_broke_on(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.wire.answer = ValueError(f"cannot read {PHONE.removeprefix('+')}")
+    world.begin()
+    await world.finished()
+    logged = capsys.readouterr().out
+    assert ("call_broke" in logged, "ValueError" in logged, "calls.py:" in logged) == (True, True, True)
+    assert PHONE.removeprefix("+") not in logged
+
+
 async def test_an_adopted_call_reports_to_its_new_task_only() -> None:
     world = World()
     world.wire.gate.clear()
