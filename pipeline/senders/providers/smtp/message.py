@@ -2,8 +2,8 @@
 
 The email package of the standard library decodes encoded words (``=?utf-8?q?a=0D=0ABcc:_x?=``) in what it is given and,
 in some versions, writes the line break it finds inside. So what goes into a header is checked here, before it. And
-until 3.13 it loses a blank where it cuts a long name or subject into encoded words (python/cpython#92081), so those are
-cut here.
+until 3.13 it loses a blank where it cuts a long name or subject into encoded words (python/cpython#92081), and the
+quotes where it cuts a long name without such words. So those are cut here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Policy(EmailPolicy):
     """With names and subjects as they were given, however long."""
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        if self.utf8 or value.isascii() or name not in ("From", "Subject"):
+        if self.utf8 or name not in ("From", "Subject") or (value.isascii() and not self._is_cut(name, value)):
             return super().fold_binary(name, value)
         rest = ""
         if name == "From":
@@ -42,6 +42,14 @@ class _Policy(EmailPolicy):
             value, rest = address.display_name, f"{_LINE_END} <{address.addr_spec}>"
         words = Header(str(value), "utf-8", header_name=name).encode(linesep=_LINE_END)
         return f"{name}: {words}{rest}{_LINE_END}".encode("ascii")
+
+    def _is_cut(self, name: str, value: Any) -> bool:
+        """Whether a name's quotes may be forgotten at a cut, so that a comma in it begins another sender."""
+        if name != "From":
+            return False
+        (address,) = value.addresses
+        quoted = 2 * len(address.display_name) + len('""')  # at most, with a backslash before each sign
+        return len(f"{name}: ") + quoted > (self.max_line_length or 0)
 
 
 _ASCII: Final = _Policy(linesep=_LINE_END, cte_type="7bit")

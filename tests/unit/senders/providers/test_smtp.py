@@ -7,7 +7,7 @@ import re
 from email import policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from html.parser import HTMLParser
 from typing import Any
 
@@ -195,6 +195,15 @@ def test_long_names_and_subjects_keep_every_blank(first: int) -> None:
     raw = email.message_from_bytes(head, policy=policy.compat32)
     assert str(make_header(decode_header(raw["Subject"]))) == subject
     assert str(make_header(decode_header(raw["From"]))) == f"{brand} <verify@example.org>"
+
+
+@pytest.mark.parametrize("name", ["The Verification Department of Example, Incorporated, " * 2 + "Ltd.", '"' * 80])
+def test_a_long_name_with_a_comma_is_still_that_of_one_sender(name: str) -> None:
+    mail = built(opened(), by=provider(from_name=name))
+    head = mail.content.partition(b"\r\n\r\n")[0]
+    told = email.message_from_bytes(head, policy=policy.compat32)["From"]
+    [(shown, address)] = getaddresses([told])
+    assert (str(make_header(decode_header(shown))), address) == (name, "verify@example.org")
 
 
 def test_every_line_ends_in_crlf_and_is_short_enough_for_any_server() -> None:
