@@ -116,8 +116,9 @@ def _fits(
     created_at = rfc3339_ms(item.get(names.created))
     if created_at is not None and not window[0] <= created_at <= window[1]:
         return False
-    steps = item.get("steps")
-    ways = [step.get(name) for step in _objects(steps) for name in ("navigatorId", "channelId")]
+    # Each message of ours is made for the first step; those behind it only say where it could go on to.
+    first = _objects(item.get("steps"))[:1]
+    ways = [step.get(name) for step in first for name in ("navigatorId", "channelId")]
     told = {way.lower() for way in ways if isinstance(way, str) and way}
     return not told or step_id.lower() in told
 

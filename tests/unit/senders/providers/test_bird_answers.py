@@ -25,6 +25,7 @@ from tests.unit.senders.providers.bird_account import (
     PROVIDER,
     SMS,
     TYPED,
+    WHATSAPP,
     bird,
 )
 
@@ -278,6 +279,11 @@ LISTS: dict[str, tuple[list[Any], str | None]] = {
     "before the call": ([OTHER | {"createdAt": "2025-01-02T03:03:59Z"}, VERIFICATION], ID),
     "after the call": ([OTHER | {"createdAt": "2025-01-02T03:04:21Z"}, VERIFICATION], ID),
     "through another channel": ([OTHER | {"steps": [{"channelId": EMAIL}]}, VERIFICATION], ID),
+    "through another channel, to go on to this one when asked": (
+        [OTHER | {"steps": [{"channelId": WHATSAPP}, {"channelId": SMS}]}, VERIFICATION],
+        ID,
+    ),
+    "to go on to another": ([VERIFICATION | {"steps": [{"channelId": SMS}, {"channelId": WHATSAPP}]}], ID),
     "with a code of another length": ([OTHER | {"codeLength": 8}, VERIFICATION], ID),
     "two of them": ([OTHER, VERIFICATION], None),
     "nobody's": ([{"id": ID}], None),
