@@ -146,8 +146,8 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         "number_valid": shown.number_valid if shown.number_valid is not None else result.number_valid,
     }
     if result.kind is CommandKind.SEND:
-        # The route names the language as the provider does; the sender echoes the wish it was given.
-        changes["language"] = shown.language or result.language
+        # Not the result's language: the sender echoes the wish it was given, while the route names what goes out as the
+        # provider does, or nothing where the provider chooses.
         changes["sender"] = result.sender or shown.sender
         changes["adjusted"] = shown.adjusted + [wish for wish in result.adjusted if wish not in shown.adjusted]
         if told in _CALLED:

@@ -264,11 +264,15 @@ def test_a_refusal_that_comes_with_a_status_keeps_its_reason(world: World) -> No
     assert world.last.attempts[0].reason == Reason.RECIPIENT_BLOCKED
 
 
-def test_an_attempt_shows_the_language_as_the_provider_names_it_before_and_after_its_answer(world: World) -> None:
-    world.decide(world.accepted(language="zh_HK"))
+@pytest.mark.parametrize("language", ["zh_HK", None])
+def test_an_attempt_shows_the_language_as_the_provider_names_it_before_and_after_its_answer(
+    world: World, language: str | None
+) -> None:
+    """None where the provider chooses one: it would be untrue to show the wish it could not honour."""
+    world.decide(world.accepted(language=language))
     before = world.last.attempts[0].language
     world.tell(language="zh-Hant-TW")
-    assert (before, world.last.attempts[0].language) == ("zh_HK", "zh_HK")
+    assert (before, world.last.attempts[0].language) == (language, language)
 
 
 def test_the_length_shown_is_that_of_the_code_in_the_latest_message(world: World) -> None:
