@@ -17,7 +17,10 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
         if message_id is None or message_of(attempt) in found or not 0 <= place <= attempt.place + attempt.told_steps:
             continue
         if facts.is_taken(attempt) and _is_alive(attempt):
-            same = [other for other in state.attempts if message_of(other) == message_of(attempt)]
+            # Of a sending whose answer was lost nobody knows whether it was made.
+            same = [
+                other for other in state.attempts if facts.is_taken(other) and message_of(other) == message_of(attempt)
+            ]
             found[message_of(attempt)] = TakenMessage(
                 provider=attempt.shown.provider,
                 provider_message_id=message_id,
@@ -30,8 +33,11 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
 
 
 def message_of(attempt: TrackedAttempt) -> tuple[str, str | None]:
-    """Which message it is a sending of; None in the second place while that is not known."""
-    return attempt.shown.provider, attempt.shown.provider_message_id
+    """Which message it is a sending of; None in the second place while that is not known.
+
+    Of another sending of one that its provider has, it is known although the answer was lost: it brings no other code.
+    """
+    return attempt.shown.provider, attempt.shown.provider_message_id or attempt.taken_message_id
 
 
 def _is_alive(attempt: TrackedAttempt) -> bool:

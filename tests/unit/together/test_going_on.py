@@ -116,3 +116,20 @@ def test_one_whose_answer_was_lost_is_not_asked_for_twice(step: str) -> None:
         assert (await world.outcome()).attempts[1].result is AttemptResult.IN_DOUBT
 
     run()
+
+
+@story(bird=PHONES | GOING_ON)
+async def test_a_wrong_code_is_wrong_although_the_answer_to_going_on_was_lost(world: World) -> None:
+    """What arrived has no id of its own that could be asked about; but its code is that of the message before."""
+    bird = world.ends["bird"]
+    bird.then("failover", Lost())
+    async with world.running():
+        await world.start(steps=PLAN, wait_s=30)
+        await from_bird(world, PHONE, "delivered", channel_id=BIRD_WHATSAPP)
+        await asyncio.sleep(10)
+        await world.type(WRONG)
+        await world.type(bird.last.code)
+    assert await world.reasons() == ["wrong_code", "valid"]
+    outcome = await world.outcome()
+    assert (outcome.failed_checks, outcome.verified_attempt_id) == (1, "v1.2")
+    assert bird.count("check") == 2, "one for each typed code"
