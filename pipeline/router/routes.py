@@ -250,12 +250,13 @@ class RouteChooser:
             wish = skipped[0][1]
             unasked = wish == "code_length" and not wanted.plan.code_length_asked
             way_out = "name another code_length or drop the pin" if unasked else "drop the wish or the pin"
-            detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; {way_out}"
+            told = f"cannot honour {wish}; {way_out}"
             if _is_needed(wanted, wish):
-                detail = f"{field_name}.provider: {step.provider} needs {wish} here; give it or drop the pin"
+                told = f"needs {wish} here; give it or drop the pin"
             # Where the message goes is no wish: there the pin itself is what is wrong.
             unsupported = wish in ("country", _channel_obstacle(step))
-            return NoRoute(Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE, detail)
+            reason = Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE
+            return NoRoute(reason, f"{field_name}.provider: {step.provider} {told}")
         if step.provider is not None and not wanted.plan.test and step.provider not in self.providers:
             detail = f"{field_name}.provider: is not configured or not enabled"
             return NoRoute(Reason.UNKNOWN_PROVIDER, detail)
@@ -263,11 +264,9 @@ class RouteChooser:
             detail = f"{field_name}: no enabled provider serves {step.country} on {step.channel}"
             return NoRoute(Reason.UNSUPPORTED_COUNTRY, detail)
         if skipped:
-            named = (f"{'needs ' if _is_needed(wanted, wish) else ''}{wish} ({name})" for name, wish in skipped)
-            wishes = ", ".join(named)
-            return NoRoute(
-                Reason.NO_ROUTE, f"{field_name}: no provider can honour the request; wishes not met: {wishes}"
-            )
+            wishes = (f"{'needs ' if _is_needed(wanted, wish) else ''}{wish} ({name})" for name, wish in skipped)
+            problem = "no provider can honour the request; wishes not met"
+            return NoRoute(Reason.NO_ROUTE, f"{field_name}: {problem}: {', '.join(wishes)}")
         if wanted.used_providers:
             return NoRoute(Reason.NO_ROUTE, f"{field_name}: every provider of {step.channel} was tried")
         where = "test numbers go to the provider named simulator only" if wanted.plan.test else "see [routes]"
