@@ -258,7 +258,7 @@ class RouteChooser:
             reason = Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE
             return NoRoute(reason, f"{field_name}.provider: {step.provider} {told}")
         if step.provider is not None and not wanted.plan.test and step.provider not in self.providers:
-            detail = f"{field_name}.provider: is not configured or not enabled"
+            detail = f"{field_name}.provider: is not configured or not enabled; name another or none"
             return NoRoute(Reason.UNKNOWN_PROVIDER, detail)
         if skipped and all(wish == "country" for _, wish in skipped):
             detail = f"{field_name}: no enabled provider serves {step.country} on {step.channel}"
