@@ -79,7 +79,8 @@ line may.
 
 ## Autofill
 
-With `[tenants.<name>] domain = "login.example.org"` every SMS of the tenant ends with a line of its own:
+With `[tenants.<name>] domain = "login.example.org"` every SMS of the tenant that is a text of ours ends with a line of
+its own (at Telesign such are only those with a text, brand or payment, unless `own_texts` is set):
 
 ```text
 EXAMPLE

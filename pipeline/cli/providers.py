@@ -31,6 +31,8 @@ _ALSO: Final[Mapping[str, Callable[[ChannelCapabilities], bool]]] = {
     "report": lambda able: able.report,
     "cancel": lambda able: able.cancel,
     "walk": lambda able: able.walk is not None,
+    "resend": lambda able: able.resends,
+    "failover": lambda able: bool(able.goes_on),
 }
 """What a provider can do beside sending."""
 

@@ -117,7 +117,9 @@ def _check_provider(step: Step, name: str, providers: Mapping[str, ProviderCapab
     if step.provider is not None:
         pinned = providers.get(step.provider)
         if pinned is None:
-            raise invalid(f"{name}.provider", "is not configured or not enabled", Reason.UNKNOWN_PROVIDER)
+            raise invalid(
+                f"{name}.provider", "is not configured or not enabled; name another or none", Reason.UNKNOWN_PROVIDER
+            )
         if step.channel not in pinned.channels:
             problem = f"does not offer {step.channel}; name another or none"
             raise invalid(f"{name}.provider", problem, Reason.UNSUPPORTED_BY_PROVIDER)
@@ -133,7 +135,8 @@ def _check_provider(step: Step, name: str, providers: Mapping[str, ProviderCapab
         rules = [options[option] for options in listed if option in options]
         if not rules:
             whom = "the pinned provider" if step.provider is not None else "any enabled provider"
-            problem = f"entry {number} is no option of {whom} for {step.channel}"
+            known = " ".join(sorted({name for options in listed for name in options}))
+            problem = f"entry {number} is no option of {whom} for {step.channel}; there are {known or 'none'}"
             raise invalid(f"{name}.options", problem, Reason.UNKNOWN_OPTION)
         if not any(rule.takes(value) for rule in rules):
             raise invalid(f"{name}.options.{option}", " or ".join(dict.fromkeys(rule.says for rule in rules)))

@@ -143,6 +143,8 @@ class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     an earlier one's message once more, or on another channel."""
     told_steps: int = 0
     """How many steps after it the provider was told of, to go on to when asked."""
+    taken_message_id: str | None = None
+    """The provider's id of the earlier attempt's message that this one is another sending of."""
     adjusted: list[str] = []
     has_receipts: bool = True
     """Whether this provider reports deliveries for this channel."""

@@ -61,6 +61,8 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     """Which of the steps it is that its provider was told of with the message."""
     told_steps: int = 0
     """How many steps after it the provider was told of, to go on to when asked."""
+    taken_message_id: str | None = None
+    """The provider's id of the earlier attempt's message that this one is another sending of."""
 
 
 class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ def attempt_plan(
         code_length=route.code_length,
         place=0 if route.taken is None else route.taken.place,
         told_steps=len(route.told) if route.taken is None else route.taken.told_steps,
+        taken_message_id=None if route.taken is None else route.taken.provider_message_id,
         has_receipts=route.able.receipts,
         has_check=route.able.check,
         has_report=route.able.report,

@@ -251,21 +251,23 @@ class RouteChooser:
             wish = skipped[0][1]
             unasked = wish == "code_length" and not wanted.plan.code_length_asked
             way_out = "name another code_length or drop the pin" if unasked else "drop the wish or the pin"
-            detail = f"{field_name}.provider: {step.provider} cannot honour {wish}; {way_out}"
+            told = f"cannot honour {wish}; {way_out}"
+            if _is_needed(wanted, wish):
+                told = f"needs {wish} here; give it or drop the pin"
             # Where the message goes is no wish: there the pin itself is what is wrong.
             unsupported = wish in ("country", _channel_obstacle(step))
-            return NoRoute(Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE, detail)
+            reason = Reason.UNSUPPORTED_BY_PROVIDER if unsupported else Reason.NO_ROUTE
+            return NoRoute(reason, f"{field_name}.provider: {step.provider} {told}")
         if step.provider is not None and not wanted.plan.test and step.provider not in self.providers:
-            detail = f"{field_name}.provider: is not configured or not enabled"
+            detail = f"{field_name}.provider: is not configured or not enabled; name another or none"
             return NoRoute(Reason.UNKNOWN_PROVIDER, detail)
         if skipped and all(wish == "country" for _, wish in skipped):
             detail = f"{field_name}: no enabled provider serves {step.country} on {step.channel}"
             return NoRoute(Reason.UNSUPPORTED_COUNTRY, detail)
         if skipped:
-            wishes = ", ".join(f"{wish} ({name})" for name, wish in skipped)
-            return NoRoute(
-                Reason.NO_ROUTE, f"{field_name}: no provider can honour the request; wishes not met: {wishes}"
-            )
+            wishes = (f"{'needs ' if _is_needed(wanted, wish) else ''}{wish} ({name})" for name, wish in skipped)
+            problem = "no provider can honour the request; wishes not met"
+            return NoRoute(Reason.NO_ROUTE, f"{field_name}: {problem}: {', '.join(wishes)}")
         if wanted.used_providers:
             return NoRoute(Reason.NO_ROUTE, f"{field_name}: every provider of {step.channel} was tried")
         where = "test numbers go to the provider named simulator only" if wanted.plan.test else "see [routes]"
@@ -292,6 +294,12 @@ def _matches(rule: RouteRule, plan: Plan, step: PlannedStep, number: str) -> boo
         and rule.channel in (None, step.channel.value)
         and (rule.prefix is None or number.startswith(rule.prefix))
     )
+
+
+def _is_needed(wanted: Wanted, wish: str) -> bool:
+    """Whether the provider asks for what the request does not have, so that no wish of it could be dropped."""
+    given = {"signature": wanted.plan.signature, "flow_id": wanted.step.flow_id}
+    return wish in given and given[wish] is None
 
 
 def _channel_obstacle(step: PlannedStep) -> str:

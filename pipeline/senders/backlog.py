@@ -140,12 +140,23 @@ class Backlog:
         return 0 if self.head(lane) is None else sum(len(self._ready[queue]) for queue in _QUEUES[lane])
 
     def wake_delayed(self, now_s: float) -> None:
-        """Put what has waited long enough back in front: it is older than the rest."""
+        """Put what has waited long enough back in front, as it is older than the rest; but only once.
+
+        A provider may turn away one recipient only, and say it of everybody: whoever is refused each time would be the
+        first after each pause, and nobody behind it ever called.
+        """
+        due: list[Work] = []
         while self._delayed and self._delayed[0][0] <= now_s:
             _, key = heapq.heappop(self._delayed)
             work = self.works.get(key)
             if work is not None and not work.queued and not work.started:
-                self.enqueue(key, now_s=now_s, first=True)
+                due.append(work)
+        for work in due:
+            if work.tries > 1:
+                self.enqueue(work.key, now_s=now_s)
+        for work in reversed(due):
+            if work.tries <= 1:
+                self.enqueue(work.key, now_s=now_s, first=True)
 
     def overdue(self, now_ms: int) -> list[Work]:
         """Commands not called that may not be called any more; the caller removes each."""

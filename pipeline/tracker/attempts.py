@@ -90,6 +90,7 @@ def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttemp
         code_length=route.code_length,
         place=route.place,
         told_steps=route.told_steps,
+        taken_message_id=route.taken_message_id,
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.records.internal import SendCommand, WalkStep
 from pipeline.records.tracker_state import TrackedAttempt
 from pipeline.records.types import CodeHolder, CommandKind, VerificationState
 from pipeline.tracker import attempts as facts
+from pipeline.tracker.taken import message_of
 from pipeline.tracker.turn import Turn
 
 
@@ -131,7 +132,7 @@ def _give(
             provider=shown.provider,
             channel=shown.channel,
             reference=shown.reference,
-            provider_message_id=shown.provider_message_id,
+            provider_message_id=message_of(attempt)[1],
             called_at=shown.sent_at,
             recipient_sealed=step.recipient_sealed,
             recipient_masked=step.recipient_masked,

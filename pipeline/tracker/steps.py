@@ -133,6 +133,8 @@ def ask_for_route(turn: Turn, step_index: int, *, by_caller: bool = False, resen
     tried = [attempt.shown.provider for attempt in state.attempts if step_index in facts.steps_of(attempt)]
     # A resend wants another route than the one that did not convert, not one that was never tried.
     used = tried[-1:] if resend else list(dict.fromkeys(tried))
+    if state.attempts and taken.was_refused(latest := state.attempts[-1]):
+        used = [provider for provider in used if provider != latest.shown.provider]
     route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, by_caller=by_caller)
     _route(turn, route, used)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.records.internal import TakenMessage
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
-from pipeline.records.types import AttemptStatus, CodeHolder
+from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
 from pipeline.tracker import attempts as facts
 
 
@@ -17,13 +17,13 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
         if message_id is None or message_of(attempt) in found or not 0 <= place <= attempt.place + attempt.told_steps:
             continue
         same = [other for other in state.attempts if message_of(other) == message_of(attempt)]
-        # A code in doubt may be used up at its provider, and then only a new one helps the person.
-        if facts.is_taken(attempt) and _is_alive(attempt) and not any(codes_in_doubt(state, each) for each in same):
+        if facts.is_taken(attempt) and _is_alive(attempt) and not any(_speaks_against(state, each) for each in same):
             found[message_of(attempt)] = TakenMessage(
                 provider=attempt.shown.provider,
                 provider_message_id=message_id,
                 place=place,
-                again=any(other.place == place for other in same),
+                # Of a sending whose answer was lost nobody knows whether it was made.
+                again=any(other.place == place and facts.is_taken(other) for other in same),
                 told_steps=attempt.place + attempt.told_steps - place,
                 code_length=attempt.code_length,
             )
@@ -31,13 +31,26 @@ def for_step(state: TrackerState, step_index: int) -> list[TakenMessage]:
 
 
 def message_of(attempt: TrackedAttempt) -> tuple[str, str | None]:
-    """Which message it is a sending of; None in the second place while that is not known."""
-    return attempt.shown.provider, attempt.shown.provider_message_id
+    """Which message it is a sending of; None in the second place while that is not known.
+
+    Of another sending of one that its provider has, it is known although the answer was lost: it brings no other code.
+    """
+    return attempt.shown.provider, attempt.shown.provider_message_id or attempt.taken_message_id
 
 
 def codes_in_doubt(state: TrackerState, attempt: TrackedAttempt) -> int:
     """How many typed codes its provider was asked about without our learning the answer."""
     return sum(mark.startswith(f"{attempt.n}:") for mark in state.doubtful_codes)
+
+
+def was_refused(attempt: TrackedAttempt) -> bool:
+    """Whether its provider would not send the message once more; that says nothing of a new message."""
+    return attempt.taken_message_id is not None and attempt.shown.result is AttemptResult.REJECTED
+
+
+def _speaks_against(state: TrackerState, sending: TrackedAttempt) -> bool:
+    """Whether the message is better left: also a code in doubt may be used up, and then only a new one helps."""
+    return was_refused(sending) or codes_in_doubt(state, sending) > 0
 
 
 def _is_alive(attempt: TrackedAttempt) -> bool:

@@ -13,7 +13,13 @@ from pipeline.settings.providers.common import Secrets, SigningProviderSettings
 
 BirdChannel = Literal["sms", "email", "whatsapp"]
 _ItemPath = Annotated[
-    str, shaped(r"(?:/[A-Za-z0-9._/-]*\{id\}[A-Za-z0-9._/-]*)?", 'a path that holds {id}, such as "/verify/{id}"')
+    str,
+    shaped(
+        r"(?:/[A-Za-z0-9._/-]*\{id\}[A-Za-z0-9._/-]*)?",
+        # Whoever copies an example for another request than the one it is of would have that one made.
+        'a path that begins with / and holds {id}; probable are "/verify/{id}" to get, "/verify/{id}/resend" and '
+        '"/verify/{id}/failover"',
+    ),
 ]
 _ListPath = Annotated[str, shaped(r"(?:/[A-Za-z0-9._/-]+)?", 'a path, such as "/verify"')]
 _Locale = Annotated[str, shaped(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}", "a locale, such as en or pt-BR")]

@@ -117,6 +117,8 @@ def test_list_shows_every_configured_provider_with_what_it_can_do(
         "report": ["sms", "voice", "whatsapp", "email"],
         "cancel": [],
         "walk": [],
+        "resend": [],
+        "failover": [],
     }
     assert third["code"] == "4-9 digits, no leading zero or its own 4-12, told in the answer"
     assert (third["rate_per_s"], third["max_concurrency"]) == (2.0, 10)
@@ -157,6 +159,24 @@ def test_list_says_when_reports_are_switched_off_asked_for_or_unknown(
     asked_for, off, disabled = told(capsys)
     assert (asked_for["receipts"], off["receipts"], disabled["receipts"]) == ("asked for", "switched off", "webhooks")
     assert asked_for["also"]["walk"] == ["sms", "voice"]
+
+
+def test_list_says_what_bird_was_switched_on_for(
+    configured: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    uuid = "6f0c1f6e-0d1b-4c1e-9b0a-3f5d2c7e8a90"
+    ids = f"[providers.bird.channels]\nsms = '{uuid}'\nwhatsapp = '{uuid}'\nemail = '{uuid}'\n"
+    for paths, also in (
+        ("", {"resend": [], "failover": []}),
+        (
+            "resend_path = '/verify/{id}/resend'\nfailover_path = '/verify/{id}/failover'\n",
+            {"resend": ["sms", "whatsapp", "email"], "failover": ["sms", "whatsapp"]},
+        ),
+    ):
+        configured(f"[providers.bird]\n{paths}{ids}")
+        assert main(["providers", "list", "--json"]) == 0
+        (bird,) = told(capsys)
+        assert {what: bird["also"][what] for what in also} == also
 
 
 def test_list_of_kinds_needs_no_settings(configured: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,6 +206,20 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "way_out"),
+    [
+        ({"provider": "twilio"}, "name another or none"),
+        ({"options": {"nonsense": "1"}}, "there are ignore_risk limit"),
+        ({"options": {"nonsense": "1"}, "provider": "neutrino"}, "there are none"),
+    ],
+)
+def test_a_provider_or_option_that_does_not_exist_is_told_with_what_does(fields: dict[str, Any], way_out: str) -> None:
+    refused = plan(steps=[step(**fields)]).refused
+    assert refused is not None
+    assert refused.detail.endswith(f"; {way_out}")
+
+
 @pytest.mark.parametrize(("fields", "reason", "field"), REFUSED, ids=lambda value: str(value)[:60])
 def test_a_broken_rule_is_refused_with_reason_and_field(fields: dict[str, Any], reason: str, field: str) -> None:
     refused = plan(**fields).refused

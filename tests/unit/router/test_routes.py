@@ -320,7 +320,11 @@ def test_china_needs_a_signature_where_the_provider_says_so() -> None:
 def test_pinned_to_one_that_needs_a_signature_china_without_one_has_no_route() -> None:
     able = {"a": provider(signature=True, needs_signature=frozenset({"CN"})), "b": provider()}
     found = no_route(able, step={"country": "CN", "provider": "a"})
-    assert (found.reason, "signature" in found.detail) == ("no_route", True)
+    assert (found.reason, found.detail) == (
+        "no_route",
+        "steps[0].provider: a needs signature here; give it or drop the pin",
+    )
+    assert no_route({"a": able["a"]}, step={"country": "CN"}).detail.endswith("wishes not met: needs signature (a)")
 
 
 @pytest.mark.parametrize("pin", [{}, {"provider": "a"}])

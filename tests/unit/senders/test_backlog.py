@@ -44,6 +44,38 @@ def test_commands_that_come_and_go_behind_a_waiting_one_leave_nothing_behind() -
     assert backlog.overdue(2) == [backlog.works["v0.1:d"]]
 
 
+def _turned_away(backlog: Backlog, at_s: int, *which: Work) -> None:
+    for each in which:
+        backlog.start(each)
+        each.tries += 1
+    for each in which:
+        each.not_before_s = at_s + 1
+        backlog.enqueue(each.key, now_s=at_s)
+
+
+def test_who_is_turned_away_each_time_keeps_nobody_behind_it_waiting() -> None:
+    """The provider pauses for everybody, whomever it means."""
+    refused, other = work(0, latest_at=1_000), work(1, latest_at=1_000)
+    backlog = waiting(refused, other)
+    for second in range(2):
+        assert backlog.head(Lane.INTERACTIVE) is refused, "the older one goes first, and once more"
+        _turned_away(backlog, second, refused)
+        backlog.wake_delayed(second + 1)
+    assert backlog.head(Lane.INTERACTIVE) is other
+
+
+def test_what_waited_together_goes_on_in_its_order() -> None:
+    first, second, third = (work(n, latest_at=1_000) for n in range(3))
+    backlog = waiting(first, second, third)
+    _turned_away(backlog, 0, first, second)
+    backlog.wake_delayed(1)
+    went = []
+    while (head := backlog.head(Lane.INTERACTIVE)) is not None:
+        backlog.start(head)
+        went.append(head)
+    assert went == [first, second, third]
+
+
 def test_a_command_throttled_again_and_again_leaves_nothing_behind() -> None:
     patient, again = work(0, latest_at=1), work(1, latest_at=1_000)
     backlog = waiting(again, patient)

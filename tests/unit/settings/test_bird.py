@@ -32,8 +32,8 @@ def bird(tmp_path: Path, text: str) -> BirdSettings:
         ),
         (ACCOUNT.replace(UUID, "ws_1234") + f"navigator_id = '{UUID}'", "providers.bird.workspace_id (from"),
         (ACCOUNT + "navigator_id = 'otp'", "providers.bird.navigator_id (from"),
-        (ACCOUNT + f"navigator_id = '{UUID}'\nget_path = '/verify'", "a path that holds {id}"),
-        (ACCOUNT + f"navigator_id = '{UUID}'\nresend_path = 'verify/{{id}}'", "a path that holds {id}"),
+        (ACCOUNT + f"navigator_id = '{UUID}'\nget_path = '/verify'", "begins with / and holds {id}"),
+        (ACCOUNT + f"navigator_id = '{UUID}'\nresend_path = 'verify/{{id}}'", '"/verify/{id}/resend"'),
         (ACCOUNT + f"navigator_id = '{UUID}'\nlist_path = 'verify?x'", "providers.bird.list_path (from"),
         (ACCOUNT + f"navigator_id = '{UUID}'\nmax_attempts = 11", "providers.bird.max_attempts (from"),
         (

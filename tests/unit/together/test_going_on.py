@@ -86,8 +86,32 @@ async def test_without_their_paths_each_is_a_new_verification(world: World) -> N
     assert (await world.reasons())[-1] == "valid", "every code that is out is right"
 
 
+@pytest.mark.parametrize("step", ["resend", "failover"])
+def test_where_a_verification_is_sent_no_more_a_new_one_is_made(step: str) -> None:
+    """That one is over says nothing against Bird, and for many accounts it is the only route."""
+
+    @story(bird=PHONES | GOING_ON)
+    async def run(world: World) -> None:
+        bird = world.ends["bird"]
+        bird.then(step, Answer(404, b'{"message":"no such verification"}'))
+        async with world.running():
+            await world.start(steps=PLAN if step == "failover" else "sms@bird", wait_s=40)
+            if step == "resend":
+                await world.command(CommandAction.RESEND, wait_s=5)
+            assert _operations(world) == ["send", step, "send"]
+            await world.type(bird.last.code)
+        assert [each.result for each in (await world.outcome()).attempts] == [
+            AttemptResult.ACCEPTED,
+            AttemptResult.REJECTED,
+            AttemptResult.ACCEPTED,
+        ]
+        assert (await world.reasons())[-1] == "valid"
+
+    run()
+
+
 @story(bird=PHONES | GOING_ON, ycloud={})
-async def test_a_verification_that_goes_on_no_more_is_left_for_another_provider_of_the_step(world: World) -> None:
+async def test_with_another_provider_of_the_step_that_one_is_taken(world: World) -> None:
     world.ends["bird"].then("failover", Answer(404, b'{"message":"no such verification"}'))
     async with world.running():
         await world.start(steps="sms@bird:20 whatsapp", wait_s=25)
@@ -131,3 +155,20 @@ async def test_after_the_answer_to_a_typed_code_was_lost_a_resend_brings_a_new_o
         assert _operations(world) == ["send", "check", "check", "send"]
         await world.type(bird.last.code)
     assert await world.reasons() == ["provider_unavailable", "provider_unavailable", "accepted", "valid"]
+
+
+@story(bird=PHONES | GOING_ON)
+async def test_a_wrong_code_is_wrong_although_the_answer_to_going_on_was_lost(world: World) -> None:
+    """What arrived has no id of its own that could be asked about; but its code is that of the message before."""
+    bird = world.ends["bird"]
+    bird.then("failover", Lost())
+    async with world.running():
+        await world.start(steps=PLAN, wait_s=30)
+        await from_bird(world, PHONE, "delivered", channel_id=BIRD_WHATSAPP)
+        await asyncio.sleep(10)
+        await world.type(WRONG)
+        await world.type(bird.last.code)
+    assert await world.reasons() == ["wrong_code", "valid"]
+    outcome = await world.outcome()
+    assert (outcome.failed_checks, outcome.verified_attempt_id) == (1, "v1.2")
+    assert bird.count("check") == 2, "one for each typed code"
