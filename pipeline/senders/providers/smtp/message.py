@@ -34,7 +34,8 @@ class _Policy(EmailPolicy):
     """With names and subjects as they were given, however long."""
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        if self.utf8 or name not in ("From", "Subject") or (value.isascii() and not self._is_cut(name, value)):
+        kept = self.utf8 or value.isascii()
+        if name not in ("From", "Subject") or (kept and not self._is_cut(name, value)):
             return super().fold_binary(name, value)
         rest = ""
         if name == "From":

@@ -197,9 +197,17 @@ def test_long_names_and_subjects_keep_every_blank(first: int) -> None:
     assert str(make_header(decode_header(raw["From"]))) == f"{brand} <verify@example.org>"
 
 
-@pytest.mark.parametrize("name", ["The Verification Department of Example, Incorporated, " * 2 + "Ltd.", '"' * 80])
-def test_a_long_name_with_a_comma_is_still_that_of_one_sender(name: str) -> None:
-    mail = built(opened(), by=provider(from_name=name))
+@pytest.mark.parametrize("recipient", ["user@example.org", "jörg@example.org"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "The Verification Department of Example, Incorporated, " * 2 + "Ltd.",
+        "The Verification Department of Söhne, Incorporated, " * 2 + "Ltd.",
+        '"' * 80,
+    ],
+)
+def test_a_long_name_with_a_comma_is_still_that_of_one_sender(name: str, recipient: str) -> None:
+    mail = built(opened(recipient=recipient), by=provider(from_name=name))
     head = mail.content.partition(b"\r\n\r\n")[0]
     told = email.message_from_bytes(head, policy=policy.compat32)["From"]
     [(shown, address)] = getaddresses([told])
