@@ -18,7 +18,7 @@ from pipeline.records.tracker_state import ProviderCheck, TrackedAttempt, Tracke
 from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
 from pipeline.tracker import attempts as facts
 from pipeline.tracker import orders
-from pipeline.tracker.taken import codes_in_doubt, message_of
+from pipeline.tracker.taken import codes_in_doubt, first_sending, message_of
 from pipeline.tracker.turn import Turn
 
 
@@ -198,8 +198,12 @@ def _doubt(turn: Turn, attempt: TrackedAttempt, typed: str) -> None:
 
 
 def _doubtful(turn: Turn, attempt: TrackedAttempt, typed: str) -> str:
-    """The mark of a typed code in doubt; it begins with the attempt's number, so that those of one can be counted."""
-    return f"{attempt.n}:{_fingerprint(turn, 'doubtful-code', attempt.shown.attempt_id, typed)}"
+    """The mark of a typed code in doubt; it begins with the attempt's number, so that those of one can be counted.
+
+    Of several sendings of a message it is always the first's: who is asked about its code changes when one expires.
+    """
+    first = first_sending(turn.state, attempt)
+    return f"{first.n}:{_fingerprint(turn, 'doubtful-code', first.shown.attempt_id, typed)}"
 
 
 def _unjudged(turn: Turn, typed: str) -> str:

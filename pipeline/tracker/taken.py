@@ -40,7 +40,15 @@ def message_of(attempt: TrackedAttempt) -> tuple[str, str | None]:
 
 def codes_in_doubt(state: TrackerState, attempt: TrackedAttempt) -> int:
     """How many typed codes its provider was asked about without our learning the answer."""
-    return sum(mark.startswith(f"{attempt.n}:") for mark in state.doubtful_codes)
+    first = first_sending(state, attempt)
+    return sum(mark.startswith(f"{first.n}:") for mark in state.doubtful_codes)
+
+
+def first_sending(state: TrackerState, attempt: TrackedAttempt) -> TrackedAttempt:
+    """The attempt that its message was made for; itself while it is not known which message it is."""
+    if message_of(attempt)[1] is None:
+        return attempt
+    return next((each for each in state.attempts if message_of(each) == message_of(attempt)), attempt)
 
 
 def was_refused(attempt: TrackedAttempt) -> bool:

@@ -138,3 +138,14 @@ def test_nor_is_it_sent_again_once_a_code_is_in_doubt_as_only_a_new_one_may_be_r
     world.judge(None, result=AttemptResult.IN_DOUBT)
     world.advance(30_000)
     assert _asked_with(world) == []
+
+
+def test_what_was_in_doubt_stays_so_when_the_sending_that_was_asked_about_expires(world: World) -> None:
+    """The lost answer may have been the yes, and a plain no is what a provider says of a code that is used up."""
+    _sent_twice(world).check("123456", "c1")
+    world.judge(None, result=AttemptResult.IN_DOUBT)
+    world.report(status=AttemptStatus.EXPIRED, provider="bird")
+    world.check("123456", "c2")
+    assert [each.n for each in world.provider_checks()] == [1, 2]
+    world.judge(False)
+    assert world.replies[-1].reason == "provider_unavailable"
