@@ -132,7 +132,9 @@ def _give(
             provider=shown.provider,
             channel=shown.channel,
             reference=shown.reference,
-            provider_message_id=message_of(attempt)[1],
+            # A sending without an answer shares the code of the message, so that can be judged, but is none that could
+            # be withdrawn.
+            provider_message_id=message_of(attempt)[1] if kind is CommandKind.CHECK else shown.provider_message_id,
             called_at=shown.sent_at,
             recipient_sealed=step.recipient_sealed,
             recipient_masked=step.recipient_masked,

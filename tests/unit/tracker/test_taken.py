@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.records.internal import TakenMessage
-from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CodeHolder, CommandAction
+from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CodeHolder, CommandAction, CommandKind
 from tests.unit.tracker.world import World
 
 MADE: dict[str, Any] = {"code_holder": CodeHolder.PROVIDER, "has_check": True, "code_length": 6}
@@ -149,3 +149,12 @@ def test_what_was_in_doubt_stays_so_when_the_sending_that_was_asked_about_expire
     assert [each.n for each in world.provider_checks()] == [1, 2]
     world.judge(False)
     assert world.replies[-1].reason == "provider_unavailable"
+
+
+def test_a_sending_without_an_answer_is_nothing_to_withdraw_by_the_name_of_its_message(world: World) -> None:
+    """A sender that has no such call any more would ask its provider to, which may be none that can."""
+    _taken(_begin(world))
+    world.advance(30_000)
+    world.route("bird", place=1, told_steps=1, taken_message_id="b-1", **MADE)
+    world.command(CommandAction.CANCEL)
+    assert [each.provider_message_id for each in world.orders(CommandKind.CANCEL)] == [None]
