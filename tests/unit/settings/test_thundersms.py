@@ -46,7 +46,8 @@ def test_https_is_fine_and_so_is_what_never_leaves_the_machine(tmp_path: Path, l
 
 
 def test_a_provider_that_is_switched_off_sends_no_token_anywhere(tmp_path: Path) -> None:
-    load(section(tmp_path, f'base_url = "{OTHER}"'), environ={})
+    settings = load(section(tmp_path, f'base_url = "{OTHER}"'), environ={})
+    assert not settings.providers["thunder"].enabled
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class FarEnd(Generic[Q]):
+class FarEnd(ABC, Generic[Q]):
     """What all providers have; each adds what its requests mean."""
 
     messages: list[Message] = field(default_factory=list)
@@ -111,13 +112,13 @@ class FarEnd(Generic[Q]):
         """Another one each time, and none that is derived by chance."""
         return str(len(self.messages) + 1).ljust(length, "8")
 
+    @abstractmethod
     def operation(self, request: Q) -> str:
         """What kind of request it is: send, check, lookup, list, report or cancel."""
-        raise NotImplementedError
 
+    @abstractmethod
     def carry_out(self, operation: str, request: Q) -> Any:
         """Do it, and give the whole answer."""
-        raise NotImplementedError
 
     def reply(self, answer: Answer, request: Q) -> Any:
         """A scripted answer as the transport gives it."""

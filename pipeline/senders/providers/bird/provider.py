@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -18,6 +18,13 @@ from pipeline.senders.providers.bird.capabilities import CAPABILITIES
 from pipeline.senders.providers.bird.requests import Requests
 from pipeline.senders.providers.bird.webhooks import Webhooks, is_signed
 from pipeline.settings import BirdSettings
+
+
+class _Again(NamedTuple):
+    """A send that is another sending of a verification, by the path that is set for it."""
+
+    path: str
+    message_id: str
 
 
 class Bird(NoExtras):
@@ -59,18 +66,19 @@ class Bird(NoExtras):
         return _INTERPRET[command.kind](self, command, opened, response)
 
     def _build_send(self, command: SendCommand, opened: Opened) -> httpx.Request:
-        path = self._path_of(command)
-        if path and command.provider_message_id is not None:
-            return self._requests.again(path, command.provider_message_id, command.place)
+        if (again := self._again(command)) is not None:
+            return self._requests.again(*again, command.place)
         return self._requests.create(command, opened)
 
     def _interpret_send(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
-        if self._path_of(command) and command.provider_message_id is not None:
-            return answers.sent_again(response, command.provider_message_id)
+        if (again := self._again(command)) is not None:
+            return answers.sent_again(response, again.message_id)
         return answers.created(response)
 
-    def _path_of(self, command: SendCommand) -> str:
-        return self._settings.resend_path if command.again else self._settings.failover_path
+    def _again(self, command: SendCommand) -> _Again | None:
+        path = self._settings.resend_path if command.again else self._settings.failover_path
+        message_id = command.provider_message_id
+        return _Again(path, message_id) if path and message_id is not None else None
 
     def _build_check(self, command: SendCommand, opened: Opened) -> httpx.Request:
         if not command.provider_message_id or not opened.code:

@@ -28,10 +28,7 @@ class MailAddress:
 
     def takes(self, value: str) -> bool:
         """Whether the value keeps the rule."""
-        try:
-            return canonical(value, field="sender").kind == "email"
-        except Refused:
-            return False
+        return _address(value) is not None
 
 
 CAPABILITIES: Final = ProviderCapabilities(
@@ -130,6 +127,16 @@ class Smtp(NoExtras):
 
 
 def _sender(wished: str) -> str:
-    if not MailAddress().takes(wished):
+    address = _address(wished)
+    if address is None:
         raise Unsendable(Reason.INVALID_FIELD, f"sender: {MailAddress.says}")
-    return canonical(wished, field="sender").canonical
+    return address
+
+
+def _address(text: str) -> str | None:
+    """Its canonical form; None for what is no e-mail address."""
+    try:
+        found = canonical(text, field="sender")
+    except Refused:
+        return None
+    return found.canonical if found.kind == "email" else None

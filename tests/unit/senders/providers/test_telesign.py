@@ -412,7 +412,8 @@ def test_wishes_that_cannot_be_carried_are_never_dropped_silently(
 
 def test_a_text_of_exactly_the_accounts_length_is_sent() -> None:
     message = Message(template="{code}" + "x" * 152, wished=True)
-    PROVIDER.build(command(), Opened(recipient=PHONE, code="4829", message=message), AT_MS)
+    request = PROVIDER.build(command(), Opened(recipient=PHONE, code="4829", message=message), AT_MS)
+    assert b"x" * 152 in request.content
 
 
 @pytest.mark.parametrize(("length", "line"), [(130, True), (131, False), (154, False)])
