@@ -13,12 +13,14 @@
     │   │   └── UnpublishedSchema  ... of a schema: counted, once per record
     │   ├── TablesBehind       a global table may hold what is missing: read it to its end, then try again
     │   ├── LogUnavailable     Kafka did not answer in time, or does not let us read
+    │   ├── ReadModelUnavailable  the database of verifications does not answer
     │   └── DeadlinePassed     a bounded wait on the outside ran out
     ├── TaskLost               rebuild the task: fresh producer, re-read positions and state
     │   ├── Fenced             another owner has the task: let it go, never re-initialise in place
     │   └── RecordTooLarge     the broker would refuse this output for ever: quarantine its input
     ├── Misconfigured          the cluster does not fit the stage (partition counts, two writers): exit
-    └── PoisonRun              suddenly everything is poison: it is us, so stop the stage
+    ├── PoisonRun              suddenly everything is poison: it is us, so stop the stage
+    └── HttpProblem            answer the HTTP request with this problem document (pipeline/gateway/problems.py)
 """
 
 from __future__ import annotations
@@ -103,6 +105,10 @@ class TablesBehind(Infrastructure):
 
 class LogUnavailable(Infrastructure):
     """Kafka did not answer within its deadline, or does not let us read."""
+
+
+class ReadModelUnavailable(Infrastructure):
+    """The database of verifications did not answer within its deadline, or has too much waiting."""
 
 
 class DeadlinePassed(Infrastructure):

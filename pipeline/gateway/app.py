@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from pipeline.clock import Clock
 from pipeline.gateway.edge import OTHER_ROUTE, Edge, Measures
-from pipeline.gateway.problems import problem
+from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.webhooks import WebhookReceiver
 from pipeline.model.reasons import ProblemReason
 
@@ -36,8 +36,12 @@ def create_app(
     measures: Measures,
     clock: Clock,
     new_id: Callable[[], str],
+    api: Sequence[Route] = (),
 ) -> ASGIApp:
-    """All routes below the layer that gives ids, security headers and measurements."""
+    """All routes below the layer that gives ids, security headers and measurements; ``api`` are those of the REST API.
+
+    A handler may raise HttpProblem.
+    """
 
     async def healthz(request: Request) -> Response:
         return _json({"status": "ok"})
@@ -47,28 +51,35 @@ def create_app(
             return _json({"status": "ready"})
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemReason.NOT_READY, headers={"Retry-After": "1"})
 
+    routes = [
+        *api,
+        Route(WEBHOOKS, webhooks.receive, methods=["POST"]),
+        Route(WEBHOOKS_OF_A_MESSAGE, webhooks.receive, methods=["POST"]),
+        Route(HEALTHZ, healthz, methods=["GET"]),
+        Route(READYZ, readyz, methods=["GET"]),
+    ]
     inner = Starlette(
-        routes=[
-            Route(WEBHOOKS, webhooks.receive, methods=["POST"]),
-            Route(WEBHOOKS_OF_A_MESSAGE, webhooks.receive, methods=["POST"]),
-            Route(HEALTHZ, healthz, methods=["GET"]),
-            Route(READYZ, readyz, methods=["GET"]),
-        ],
-        exception_handlers={HTTPException: _refused, Exception: _failed},
+        routes=routes,
+        exception_handlers={HttpProblem: _problem, HTTPException: _refused, Exception: _failed},
     )
     # A provider's path with a slash too many is a mistake to see, not a redirect that would lose the signed body.
     inner.router.redirect_slashes = False
-    return Edge(inner, measures=measures, clock=clock, new_id=new_id, route_of=route_of)
+    return Edge(inner, measures=measures, clock=clock, new_id=new_id, route_of=_templates(routes))
 
 
-def route_of(path: str) -> str:
+def _templates(routes: Sequence[Route]) -> Callable[[str], str]:
     """The route template of a path, for labels and logs: a token is as good as a signature and stands in neither."""
-    if path in (HEALTHZ, READYZ):
-        return path
-    prefix = WEBHOOKS.partition("{")[0]
-    if not path.startswith(prefix):
-        return OTHER_ROUTE
-    return {0: WEBHOOKS, 1: WEBHOOKS_OF_A_MESSAGE}.get(path[len(prefix) :].count("/"), OTHER_ROUTE)
+    known = [(route.path_regex, route.path) for route in routes]
+
+    def route_of(path: str) -> str:
+        return next((template for form, template in known if form.match(path)), OTHER_ROUTE)
+
+    return route_of
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HttpProblem)
+    return error.response()
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -89,15 +89,25 @@ class ReplyReason(StrEnum):
 class ProblemReason(StrEnum):
     """Why the gateway refused an HTTP request, where no reason of the router or of a reply says it."""
 
+    BAD_CURSOR = "bad_cursor"
     BAD_SIGNATURE = "bad_signature"
+    ID_CONFLICT = "id_conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     INTERNAL_ERROR = "internal_error"
     LOG_UNAVAILABLE = "log_unavailable"
     MALFORMED = "malformed"
+    MALFORMED_JSON = "malformed_json"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    MISSING_SCOPE = "missing_scope"
     NOT_FOUND = "not_found"
     NOT_READY = "not_ready"
+    RATE_LIMITED = "rate_limited"
+    READMODEL_UNAVAILABLE = "readmodel_unavailable"
+    REPLY_TIMEOUT = "reply_timeout"
     TOO_LARGE = "too_large"
+    UNAUTHENTICATED = "unauthenticated"
     UNKNOWN_PROVIDER = "unknown_provider"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     WEBHOOK_DISABLED = "webhook_disabled"
 
 

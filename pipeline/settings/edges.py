@@ -21,6 +21,8 @@ class ApiKeySettings(Section):
     """Whose verifications it starts and sees."""
     scopes: list[Literal["start", "check", "read", "manage"]] = ["start", "check", "read"]
     """What it may do."""
+    rate_per_s: float | None = Field(None, gt=0)
+    """Requests per second; else ``gateway.rate_per_s``."""
 
 
 class GatewaySettings(Section):
@@ -39,15 +41,35 @@ class GatewaySettings(Section):
     """Webhooks signed longer ago are refused, where a signature tells when; 300 is what YCloud's own kit takes."""
     produce_timeout_s: float = Field(5.0, gt=0)
     """How long Kafka may take before the caller is told 503."""
+    reply_timeout_s: float = Field(5.0, gt=0, le=60)
+    """How long the tracker may take to answer a check or command before the caller is told 504."""
+    max_waiting: int = Field(5_000, ge=1)
+    """Requests of one gateway that may wait for Kafka, for the database, or for a reply, each; more are told 503."""
+    idempotency_s: int = Field(86_400, ge=60)
+    """How long an ``Idempotency-Key`` gets the same answer."""
+    rate_per_s: float = Field(10_000, gt=0)
+    """Requests per second that one API key may make at one gateway; up to one second's worth at once."""
+    keys_refresh_s: float = Field(5.0, gt=0, le=300)
+    """How soon a key made or revoked with ``pipeline api-keys`` is known to a running gateway."""
+    docs: bool = True
+    """Whether ``/openapi.json`` and its page ``/docs`` are served."""
     api_keys: dict[str, ApiKeySettings] = {}
-    """Keys of the API by name; not in this version, which refuses them."""
+    """Keys of the API by name, beside those of ``pipeline api-keys new``, which are kept in the database."""
 
 
 class ReadModelSettings(Section):
     """The database that lists and looks up verifications; it can be rebuilt from the log."""
 
     url: SecretStr = SecretStr("sqlite:///data/readmodel.sqlite")
-    """SQLAlchemy address, ``sqlite:///FILE`` or ``postgresql://…``; not in this version, which refuses others."""
+    """SQLAlchemy address: ``sqlite:///FILE``; for more than one machine ``postgresql://USER:PASSWORD@HOST/DATABASE``."""
+    pool_size: int = Field(5, ge=1, le=100)
+    """Connections of one process to PostgreSQL."""
+    timeout_s: float = Field(5.0, gt=0, le=60)
+    """How long the database may take for one statement, or to be connected to."""
+    migrate: bool = True
+    """Whether gateway and projector update the tables at their start; else use ``pipeline readmodel migrate``."""
+    batch: int = Field(1_000, ge=1, le=10_000)
+    """Most records that the projector folds in one database transaction."""
 
 
 class MetricsSettings(Section):

@@ -37,11 +37,5 @@ def _edges(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "registry: this version cannot use one yet; remove the section, records are framed as Avro single objects"
         )
-    for name in settings.gateway.api_keys:
-        yield Finding(
-            f"gateway.api_keys.{name}: the gateway of this version takes webhooks only, no API; remove the section"
-        )
-    if settings.readmodel != type(settings.readmodel)():
-        yield Finding("readmodel.url: this version keeps no database of verifications yet; remove it")
     if settings.tracing.enabled:
         yield Finding("tracing.enabled: this version cannot export spans yet; set it to false")

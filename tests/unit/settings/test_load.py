@@ -290,8 +290,6 @@ def test_a_shutdown_longer_than_a_rebalance_waits_is_refused_with_what_to_set() 
         ("[registry]\nurl = 'http://registry'", "registry: "),
         ("[registry]\nusername = 'me'", "registry: "),
         ("[providers.ycloud]\n[[prices.rules]]\nprovider = 'ycloud'\nprice = '1'", "prices.rules: "),
-        ("[gateway.api_keys.shop]\nkey = 'x'", "gateway.api_keys.shop: "),
-        ("[readmodel]\nurl = 'sqlite:///elsewhere'", "readmodel.url: "),
         ("[tracing]\nenabled = true", "tracing.enabled: "),
     ],
 )
