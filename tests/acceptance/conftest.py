@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.acceptance.api import Api
 from tests.acceptance.harness import Deployment, Simulator
 from tests.acceptance.stranger import Stranger
 
@@ -29,6 +30,30 @@ def deployment(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def simulator(deployment: Deployment) -> Simulator:
     """The providers and people of the installation."""
     return deployment.simulator
+
+
+def _holder(deployment: Deployment, key: str) -> Iterator[Api]:
+    client = Api(deployment.api_url, key)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def api(deployment: Deployment) -> Iterator[Api]:
+    """The REST API with every scope, as the tenant of the other tests."""
+    yield from _holder(deployment, "acceptance-shop")
+
+
+@pytest.fixture(scope="session")
+def other_api(deployment: Deployment) -> Iterator[Api]:
+    """The same as another tenant."""
+    yield from _holder(deployment, "acceptance-other")
+
+
+@pytest.fixture(scope="session")
+def kiosk(deployment: Deployment) -> Iterator[Api]:
+    """The API with a key that may only start."""
+    yield from _holder(deployment, "acceptance-kiosk")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,14 @@ directory = "{folder}/keys"
 [gateway]
 port = {gateway}
 public_url = "http://{host}:{gateway}"
+[gateway.api_keys.shop]
+key = "acceptance-shop"
+scopes = ["start", "check", "read", "manage"]
+[gateway.api_keys.kiosk]
+key = "acceptance-kiosk"
+scopes = ["start"]
+[readmodel]
+url = "sqlite:///{folder}/readmodel.sqlite"
 [simulator]
 port = {simulator}
 smtp_port = {mail}
@@ -45,6 +53,12 @@ port = {metrics}
 format = "json"
 """
 TWO_KINDS: Final = """
+[gateway.api_keys.other]
+key = "acceptance-other"
+tenant = "other"
+scopes = ["start", "check", "read", "manage"]
+[tenants.default]
+[tenants.other]
 [policy]
 no_receipt_wait_s = 6
 [routes]
@@ -206,6 +220,11 @@ class Deployment:
             command("--config", str(self._once), *arguments), cwd=ROOT, capture_output=True, text=True, timeout=90
         )
         return done.returncode, done.stdout, done.stderr
+
+    @property
+    def api_url(self) -> str:
+        """Where the gateway is."""
+        return f"http://{HOST}:{self._ports['gateway']}"
 
     def public_key(self) -> str:
         """What a producer seals its codes to."""
