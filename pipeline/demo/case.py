@@ -24,12 +24,15 @@ class Person(Enum):
     TYPES_TWICE = "types the right code in two windows at the same moment"
     CLICKS_TWICE = "sends the same check twice"
     TOO_LATE = "types the right code after it has expired"
+    ASKS_FOR_A_CALL = "asks to be called instead and types what the call says"
+    LEAVES = "goes back to the cart, so that the caller cancels"
 
 
 class Posting(Enum):
     """How the request gets into its topic."""
 
     CLIENT = "by the client, keyed by the recipient"
+    HTTP = "over the REST API, as are its checks and commands"
     BULK = "by the client, in the bulk lane"
     NO_KEY = "by a producer that sets no key"
     WRONG_PARTITION = "by a producer with another partitioner"
@@ -157,4 +160,6 @@ class Case:
             Person.TYPES_TWICE: (valid, ReplyReason.ALREADY_VERIFIED),
             Person.CLICKS_TWICE: (valid, valid),
             Person.TOO_LATE: (ReplyReason.EXPIRED,),
+            Person.ASKS_FOR_A_CALL: (ReplyReason.ACCEPTED, valid),
+            Person.LEAVES: (ReplyReason.ACCEPTED, ReplyReason.NOT_ACTIVE),
         }[self.person]

@@ -164,6 +164,13 @@ host = {host}
 port = {gateway_port}
 public_url = {gateway_url}
 
+[gateway.api_keys.demo]
+key = {api_key}
+scopes = ["start", "check", "read", "manage"]
+
+[readmodel]
+url = {readmodel}
+
 [simulator]
 host = {host}
 port = {simulator_port}
@@ -221,6 +228,8 @@ def written(
     simulator_port: int,
     smtp_port: int,
     metrics_port: int,
+    api_key: str,
+    readmodel: str,
 ) -> str:
     """The text of a settings file for these addresses, with fresh credentials."""
     gateway, simulator = f"http://{host}:{gateway_port}", f"http://{host}:{simulator_port}"
@@ -234,6 +243,8 @@ def written(
         "smtp_port": smtp_port,
         "webhook_url": f"{gateway}/v1/webhooks",
         "metrics_port": metrics_port,
+        "api_key": api_key,
+        "readmodel": readmodel,
         "telesign_key": base64.b64encode(secrets.token_bytes(48)).decode(),
         **{f"{kind}_url": simulator + path for kind, path in _PATHS.items()},
         **{name: str(uuid.uuid4()) for name in _IDS},

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipeline.demo.case import Case, Expected, Person, Posting
 from pipeline.demo.cast import COUNTRIES, Cast
+from pipeline.model.reasons import Reason
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, VerificationMode, VerificationState
 
@@ -205,6 +206,43 @@ def clicked_twice(cast: Cast) -> list[Case]:
     return [cast.verified("the same check twice", to=cast.mobile(), channel=Channel.SMS, person=Person.CLICKS_TWICE)]
 
 
+def over_http(cast: Cast) -> list[Case]:
+    kind = "started and checked over the REST API"
+    people = (Person.TYPES_IT, Person.MISTYPES, Person.CLICKS_TWICE, Person.TYPES_TWICE)
+    return [
+        cast.verified(kind, to=cast.mobile(), channel=Channel.SMS, person=person, posting=Posting.HTTP)
+        for person in people
+    ]
+
+
+def failed_over_on_demand(cast: Cast) -> list[Case]:
+    steps = [Step(channel=Channel.SMS, wait_s=120), Step(channel=Channel.VOICE)]
+    return [
+        cast.verified(
+            "called instead, on demand",
+            to=cast.mobile(),
+            channel=Channel.VOICE,
+            attempts=2,
+            steps=steps,
+            person=Person.ASKS_FOR_A_CALL,
+            posting=Posting.HTTP,
+        )
+    ]
+
+
+def canceled(cast: Cast) -> list[Case]:
+    case = cast.ended(
+        "canceled by its caller",
+        Reason.CANCELED_BY_CALLER,
+        to=cast.mobile(),
+        channel=Channel.SMS,
+        steps=[*SMS],
+        person=Person.LEAVES,
+        posting=Posting.HTTP,
+    )
+    return [case]
+
+
 def reach(cast: Cast) -> list[Case]:
     expected = Expected(state=VerificationState.DELIVERED, channel=Channel.SMS, provider="ycloud", attempts=1, calls=1)
     return [
@@ -231,6 +269,9 @@ KINDS: Final = (
     language,
     reach,
     bulk,
+    over_http,
+    failed_over_on_demand,
+    canceled,
     mistyped,
     no_key,
     wrong_partition,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,13 @@ class Place:
     simulator_port: int
     smtp_port: int
     metrics_port: int
+    api_key: str
+    """Of the gateway's REST API, with every scope."""
+
+    @property
+    def api_auth(self) -> dict[str, str]:
+        """The header that carries it."""
+        return {"Authorization": f"Bearer {self.api_key}"}
 
     @property
     def config(self) -> Path:
@@ -66,6 +74,8 @@ class Place:
             simulator_port=self.simulator_port,
             smtp_port=self.smtp_port,
             metrics_port=self.metrics_port,
+            api_key=self.api_key,
+            readmodel=f"sqlite:///{self.folder / 'readmodel.sqlite'}",
         )
         descriptor = os.open(self.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -88,6 +98,7 @@ def new_place() -> Place:
         simulator_port=ports[1],
         smtp_port=ports[2],
         metrics_port=ports[3],
+        api_key=secrets.token_urlsafe(24),
     )
 
 

@@ -16,11 +16,12 @@ from pipeline.demo.cast import PARTITIONS
 from pipeline.demo.configuration import kind_of
 from pipeline.demo.evidence import Played
 from pipeline.demo.inbox import Inbox
+from pipeline.demo.rest import Rest
 from pipeline.errors import DeadlinePassed, PipelineError
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
 from pipeline.records.public import Reply, VerificationOutcome, VerificationRequest
-from pipeline.records.types import AttemptResult
+from pipeline.records.types import AttemptResult, VerificationState
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import Producer
 from pipeline.runtime.partition import partition_for
@@ -45,6 +46,7 @@ class Player:
     """Plays cases side by side over one client."""
 
     client: VerificationClient
+    rest: Rest
     producer: Producer
     codec: Codec
     inbox: Inbox
@@ -94,6 +96,10 @@ class Player:
         """Read the message and type what this person types."""
         assert case.read_at is not None
         expected = case.expected
+        if case.person is Person.ASKS_FOR_A_CALL:
+            # Once the first message is there: before that a failover would join whatever is under way.
+            await self.client.wait(case.name, until=_is_sent, timeout_s=MESSAGE_S)
+            await self._command(case, "failover", played)
         message = await self.inbox.read(
             case.read_at,
             channel=case.read_on or expected.channel,
@@ -118,6 +124,9 @@ class Player:
             case Person.GUESSES:
                 for _ in case.replies:
                     await self._check(case, wrong, played)
+            case Person.LEAVES:
+                await self._command(case, "cancel", played)
+                await self._check(case, code, played)
             case Person.PERSISTS:
                 await self._persist(case, code, played)
             case _:
@@ -134,13 +143,22 @@ class Player:
         self, case: Case, code: str, played: dict[str, Played], *, check_id: str | None = None
     ) -> ReplyReason:
         began_s = self.clock.monotonic_s()
-        reply: Reply = await self.client.check(case.name, code, check_id=check_id, timeout_s=REPLY_S)
+        if case.posting is Posting.HTTP:
+            reason = await self.rest.check(case.name, code, check_id=check_id)
+        else:
+            reply: Reply = await self.client.check(case.name, code, check_id=check_id, timeout_s=REPLY_S)
+            reason = ReplyReason(reply.reason)
+        self._note(case, reason, began_s, played)
+        return reason
+
+    async def _command(self, case: Case, action: str, played: dict[str, Played]) -> None:
+        began_s = self.clock.monotonic_s()
+        self._note(case, await self.rest.command(case.name, action), began_s, played)
+
+    def _note(self, case: Case, reason: ReplyReason, began_s: float, played: dict[str, Played]) -> None:
         took_ms = (self.clock.monotonic_s() - began_s) * 1_000
         so_far = played[case.name]
-        played[case.name] = replace(
-            so_far, replies=(*so_far.replies, reply.reason), reply_ms=(*so_far.reply_ms, took_ms)
-        )
-        return ReplyReason(reply.reason)
+        played[case.name] = replace(so_far, replies=(*so_far.replies, reason), reply_ms=(*so_far.reply_ms, took_ms))
 
     async def _publish(self, case: Case) -> tuple[tuple[int, int], ...]:
         """Put the case's records into the request topic; their partitions and offsets."""
@@ -149,6 +167,9 @@ class Player:
             return (await self.producer.send(Emit(topics.REQUESTS, case.name.encode(), case.payload)),)
         key = request_key(request)
         match case.posting:
+            case Posting.HTTP:
+                await self.rest.start(request)
+                return ()
             case Posting.CLIENT | Posting.BULK:
                 await self.client.start(request, bulk=case.posting is Posting.BULK)
                 return ()
@@ -165,6 +186,10 @@ class Player:
     ) -> tuple[int, int]:
         value = self.codec.encode(request)
         return await self.producer.send(Emit(topics.REQUESTS, key, value, partition, self.codec.headers(request)))
+
+
+def _is_sent(outcome: VerificationOutcome) -> bool:
+    return outcome.is_final or outcome.state in (VerificationState.SENT, VerificationState.DELIVERED)
 
 
 def _is_answered(case: Case, outcome: VerificationOutcome) -> bool:

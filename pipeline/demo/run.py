@@ -17,7 +17,8 @@ from pipeline.demo.evidence import Evidence, Played, gather
 from pipeline.demo.finding import Finding
 from pipeline.demo.inbox import Inbox
 from pipeline.demo.place import Place, new_place
-from pipeline.demo.play import Player
+from pipeline.demo.play import REPLY_S, Player
+from pipeline.demo.rest import Rest
 from pipeline.demo.running import Running, everything
 from pipeline.demo.scenario import behaviours, kinds, scenario
 from pipeline.demo.screen import Screen
@@ -113,9 +114,10 @@ async def _watched(work: Coroutine[Any, Any, T], running: Running) -> T:
 
 
 async def _played(cases: Sequence[Case], place: Place, running: Running, clock: Clock, screen: Screen) -> Evidence:
-    """As any outside client: requests and checks over Kafka, messages from the simulator's inbox."""
+    """As any outside client: requests and checks over Kafka and HTTP, messages from the simulator's inbox."""
     async with (
         httpx.AsyncClient(base_url=place.simulator, timeout=10.0, trust_env=False) as simulator,
+        httpx.AsyncClient(base_url=place.gateway, timeout=REPLY_S, trust_env=False, headers=place.api_auth) as gateway,
         connected(running.settings, client_id="demo") as (log, codec),
         VerificationClient(log=log, codec=codec, clock=clock) as client,
         Inbox(simulator) as inbox,
@@ -126,7 +128,13 @@ async def _played(cases: Sequence[Case], place: Place, running: Running, clock: 
         screen.begin(len(cases))
         try:
             player = Player(
-                client=client, producer=producer, codec=codec, inbox=inbox, clock=clock, on_end=screen.ended
+                client=client,
+                rest=Rest(gateway),
+                producer=producer,
+                codec=codec,
+                inbox=inbox,
+                clock=clock,
+                on_end=screen.ended,
             )
             played: dict[str, Played] = await player.play(cases)
         finally:

@@ -28,7 +28,7 @@ AGAIN: Final[tuple[Make, ...]] = tuple(
 def scenario(number: int, *, now_ms: int) -> list[Case]:
     """At least ``number`` cases, those that take longest first; a few more where cases belong together.
 
-    Fewer than some 180 leave kinds out. ``now_ms`` is when the demo begins.
+    Fewer than some 186 leave kinds out. ``now_ms`` is when the demo begins.
     """
     cast = Cast(now_ms=now_ms)
     chosen: list[list[Case]] = []

@@ -65,7 +65,7 @@ def test_a_request_published_under_an_id_started_over_http_changes_nothing_or_is
     stranger.request(verification_id=own, recipient=person, expires_in_s=60)
     stranger.request(verification_id=own, recipient=next(people), expires_in_s=60)
     stranger.wait(lambda: stranger.letters_of(own), within_s=15, what=f"a dead letter of {own}")
-    assert [letter.reason for letter in stranger.letters_of(own)] == ["id_conflict"]
+    assert [letter.fields["reason"] for letter in stranger.letters_of(own)] == ["id_conflict"]
     assert len(simulator.inbox(person)) == 1
 
 

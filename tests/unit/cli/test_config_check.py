@@ -46,7 +46,7 @@ APART = {
     "runtime.queue_low": "[runtime]\nqueue_low = 10\nqueue_high = 10\nshutdown_s = 'long'\n",
     "records.schemas_dir": "[records]\nschemas_dir = '/nope'\nwrite_version = 99\n",
     "gateway.port": "[gateway]\nport = 70000\nhost = 'not a host'\n",
-    "gateway.api_keys.a": "[gateway.api_keys.a]\nkey = 'x'\nkey_sha256 = 'y'\n",
+    "gateway.api_keys.a": f"[gateway.api_keys.a]\nkey = 'x'\nkey_sha256 = '{'0' * 64}'\n",
     "prices.rules[0].price": "[[prices.rules]]\nprovider = 'nobody'\nprice = 'dear'\n",
 }
 """Faults that have nothing to do with each other, by one of the paths that must be named."""

@@ -19,7 +19,9 @@ from pipeline.testing.clock import ManualClock
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(folder=tmp_path, gateway_port=20_001, simulator_port=20_002, smtp_port=20_005, metrics_port=20_003)
+    return Place(
+        folder=tmp_path, gateway_port=20_001, simulator_port=20_002, smtp_port=20_005, metrics_port=20_003, api_key="k"
+    )
 
 
 def test_the_settings_it_writes_are_valid_and_point_at_its_own_processes(place: Place) -> None:
@@ -65,7 +67,7 @@ def test_the_simulator_knows_its_accounts(place: Place) -> None:
 
 def test_each_demo_has_secrets_of_its_own_that_others_cannot_read(place: Place, tmp_path: Path) -> None:
     clock = ManualClock(now_ms=1_764_000_000_000)
-    other = Place(folder=tmp_path / "other", gateway_port=1, simulator_port=2, smtp_port=3, metrics_port=4)
+    other = Place(folder=tmp_path / "other", gateway_port=1, simulator_port=2, smtp_port=3, metrics_port=4, api_key="l")
     other.folder.mkdir()
     one, two = (
         [
