@@ -104,7 +104,10 @@ class Child:
         self.name = name
         self._run = run
         self._port = deployment.free_port()
-        self._config = deployment.write_settings(f"{name}.toml", metrics=self._port)
+        # One more gateway beside that of the deployment, to which the simulator sends its webhooks.
+        ports = {"gateway": deployment.free_port()} if name.startswith("gateway") else {}
+        self._config = deployment.write_settings(f"{name}.toml", metrics=self._port, **ports)
+        self.api_url = f"http://{HOST}:{ports['gateway']}" if ports else deployment.api_url
         self._log = deployment.folder / f"{name}.log"
         self._process: LeashedProcess | None = None
 
@@ -238,12 +241,17 @@ class Deployment:
         self._used.add(port)
         return port
 
-    def write_settings(self, name: str, *, metrics: int) -> Path:
-        """The settings file of one process."""
+    def write_settings(self, name: str, *, metrics: int, **ports: int) -> Path:
+        """The settings file of one process; ``ports`` are those in which it differs."""
         path = self.folder / name
         path.write_text(
             self._settings.format(
-                kafka=self.kafka, prefix=self.prefix, folder=self.folder, host=HOST, metrics=metrics, **self._ports
+                kafka=self.kafka,
+                prefix=self.prefix,
+                folder=self.folder,
+                host=HOST,
+                metrics=metrics,
+                **self._ports | ports,
             )
         )
         return path
