@@ -58,7 +58,7 @@ class Limits:
         self._buckets[key] = tokens, now_s, now_s + full_after_s
         return Taken(
             granted,
-            int(capacity),
+            int(capacity + _ROUNDING),
             int(tokens + _ROUNDING),
             math.ceil(full_after_s - _ROUNDING),
             max(1, math.ceil((1.0 - tokens) / rate_per_s - _ROUNDING)),
