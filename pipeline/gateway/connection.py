@@ -1,4 +1,4 @@
-"""One client connection, bounded in what it may send and how long it may take.
+"""One client connection, bounded in what it may send and how long it may take, and HTTP/1.1 whatever it offers.
 
 uvicorn with httptools bounds neither: a head may be of any size, and a client that sends a byte now and then, in a head
 or after an early answer, keeps its connection for ever. A proxy before us usually has such bounds; nothing says that
@@ -11,6 +11,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.gateway.edge import OTHER_ROUTE, SECURITY_HEADERS, Measures
@@ -26,6 +27,10 @@ GRACE_S: Final = 1.0
 
 class _HeadTooLarge(Exception):
     """Stops the parser, which lets its caller know."""
+
+
+class _NoProxy(Exception):
+    """Stops the parser at a request to be connected to somebody else."""
 
 
 class Connection(HttpToolsProtocol):
@@ -55,12 +60,37 @@ class Connection(HttpToolsProtocol):
             # Also for line ends between requests: the parser skips them, but they end uvicorn's wait for a request.
             self._since_s = self.loop.time()
         self._chunk_bytes = len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._too_large = True
                 self.send_400_response("")
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as upgrade:
+                # Java's client, among others, offers HTTP/2 with each request it makes without TLS. The parser takes
+                # what follows such a head for another protocol, and the handler would see a request without its body.
+                data = self._head_without_offer() + data[upgrade.args[0] :]
+                self.parser = HttpRequestParser(self)
+            except HttpParserError:
+                self.send_400_response("")
+                return
+
+    def _head_without_offer(self) -> bytes:
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
+                value = b",".join(kept)
+            if name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -75,11 +105,17 @@ class Connection(HttpToolsProtocol):
         ):
             self._too_large = True
             raise _HeadTooLarge
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _NoProxy
+            return
         self._in_head = False
         self._since_s = self.loop.time()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._since_s = None
         self._in_head = True

@@ -277,14 +277,40 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
             await ended.wait()
 
 
-async def test_an_upgrade_is_no_way_around(server: Server) -> None:
-    head = b"POST /v1/things HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n"
+OFFERS = {
+    "Java's client": b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n",
+    "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n",
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 40])
+@pytest.mark.parametrize("offer", OFFERS)
+async def test_a_client_that_offers_another_protocol_loses_neither_its_body_nor_its_connection(
+    server: Server, offer: str, pieces: int
+) -> None:
+    head = b"POST /v1/things HTTP/1.1\r\nHost: x\r\n" + OFFERS[offer] + KEY
+    length = head + b'Content-Length: 11\r\n\r\n{"a":"bcde"'
+    chunks = head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    data = length + chunks + GET
     async with server.client() as client:
-        await client.send(head + b"\r\n{}")
-        assert (await client.answer())[0] in (401, 408)
+        size = -(-len(data) // pieces)
+        for start in range(0, len(data), size):
+            await client.send(data[start : start + size])
+            await asyncio.sleep(0.001)
+        assert await client.answer() == (200, b'{"size":11}')
+        assert await client.answer() == (200, b'{"size":2}')
+        assert (await client.answer())[0] == 200
+
+
+async def test_an_offer_is_no_way_around_a_key_and_close_is_still_meant(server: Server) -> None:
     async with server.client() as client:
-        await client.send(head + KEY + b"\r\n{}")
-        assert (await client.answer())[0] in (200, 408)
+        await client.send(
+            b"POST /v1/things HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n"
+            b"Content-Length: 2\r\n\r\n{}"
+        )
+        got = await client.rest()
+        assert got.startswith(b"HTTP/1.1 401 ")
+        assert b"connection: close" in got
 
 
 async def test_a_key_is_not_asked_for_its_body(server: Server) -> None:
