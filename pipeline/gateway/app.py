@@ -37,10 +37,12 @@ def create_app(
     clock: Clock,
     new_id: Callable[[], str],
     api: Sequence[Route] = (),
+    body_timeout_s: float = 10.0,
+    https: bool = False,
 ) -> ASGIApp:
     """All routes below the layer that gives ids, security headers and measurements; ``api`` are those of the REST API.
 
-    A handler may raise HttpProblem.
+    A handler may raise HttpProblem. A body has ``body_timeout_s`` to arrive. ``https`` says that callers reach us so.
     """
 
     async def healthz(request: Request) -> Response:
@@ -51,6 +53,17 @@ def create_app(
             return _json({"status": "ready"})
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemReason.NOT_READY, headers={"Retry-After": "1"})
 
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names the methods of the first route of this path only.
+            path = request.scope["path"]
+            methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+            headers["Allow"] = ", ".join(sorted(methods))
+        reason = _REASONS.get(error.status_code, ProblemReason.MALFORMED)
+        return problem(HTTPStatus(error.status_code), reason, headers=headers)
+
     routes = [
         *api,
         Route(WEBHOOKS, webhooks.receive, methods=["POST"]),
@@ -60,11 +73,19 @@ def create_app(
     ]
     inner = Starlette(
         routes=routes,
-        exception_handlers={HttpProblem: _problem, HTTPException: _refused, Exception: _failed},
+        exception_handlers={HttpProblem: _problem, HTTPException: refused, Exception: _failed},
     )
     # A provider's path with a slash too many is a mistake to see, not a redirect that would lose the signed body.
     inner.router.redirect_slashes = False
-    return Edge(inner, measures=measures, clock=clock, new_id=new_id, route_of=_templates(routes))
+    return Edge(
+        inner,
+        measures=measures,
+        clock=clock,
+        new_id=new_id,
+        route_of=_templates(routes),
+        body_timeout_s=body_timeout_s,
+        https=https,
+    )
 
 
 def _templates(routes: Sequence[Route]) -> Callable[[str], str]:
@@ -80,12 +101,6 @@ def _templates(routes: Sequence[Route]) -> Callable[[str], str]:
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HttpProblem)
     return error.response()
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    reason = _REASONS.get(error.status_code, ProblemReason.MALFORMED)
-    return problem(HTTPStatus(error.status_code), reason, headers=error.headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.gateway.app import create_app
+from pipeline.gateway.connection import bounded
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Encoder, Reports
@@ -90,11 +91,14 @@ class GatewayServer:
             measures=self._measures,
             clock=self._clock,
             new_id=self._new_id,
+            body_timeout_s=self._settings.body_timeout_s,
+            https=self._settings.public_url.startswith("https:"),
         )
         self._server = HttpServer(
             app,
             host=self._settings.host,
             port=self._settings.port,
+            protocol=bounded(timeout_s=self._settings.body_timeout_s, measures=self._measures),
             shutdown_s=self._settings.produce_timeout_s + 1,
         )
         try:

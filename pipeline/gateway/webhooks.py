@@ -17,12 +17,12 @@ from starlette.responses import Response
 from pipeline.clock import Clock, Seldom
 from pipeline.errors import PipelineError
 from pipeline.gateway.edge import Measures
-from pipeline.gateway.problems import problem
+from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Reports
+from pipeline.gateway.trace import trace_of
 from pipeline.http_body import read_body
 from pipeline.model.reasons import ProblemReason
-from pipeline.model.trace import TRACEPARENT, carried
 from pipeline.records.types import AttemptStatus
 from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
 
@@ -98,6 +98,10 @@ class WebhookReceiver:
         except ClientDisconnect:
             self._count(name, "incomplete")
             return problem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED)
+        except HttpProblem:
+            # It came too slowly (408).
+            self._count(name, "incomplete")
+            raise
         if body is None:
             self._count(name, "too_large")
             # The rest of the body stays unread, so the connection cannot be used again.
@@ -138,7 +142,7 @@ class WebhookReceiver:
     async def _publish(
         self, name: str, reports: Sequence[Report | Unplaced], request: Request, received_at: int
     ) -> Response:
-        trace = carried([(TRACEPARENT, request.headers.get(TRACEPARENT, "").encode())])
+        trace = trace_of(request)
         emits = [self._reports.emit(name, report, trace) for report in reports]
         try:
             await self._publisher.publish([emit for emit in emits if emit is not None])

@@ -104,6 +104,7 @@ class ProblemReason(StrEnum):
     RATE_LIMITED = "rate_limited"
     READMODEL_UNAVAILABLE = "readmodel_unavailable"
     REPLY_TIMEOUT = "reply_timeout"
+    REQUEST_TIMEOUT = "request_timeout"
     TOO_LARGE = "too_large"
     UNAUTHENTICATED = "unauthenticated"
     UNKNOWN_PROVIDER = "unknown_provider"
