@@ -21,7 +21,10 @@ _NAMED: Final = re.compile(r"Object (contains unknown|missing required) field `(
 
 
 async def read_raw(request: Request, limit: int, *, optional: bool) -> bytes:
-    """The bytes of a JSON body; empty ones only where it is ``optional``. Raises HttpProblem 400, 413, 415."""
+    """The bytes of a JSON body; none at all are an empty object where it is ``optional``.
+
+    Raises HttpProblem 400 (cut off), 413, 415.
+    """
     try:
         raw = await read_body(request, limit)
     except ClientDisconnect:
@@ -29,15 +32,17 @@ async def read_raw(request: Request, limit: int, *, optional: bool) -> bytes:
     if raw is None:
         # The rest of the body stays unread, so the connection cannot be used again.
         raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"})
-    if (raw or not optional) and not _JSON.fullmatch(request.headers.get("content-type", "")):
+    if optional and not raw:
+        return b"{}"
+    if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_MEDIA_TYPE)
     return raw
 
 
 def read_fields(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """The fields of a JSON object, or of an empty body; raises HttpProblem 400 (no JSON), 422 (a field)."""
+    """The fields of a JSON object; raises HttpProblem 400 (no JSON object), 422 (a field)."""
     try:
-        return decoder.decode(raw or b"{}")
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         _refuse(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
