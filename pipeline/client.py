@@ -152,16 +152,12 @@ class VerificationClient:
         self,
         verification_id: str,
         *,
-        step_index: int | None = None,
         command_id: str | None = None,
         tenant: str | None = None,
         timeout_s: float = REPLY_S,
     ) -> Reply:
-        """End a verification as ``canceled``; otherwise like :meth:`resend`.
-
-        ``step_index`` changes nothing beyond being refused when there is no such step.
-        """
-        return await self._command(CommandAction.CANCEL, verification_id, step_index, command_id, tenant, timeout_s)
+        """End a verification as ``canceled``; otherwise like :meth:`resend`."""
+        return await self._command(CommandAction.CANCEL, verification_id, None, command_id, tenant, timeout_s)
 
     def outcome(self, verification_id: str) -> VerificationOutcome | None:
         """The latest outcome seen since entering."""
