@@ -1,4 +1,4 @@
-"""``pipeline send``, ``check``, ``show`` and ``watch``: what any service does, from a shell."""
+"""``pipeline send``, ``show`` and ``watch``: what any service does, from a shell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.context import settings
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, print_json
 from pipeline.errors import PipelineError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.client import VerificationClient
     from pipeline.records.codec import Codec
     from pipeline.records.public import VerificationOutcome
     from pipeline.runtime.kafka import KafkaLog
@@ -69,7 +68,7 @@ def send(
     )
 
     async def work() -> None:
-        async with _connected(settings(ctx)) as (log, codec), VerificationClient(log=log, codec=codec) as client:
+        async with connected_to(settings(ctx)) as (log, codec), VerificationClient(log=log, codec=codec) as client:
             if not wait:
                 await client.start(request)
                 print_id(request.verification_id, as_json=as_json)
@@ -87,42 +86,6 @@ def send(
     run_loop(work())
 
 
-def check(
-    ctx: typer.Context,
-    verification_id: Annotated[str, typer.Argument(help="Verification id.")],
-    code: Annotated[str, typer.Argument(help="The code as typed.")],
-    check_id: Annotated[str | None, typer.Option("--check-id", help="The same id gets the same reply.")] = None,
-    timeout: Timeout = 5.0,
-    as_json: Json = False,
-) -> None:
-    """Check a code; exit code 0 when it is right, 1 when not.
-
-    Example: `pipeline check 5f0c0b5e-2f0e-4f43-9b4e-0d6c3f0a7d11 493817`
-    """
-    from pipeline.process import run_loop
-
-    check_id_of(verification_id, "verification id")
-
-    async def work() -> bool:
-        async with _client(settings(ctx)) as client:
-            reply = await client.check(verification_id, code, check_id=check_id, timeout_s=timeout)
-        if as_json:
-            print_json(plain(reply))
-        else:
-            row = [
-                reply.verification_id,
-                "yes" if reply.ok else "no",
-                reply.reason,
-                str(reply.checks_left),
-                reply.state,
-            ]
-            print_table(["verification", "valid", "reason", "checks left", "state"], [row])
-        return reply.ok
-
-    if not run_loop(work()):
-        raise typer.Exit(1)
-
-
 def show(
     ctx: typer.Context,
     verification_id: Annotated[str, typer.Argument(help="Verification id.")],
@@ -136,7 +99,7 @@ def show(
     from pipeline.process import run_loop
 
     async def work() -> list[VerificationOutcome]:
-        async with _connected(settings(ctx)) as (log, codec):
+        async with connected_to(settings(ctx)) as (log, codec):
             return await history(log, codec, verification_id)
 
     outcomes = run_loop(work())
@@ -156,13 +119,13 @@ def watch(
 
     Example: `pipeline watch --final`
     """
-    from pipeline.client import follow
+    from pipeline.following import follow
     from pipeline.process import run_loop
     from pipeline.records.public import VerificationOutcome
     from pipeline.topics import OUTCOMES
 
     async def work() -> None:
-        async with _connected(settings(ctx)) as (log, codec):
+        async with connected_to(settings(ctx)) as (log, codec):
             async for outcome in follow(log, codec, OUTCOMES, VerificationOutcome, from_start=from_start):
                 if outcome.is_final or not final:
                     print_outcome(outcome, as_json=as_json)
@@ -180,21 +143,14 @@ def check_id_of(verification_id: str, what: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(loaded: Settings) -> AsyncIterator[tuple[KafkaLog, Codec]]:
+async def connected_to(loaded: Settings) -> AsyncIterator[tuple[KafkaLog, Codec]]:
+    """What a command needs to read and write records; only errors are logged."""
     from pipeline.logs import configure
     from pipeline.process import connected
 
     configure(loaded.logging.model_copy(update={"level": "error"}))
     async with connected(loaded, client_id="cli", wait_for_broker=False) as (log, codec):
         yield log, codec
-
-
-@asynccontextmanager
-async def _client(loaded: Settings) -> AsyncIterator[VerificationClient]:
-    from pipeline.client import VerificationClient
-
-    async with _connected(loaded) as (log, codec), VerificationClient(log=log, codec=codec) as client:
-        yield client
 
 
 def plain(record: object) -> object:
