@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pipeline.settings.base import ChannelName, CountryCode, Section
 from pipeline.settings.edges import (
+    LONGEST_API_KEY,
     ApiKeySettings,
     GatewaySettings,
     LoggingSettings,
@@ -55,6 +56,7 @@ from pipeline.settings.root import Settings
 
 __all__ = [
     "KINDS",
+    "LONGEST_API_KEY",
     "WEBHOOK_SECRETS",
     "AnyProvider",
     "ApiKeySettings",

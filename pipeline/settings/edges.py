@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings.base import CountryCode, Host, Section, Url, shaped
+from pipeline.settings.base import CountryCode, Host, Name, Section, Url, shaped
 from pipeline.settings.credentials import Credential
+
+LONGEST_API_KEY: Final = 256
+"""Characters; what is longer is refused before it is hashed."""
 
 
 class ApiKeySettings(Section):
@@ -15,7 +18,7 @@ class ApiKeySettings(Section):
 
     key_sha256: Annotated[str, shaped(r"[0-9a-f]{64}", "64 hex digits in lower case")] | None = None
     """SHA-256 of the key, hex."""
-    key: Credential | None = None
+    key: Annotated[Credential, Field(min_length=1, max_length=LONGEST_API_KEY)] | None = None
     """The key in clear, for development."""
     tenant: str = "default"
     """Whose verifications it starts and sees."""
@@ -51,9 +54,13 @@ class GatewaySettings(Section):
     """Requests per second that one API key may make at one gateway; up to one second's worth at once."""
     keys_refresh_s: float = Field(5.0, gt=0, le=300)
     """How soon a key made or revoked with ``pipeline api-keys`` is known to a running gateway."""
+    keys_keep_s: float = Field(3_600.0, gt=0)
+    """How long keys of ``pipeline api-keys`` are still taken while the database does not answer; then 503."""
+    body_timeout_s: float = Field(10.0, gt=0, le=300)
+    """How long a caller may take to send the head of a request, and then its body; then 408."""
     docs: bool = True
     """Whether ``/openapi.json`` and its page ``/docs`` are served."""
-    api_keys: dict[str, ApiKeySettings] = {}
+    api_keys: dict[Name, ApiKeySettings] = {}
     """Keys of the API by name, beside those of ``pipeline api-keys new``, which are kept in the database."""
 
 
