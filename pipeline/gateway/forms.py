@@ -1,0 +1,186 @@
+"""JSON objects with known members: quick when all is well, and else every wrong member named by its path."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final, Generic, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from pipeline.gateway.problems import FieldError, HttpProblem
+from pipeline.model.reasons import ProblemReason, Reason
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_NAME_SHOWN: Final = 64
+"""Characters shown of a member's name that we do not know: it may be as long as the body."""
+_WORDS: Final[Mapping[object, str]] = {
+    str: "text",
+    int: "a whole number, without fraction or exponent",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object of texts",
+    datetime: "a time in RFC 3339 with its offset, such as 2026-01-02T03:04:05Z",
+}
+
+
+class Read(NamedTuple, Generic[T]):
+    """What could be read of a body."""
+
+    value: T
+    """Without the members that are wrong."""
+    errors: tuple[FieldError, ...] = ()
+
+    def wrong(self) -> frozenset[str]:
+        """The members of the object that something is wrong with."""
+        return frozenset(error.field.partition(".")[0].partition("[")[0] for error in self.errors)
+
+
+class Form(Generic[T]):
+    """Reads JSON as a struct whose members all have defaults; for those that are ``required`` it is an empty value.
+
+    A word that is none of an enumeration becomes its ``unknown``, as it does in Avro: what is wrong with it is then
+    said where it is for records, in the same words.
+    """
+
+    def __init__(
+        self, struct: type[T], *, refused: Mapping[str, str] | None = None, required: tuple[str, ...] = ()
+    ) -> None:
+        """``refused``: members that there are, but not here, and why."""
+        self._struct = struct
+        self._decoder = msgspec.json.Decoder(struct)
+        self._refused = refused or {}
+        self._required = required
+
+    def read(self, body: bytes) -> Read[T]:
+        """Raises HttpProblem 400 for what is no JSON, 422 for what is no object."""
+        try:
+            found = Read(self._decoder.decode(body))
+        except msgspec.ValidationError:
+            found = self._examine(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _malformed() from None
+        return self._with_missing(found) if self._required else found
+
+    def whole(self, body: bytes) -> T:
+        """The same, all of it; raises HttpProblem 422 when anything is wrong."""
+        found = self.read(body)
+        if found.errors:
+            raise invalid_fields(found.errors)
+        return found.value
+
+    def _examine(self, body: bytes) -> Read[T]:
+        try:
+            given = msgspec.json.decode(body)
+        except msgspec.ValidationError:
+            raise invalid_fields([FieldError("", Reason.INVALID_FIELD, "holds a number out of any range")]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # The quick way ended at the first wrong member; what is no JSON may come after it.
+            raise _malformed() from None
+        if not isinstance(given, dict):
+            raise invalid_fields([FieldError("", Reason.INVALID_FIELD, "must be an object")])
+        right = {name: value for name, value in given.items() if name not in self._refused}
+        errors: list[FieldError] = []
+        for name in given:
+            if name in self._refused:
+                errors.append(invalid(name, self._refused[name]))
+            else:
+                errors += _checked(self._struct, right, name, "")
+        return Read(msgspec.convert(right, self._struct), tuple(errors))
+
+    def _with_missing(self, found: Read[T]) -> Read[T]:
+        wrong = found.wrong()
+        missing = [name for name in self._required if not getattr(found.value, name) and name not in wrong]
+        more = tuple(FieldError(name, Reason.MISSING_FIELD, f"{name}: is missing") for name in missing)
+        return Read(found.value, found.errors + more)
+
+
+def invalid(field: str, problem: str) -> FieldError:
+    """What is wrong with a member or parameter."""
+    return FieldError(field, Reason.INVALID_FIELD, f"{field}: {problem}")
+
+
+def invalid_fields(errors: tuple[FieldError, ...] | list[FieldError]) -> HttpProblem:
+    """422 with the first reason, and all of them in ``errors``."""
+    first = errors[0]
+    return HttpProblem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        Reason(first.reason),
+        detail=first.detail if first.field else f"The body {first.detail}.",
+        errors=errors,
+    )
+
+
+def _malformed() -> HttpProblem:
+    return HttpProblem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED_JSON)
+
+
+def _checked(struct: type[msgspec.Struct], members: dict[str, Any], name: str, path: str) -> Iterator[FieldError]:
+    """What is wrong with one member; it is taken away then, and mended where only a word of it is unknown."""
+    hints = _hints(struct)
+    field = path + name
+    if name not in hints:
+        del members[name]
+        yield invalid(path + name[:_NAME_SHOWN], "is unknown; see the contract for what there is")
+        return
+    kind, bounds, nullable = _meant(hints[name])
+    value = members[name]
+    if value is None and nullable:
+        return
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
+        members[name] = value if value in kind.__members__.values() else "unknown"
+        return
+    item = get_args(kind)[0] if get_origin(kind) is list else None
+    if item is not None and isinstance(value, list) and issubclass(item, msgspec.Struct):
+        errors = [error for at, each in enumerate(value) for error in _checked_item(item, each, f"{field}[{at}]")]
+        if errors:
+            del members[name]
+            yield from errors
+        return
+    try:
+        msgspec.convert(value, hints[name])
+    except msgspec.ValidationError:
+        del members[name]
+        yield invalid(field, f"must be {_words(kind, bounds)}" + (", or null" if nullable else ""))
+
+
+def _checked_item(struct: type[msgspec.Struct], value: object, path: str) -> list[FieldError]:
+    if not isinstance(value, dict):
+        return [invalid(path, "must be an object")]
+    return [error for name in list(value) for error in _checked(struct, value, name, f"{path}.")]
+
+
+_known_hints: dict[type[msgspec.Struct], dict[str, Any]] = {}
+
+
+def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    if struct not in _known_hints:
+        _known_hints[struct] = get_type_hints(struct, include_extras=True)
+    return _known_hints[struct]
+
+
+def _meant(hint: Any) -> tuple[Any, msgspec.Meta | None, bool]:
+    """What a member's type comes down to, its bounds, and whether it may be null."""
+    nullable = False
+    bounds = None
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+        nullable = True
+    for extra in getattr(hint, "__metadata__", ()):
+        bounds = extra if isinstance(extra, msgspec.Meta) else bounds
+    return (get_args(hint)[0] if bounds is not None else hint), bounds, nullable
+
+
+def _words(kind: Any, bounds: msgspec.Meta | None) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _WORDS[str]
+    words = _WORDS[get_origin(kind) or kind]
+    if bounds is None:
+        return words
+    if bounds.max_length is not None:
+        return f"{words} of {bounds.min_length}-{bounds.max_length} characters"
+    return words if bounds.le is None else f"{words}, of {bounds.ge}-{bounds.le}"
