@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.gateway.forms import Form, Read
+from pipeline.gateway.forms import Form, invalid_fields
 from pipeline.gateway.problems import FieldError, HttpProblem
 from pipeline.http_body import read_body
-from pipeline.model.reasons import ProblemReason
+from pipeline.model.reasons import ProblemReason, Reason
 from pipeline.records.public import Step, VerificationRequest
 
 REFUSED: Final = {
@@ -30,29 +31,14 @@ REFUSED: Final = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 # RFC 9110 media type; the one parameter that JSON is sent with says what it always is.
-_JSON: Final = re.compile(r'application/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE | re.ASCII)
+_JSON: Final = re.compile(r'\s*application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE | re.ASCII)
 
+T = TypeVar("T", bound=msgspec.Struct)
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class StepBody(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step, and nothing beside it."""
-
-
-class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A code as typed."""
-
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = ""
-
-
-class StepIndexBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to resend or fail over to."""
-
-    step_index: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] | None = None
-
-
-class CancelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing."""
 
 
 def _start_fields() -> list[tuple[str, Any, Any]]:
@@ -83,33 +69,31 @@ _SAME: Final = tuple(name for name in StartBody.__struct_fields__ if name not in
 _same: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*_SAME)
 
 _START: Final = Form(StartBody, refused=REFUSED)
-_CHECK: Final = Form(CheckBody, required=("code",))
-_STEP: Final = Form(StepIndexBody)
-_CANCEL: Final = Form(CancelBody)
 
 
 class Started(NamedTuple):
     """A body of a start, before it has a tenant and an id."""
 
-    read: Read[Any]
+    body: Any
+    errors: list[FieldError]
+    """Members of the wrong kind, which ``body`` is without; what the rest says is still worth telling."""
 
     @property
     def verification_id(self) -> str | None:
         """The caller's own."""
-        found: str | None = self.read.value.verification_id
+        found: str | None = self.body.verification_id
         return found
 
     @property
-    def errors(self) -> tuple[FieldError, ...]:
-        """Members of the wrong kind; what the rest says is still worth telling."""
-        return self.read.errors
+    def wrong(self) -> frozenset[str]:
+        """The members of the object that something is wrong with."""
+        return frozenset(root_of(error.field) for error in self.errors)
 
     def request(self, *, verification_id: str, tenant: str, requested_at: int) -> VerificationRequest:
         """The record; ``requested_at`` in epoch milliseconds."""
-        body = self.read.value
-        before: datetime | None = body.send_before_at
+        before: datetime | None = self.body.send_before_at
         return VerificationRequest(
-            **dict(zip(_SAME, _same(body), strict=True)),
+            **dict(zip(_SAME, _same(self.body), strict=True)),
             verification_id=verification_id,
             tenant=tenant,
             requested_at=requested_at,
@@ -118,42 +102,48 @@ class Started(NamedTuple):
         )
 
 
-async def read_json(request: Request, *, max_bytes: int, optional: bool = False) -> bytes:
-    """The raw body of a request with JSON; raises HttpProblem 413, 415, or 400 when it was cut off.
+def root_of(field: str) -> str:
+    """The member of the whole object that a path such as ``steps[0].wait_s`` is in."""
+    return field.partition(".")[0].partition("[")[0]
 
-    Where it is ``optional``, an empty body needs no content type.
+
+async def read_raw(request: Request, limit: int, *, optional: bool = False) -> bytes:
+    """The bytes of a JSON body; none at all are an empty object where it is ``optional``.
+
+    Raises HttpProblem 400 (cut off), 413, 415.
     """
-    given = request.headers.get("content-type")
-    if not (optional if given is None else _JSON.fullmatch(given)):
-        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_MEDIA_TYPE)
     try:
-        body = await read_body(request, max_bytes)
+        raw = await read_body(request, limit)
     except ClientDisconnect:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemReason.MALFORMED_JSON) from None
-    if body is None:
+    if raw is None:
         # The rest of the body stays unread, so the connection cannot be used again.
         raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"})
-    if body and given is None:
+    if optional and not raw:
+        return b"{}"
+    if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_MEDIA_TYPE)
-    return body
+    return raw
 
 
-def start_body(body: bytes) -> Started:
-    """Raises HttpProblem 400 or 422 for what is no JSON object."""
-    return Started(_START.read(body))
+def start_body(raw: bytes) -> Started:
+    """Raises HttpProblem 400 for what is no JSON object, 422 for one with a number nobody can read."""
+    body, errors = _START.read_part(raw)
+    if body is None:
+        raise invalid_fields(errors)
+    return Started(body, errors)
 
 
-def checked_code(body: bytes) -> str:
-    """The code of a check, as typed; raises HttpProblem 400 or 422."""
-    return _CHECK.whole(body).code
+@cache
+def _form(struct: type[T]) -> Form[T]:
+    return Form(struct)
 
 
-def step_index(body: bytes) -> int | None:
-    """The step of a resend or failover; raises HttpProblem 400 or 422."""
-    return _STEP.whole(body).step_index if body.strip() else None
+def read_fields(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """A JSON object as what ``decoder`` makes of it; raises HttpProblem 400, or 422 with every field that is wrong."""
+    return _form(decoder.type).read(raw)
 
 
-def nothing(body: bytes) -> None:
-    """The body of a cancel; raises HttpProblem 400 or 422 when it says anything."""
-    if body.strip():
-        _CANCEL.whole(body)
+def refused(field: str, detail: str, reason: Reason = Reason.INVALID_FIELD) -> HttpProblem:
+    """422 for one field; ``detail`` does not repeat its value."""
+    return invalid_fields([FieldError(field, reason, detail)])

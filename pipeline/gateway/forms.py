@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final, Generic, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,75 +28,59 @@ _WORDS: Final[Mapping[object, str]] = {
 }
 
 
-class Read(NamedTuple, Generic[T]):
-    """What could be read of a body."""
-
-    value: T
-    """Without the members that are wrong."""
-    errors: tuple[FieldError, ...] = ()
-
-    def wrong(self) -> frozenset[str]:
-        """The members of the object that something is wrong with."""
-        return frozenset(error.field.partition(".")[0].partition("[")[0] for error in self.errors)
-
-
 class Form(Generic[T]):
-    """Reads JSON as a struct whose members all have defaults; for those that are ``required`` it is an empty value.
+    """Reads JSON objects as a struct.
 
     A word that is none of an enumeration becomes its ``unknown``, as it does in Avro: what is wrong with it is then
     said where it is for records, in the same words.
     """
 
-    def __init__(
-        self, struct: type[T], *, refused: Mapping[str, str] | None = None, required: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, struct: type[T], *, refused: Mapping[str, str] | None = None) -> None:
         """``refused``: members that there are, but not here, and why."""
         self._struct = struct
         self._decoder = msgspec.json.Decoder(struct)
         self._refused = refused or {}
-        self._required = required
+        self._required = [field.name for field in msgspec.structs.fields(struct) if field.required]
 
-    def read(self, body: bytes) -> Read[T]:
-        """Raises HttpProblem 400 for what is no JSON, 422 for what is no object."""
+    def read(self, body: bytes) -> T:
+        """All of it; raises HttpProblem 400 for what is no JSON object, 422 with every member that is wrong."""
+        found, errors = self.read_part(body)
+        if found is None or errors:
+            raise invalid_fields(errors)
+        return found
+
+    def read_part(self, body: bytes) -> tuple[T | None, list[FieldError]]:
+        """What could be read, without the members that are wrong; None when a required one is missing.
+
+        Raises HttpProblem 400 for what is no JSON object.
+        """
         try:
-            found = Read(self._decoder.decode(body))
+            return self._decoder.decode(body), []
         except msgspec.ValidationError:
-            found = self._examine(body)
+            return self._examine(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _malformed() from None
-        return self._with_missing(found) if self._required else found
 
-    def whole(self, body: bytes) -> T:
-        """The same, all of it; raises HttpProblem 422 when anything is wrong."""
-        found = self.read(body)
-        if found.errors:
-            raise invalid_fields(found.errors)
-        return found.value
-
-    def _examine(self, body: bytes) -> Read[T]:
+    def _examine(self, body: bytes) -> tuple[T | None, list[FieldError]]:
         try:
             given = msgspec.json.decode(body)
         except msgspec.ValidationError:
-            raise invalid_fields([FieldError("", Reason.INVALID_FIELD, "holds a number out of any range")]) from None
+            return None, [FieldError("", Reason.INVALID_FIELD, "The body holds a number out of any range.")]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # The quick way ended at the first wrong member; what is no JSON may come after it.
             raise _malformed() from None
         if not isinstance(given, dict):
-            raise invalid_fields([FieldError("", Reason.INVALID_FIELD, "must be an object")])
+            raise _malformed()
         right = {name: value for name, value in given.items() if name not in self._refused}
-        errors: list[FieldError] = []
+        missing = [name for name in self._required if name not in given]
+        errors = [FieldError(name, Reason.MISSING_FIELD, f"{name}: is missing") for name in missing]
         for name in given:
             if name in self._refused:
                 errors.append(invalid(name, self._refused[name]))
             else:
                 errors += _checked(self._struct, right, name, "")
-        return Read(msgspec.convert(right, self._struct), tuple(errors))
-
-    def _with_missing(self, found: Read[T]) -> Read[T]:
-        wrong = found.wrong()
-        missing = [name for name in self._required if not getattr(found.value, name) and name not in wrong]
-        more = tuple(FieldError(name, Reason.MISSING_FIELD, f"{name}: is missing") for name in missing)
-        return Read(found.value, found.errors + more)
+        whole = all(name in right for name in self._required)
+        return (msgspec.convert(right, self._struct) if whole else None), errors
 
 
 def invalid(field: str, problem: str) -> FieldError:
@@ -104,13 +88,13 @@ def invalid(field: str, problem: str) -> FieldError:
     return FieldError(field, Reason.INVALID_FIELD, f"{field}: {problem}")
 
 
-def invalid_fields(errors: tuple[FieldError, ...] | list[FieldError]) -> HttpProblem:
+def invalid_fields(errors: Sequence[FieldError]) -> HttpProblem:
     """422 with the first reason, and all of them in ``errors``."""
     first = errors[0]
     return HttpProblem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         Reason(first.reason),
-        detail=first.detail if first.field else f"The body {first.detail}.",
+        detail=first.detail,
         errors=errors,
     )
 

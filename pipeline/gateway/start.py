@@ -90,7 +90,7 @@ class Starts:
 
     async def start(self, request: Request, caller: Caller) -> Response:
         """202 once Kafka has it; raises HttpProblem and ReadModelUnavailable."""
-        body = await bodies.read_json(request, max_bytes=self._max_body_bytes)
+        body = await bodies.read_raw(request, self._max_body_bytes)
         key = read_key(request, caller, self._key_ring)
         started = bodies.start_body(body)
         now_ms = self._clock.now_ms()
@@ -173,13 +173,12 @@ def _all_errors(started: bodies.Started, planned: Planned) -> list[FieldError]:
 
     Fields that are wrong were left out for the router's rules, so nothing that follows from their absence is told.
     """
-    wrong = started.read.wrong()
+    wrong = started.wrong
     return [*started.errors, *(_error(each) for each in planned.refusals if not _follows(each, wrong))]
 
 
 def _follows(refused: Refused, wrong: frozenset[str]) -> bool:
-    root = (refused.field or "").partition(".")[0].partition("[")[0]
-    return bool(wrong) and (root in wrong or refused.reason in _FROM_ABSENCE)
+    return bool(wrong) and (bodies.root_of(refused.field or "") in wrong or refused.reason in _FROM_ABSENCE)
 
 
 def _error(refused: Refused) -> FieldError:
