@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Final
 
 import structlog
 
 from pipeline import topics
 from pipeline.clock import Clock, SystemClock
-from pipeline.errors import DeadlinePassed, LogUnavailable, Poison, Refused, UsageError
-from pipeline.model import fields
+from pipeline.errors import DeadlinePassed, Poison, Refused, UsageError
+from pipeline.following import Follower, unreadable
 from pipeline.model.recipient import canonical
 from pipeline.model.steps import country_of
 from pipeline.records.codec import Codec
-from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
-from pipeline.records.types import AvroRecord, ReplyKind
+from pipeline.records.public import CodeCheck, Command, Reply, VerificationOutcome, VerificationRequest
+from pipeline.records.types import CommandAction
+from pipeline.request_reply import MAX_WAITING, RequestReply, expect_answerable
 from pipeline.runtime.api import Emit, Record
-from pipeline.runtime.log import Log, Producer, Reader, TopicPartition
+from pipeline.runtime.log import Log, Producer
 
 log = structlog.get_logger(__name__)
-R = TypeVar("R", bound=AvroRecord)
 
 KEEP_OUTCOMES = 100_000
 """Latest outcomes kept for callers that ask after the fact; the oldest go first."""
-RETRY_S = 1.0
-"""Pause before a reader that failed is replaced."""
+REPLY_S: Final = 5.0
+"""How long a reply may take unless told otherwise."""
+_FOLLOWED: Final = (topics.OUTCOMES, topics.REPLIES)
 
 
 class VerificationClient:
@@ -50,38 +50,29 @@ class VerificationClient:
         codec: Codec,
         clock: Clock | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        max_waiting: int = MAX_WAITING,
     ) -> None:
+        """``max_waiting`` bounds the checks and commands that may wait for their reply; more get LogUnavailable."""
         self._log = log
         self._codec = codec
         self._clock = clock or SystemClock()
         self._new_id = new_id
         self._producer: Producer | None = None
-        self._reader: Reader | None = None
         self._outcomes: dict[str, VerificationOutcome] = {}
-        # A check id is the caller's: another verification's check, a command, and the same check asked twice may all
-        # have the same one.
-        self._checks: dict[tuple[str, str], list[asyncio.Future[Reply | Exception]]] = {}
-        self._changed = asyncio.Condition()
-        self._positions: dict[TopicPartition, int] = {}
+        self._awaited: dict[str, list[asyncio.Future[None]]] = {}
+        """Who waits for the next outcome of a verification."""
+        self._asked = RequestReply(codec=codec, publish=self._publish, max_waiting=max_waiting)
+        self._follower = Follower(log=log, topics=_FOLLOWED, take=self._take, failed=self._interrupted)
         self._open = False
-        self._failure: Exception | None = None
-        """Why nothing can be read now."""
         self._opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> VerificationClient:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in (topics.OUTCOMES, topics.REPLIES)
-            for number in range(await self._log.partitions(topic))
-        ]
         async with contextlib.AsyncExitStack() as opened:
-            self._positions = await self._log.end_offsets(partitions)
-            self._reader = await self._log.reader(self._positions)
-            opened.push_async_callback(self._stop_reading)
-            opened.push_async_callback(_cancelled, asyncio.create_task(self._follow(), name="outcomes"))
+            await self._follower.start()
+            opened.push_async_callback(self._follower.stop)
             self._producer = await self._log.producer()
             opened.push_async_callback(self._producer.stop)
-            opened.push_async_callback(self._close)
+            opened.callback(self._close)
             self._open = True
             self._opened = opened.pop_all()
         return self
@@ -98,48 +89,79 @@ class VerificationClient:
         client is closed.
         """
         topic = topics.lane(topics.REQUESTS, bulk)
-        await self._publish(Emit(topic, request_key(request), self._codec.encode(request), None, ()), request)
+        headers = self._codec.headers(request)
+        await self._publish(Emit(topic, request_key(request), self._codec.encode(request), None, headers))
         return request.verification_id
 
     async def check(
-        self, verification_id: str, code: str, *, check_id: str | None = None, timeout_s: float = 5.0
+        self,
+        verification_id: str,
+        code: str,
+        *,
+        check_id: str | None = None,
+        tenant: str | None = None,
+        end_user_ip: str | None = None,
+        timeout_s: float = REPLY_S,
     ) -> Reply:
         """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
 
-        Raises DeadlinePassed when no reply came in time and LogUnavailable when none can be read (ask again with the
-        same id), and UsageError when the client is closed or for an id that no reply may repeat: its check would be a
-        dead letter, and never answered.
+        With a ``tenant`` a verification of another one is unknown. Raises DeadlinePassed when no reply came in time and
+        LogUnavailable when none can be read or too many wait (ask again with the same id), and UsageError when the
+        client is closed or for an id that no reply may repeat: its check would be a dead letter, and never answered.
         """
-        try:
-            fields.check_id(verification_id)
-            fields.check_echo(check_id, "check_id")
-        except Refused as refused:
-            raise UsageError(refused.detail) from None
         check = CodeCheck(
             check_id=check_id or self._new_id(),
             verification_id=verification_id,
+            tenant=tenant,
             code=code,
+            end_user_ip=end_user_ip,
             checked_at=self._clock.now_ms(),
         )
-        self._expect_open()
-        self._expect_readable()
-        key = (verification_id, check.check_id)
-        answer: asyncio.Future[Reply | Exception] = asyncio.get_running_loop().create_future()
-        self._checks.setdefault(key, []).append(answer)
-        try:
-            await self._publish(Emit(topics.CHECKS, verification_id.encode(), self._codec.encode(check)), check)
-            async with asyncio.timeout(timeout_s):
-                found = await answer
-        except TimeoutError as error:
-            raise DeadlinePassed(f"no reply to check {check.check_id} within {timeout_s:g} s") from error
-        finally:
-            self._checks[key].remove(answer)
-            if not self._checks[key]:
-                del self._checks[key]
-        if isinstance(found, Exception):
-            self._expect_open()
-            raise _unreadable(found) from found
-        return found
+        return await self._ask(check, timeout_s)
+
+    async def resend(
+        self,
+        verification_id: str,
+        *,
+        step_index: int | None = None,
+        command_id: str | None = None,
+        tenant: str | None = None,
+        timeout_s: float = REPLY_S,
+    ) -> Reply:
+        """Send a step once more, by default the active one, by another route than last time where there is one.
+
+        The reply says whether it is begun (``ok``), else the reason, and with ``resend_too_soon`` when it may be asked
+        again (``retry_at``, epoch milliseconds). The same ``command_id`` gets the same reply and is carried out once.
+        Raises what :meth:`check` raises.
+        """
+        return await self._command(CommandAction.RESEND, verification_id, step_index, command_id, tenant, timeout_s)
+
+    async def failover(
+        self,
+        verification_id: str,
+        *,
+        step_index: int | None = None,
+        command_id: str | None = None,
+        tenant: str | None = None,
+        timeout_s: float = REPLY_S,
+    ) -> Reply:
+        """Begin a step now instead of waiting for it, by default the next one; otherwise like :meth:`resend`."""
+        return await self._command(CommandAction.FAILOVER, verification_id, step_index, command_id, tenant, timeout_s)
+
+    async def cancel(
+        self,
+        verification_id: str,
+        *,
+        step_index: int | None = None,
+        command_id: str | None = None,
+        tenant: str | None = None,
+        timeout_s: float = REPLY_S,
+    ) -> Reply:
+        """End a verification as ``canceled``; otherwise like :meth:`resend`.
+
+        ``step_index`` changes nothing beyond being refused when there is no such step.
+        """
+        return await self._command(CommandAction.CANCEL, verification_id, step_index, command_id, tenant, timeout_s)
 
     def outcome(self, verification_id: str) -> VerificationOutcome | None:
         """The latest outcome seen since entering."""
@@ -157,88 +179,89 @@ class VerificationClient:
         Raises DeadlinePassed, LogUnavailable when outcomes cannot be read, and UsageError when the client is closed.
         """
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
+            async with asyncio.timeout(timeout_s):
                 while (outcome := self._outcomes.get(verification_id)) is None or not until(outcome):
                     self._expect_open()
-                    self._expect_readable()
-                    await self._changed.wait()
+                    self._follower.expect_readable()
+                    await self._news(verification_id)
                 return outcome
         except TimeoutError as error:
             raise DeadlinePassed(f"no such outcome of {verification_id} within {timeout_s:g} s") from error
 
-    async def _publish(self, emit: Emit, record: AvroRecord) -> None:
+    async def _command(
+        self,
+        action: CommandAction,
+        verification_id: str,
+        step_index: int | None,
+        command_id: str | None,
+        tenant: str | None,
+        timeout_s: float,
+    ) -> Reply:
+        command = Command(
+            command_id=command_id or self._new_id(),
+            verification_id=verification_id,
+            tenant=tenant,
+            action=action,
+            step_index=step_index,
+            issued_at=self._clock.now_ms(),
+        )
+        return await self._ask(command, timeout_s)
+
+    async def _ask(self, request: CodeCheck | Command, timeout_s: float) -> Reply:
+        expect_answerable(request)
+        self._expect_open()
+        self._follower.expect_readable()
+        return await self._asked.ask(request, timeout_s=timeout_s)
+
+    async def _publish(self, emit: Emit) -> None:
         self._expect_open()
         assert self._producer is not None
-        await self._producer.send(Emit(emit.topic, emit.key, emit.value, emit.partition, self._codec.headers(record)))
+        await self._producer.send(emit)
 
     def _expect_open(self) -> None:
         if not self._open:
-            raise UsageError("the client is not open (any more); ask it within its `async with`")
+            raise _closed()
 
-    def _expect_readable(self) -> None:
-        if self._failure is not None:
-            raise _unreadable(self._failure) from self._failure
+    async def _news(self, verification_id: str) -> None:
+        """Wait until something was heard of the verification, or is not going to be."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(verification_id, []).append(news)
+        try:
+            await news
+        finally:
+            waiting = self._awaited[verification_id]
+            waiting.remove(news)
+            if not waiting:
+                del self._awaited[verification_id]
 
-    async def _follow(self) -> None:
-        """Read until cancelled; a reader that fails is replaced by one that goes on where it was."""
-        while True:
-            try:
-                if self._reader is None:
-                    self._reader = await self._log.reader(self._positions)
-                await self._read(self._reader)
-            except Exception as error:
-                await self._fail(error)
-                await self._stop_reading()
-                await asyncio.sleep(RETRY_S)
+    def _interrupted(self, error: Exception) -> None:
+        def told() -> Exception:
+            interrupted = unreadable(_FOLLOWED, error)
+            interrupted.__cause__ = error
+            return interrupted
 
-    async def _read(self, reader: Reader) -> None:
-        while True:
-            records = await reader.fetch(timeout_ms=500, max_records=2_000)
-            self._failure = None
-            if not records:
-                continue
-            async with self._changed:
-                for record in records:
-                    # First, so that a record which cannot be taken is not met again and again.
-                    self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
-                    self._take(record)
-                self._changed.notify_all()
+        self._tell(told)
 
-    async def _stop_reading(self) -> None:
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            try:
-                await reader.stop()
-            except Exception as error:
-                # It is let go either way, and another one may read.
-                log.warning("reader not stopped", action="client_reader_not_stopped", cause=repr(error))
-
-    async def _fail(self, error: Exception) -> None:
-        log.warning("outcomes and replies interrupted", action="client_interrupted", cause=repr(error))
-        self._failure = error
-        await self._tell(error)
-
-    async def _close(self) -> None:
+    def _close(self) -> None:
         self._open = False
-        await self._tell(LogUnavailable("the client was closed"))
+        self._tell(_closed)
 
-    async def _tell(self, error: Exception) -> None:
-        """Let whoever waits look again; no reply comes any more to the checks that are under way."""
-        async with self._changed:
-            for answer in itertools.chain.from_iterable(self._checks.values()):
-                if not answer.done():
-                    answer.set_result(error)
-            self._changed.notify_all()
+    def _tell(self, error: Callable[[], Exception]) -> None:
+        """Let whoever waits look again; no reply comes any more to what was asked."""
+        self._asked.tell(error)
+        for verification_id in self._awaited:
+            self._wake(verification_id)
+
+    def _wake(self, verification_id: str) -> None:
+        for news in self._awaited.get(verification_id, ()):
+            if not news.done():
+                news.set_result(None)
 
     def _take(self, record: Record) -> None:
+        if record.topic == topics.REPLIES:
+            self._asked.take(record)
+            return
         try:
-            if record.topic == topics.REPLIES:
-                reply = self._codec.decode(Reply, record.value, public=True)
-                if reply.kind is ReplyKind.CHECK:
-                    for answer in self._checks.get((reply.verification_id, reply.request_id), ()):
-                        if not answer.done():
-                            answer.set_result(reply)
-                return
             outcome = self._codec.decode(VerificationOutcome, record.value, public=True)
         except Poison as poison:
             log.warning("unreadable", action="record_skipped", topic=record.topic, reason=poison.reason)
@@ -247,16 +270,11 @@ class VerificationClient:
         self._outcomes[outcome.verification_id] = outcome
         if len(self._outcomes) > KEEP_OUTCOMES:
             self._outcomes.pop(next(iter(self._outcomes)))
+        self._wake(outcome.verification_id)
 
 
-def _unreadable(cause: Exception) -> LogUnavailable:
-    return LogUnavailable(f"outcomes and replies cannot be read: {cause!r}")
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+def _closed() -> UsageError:
+    return UsageError("the client is not open (any more); ask it within its `async with`")
 
 
 def request_key(request: VerificationRequest) -> bytes | None:
@@ -270,17 +288,3 @@ def request_key(request: VerificationRequest) -> bytes | None:
         return canonical(recipient, country).canonical.encode()
     except Refused:
         return None
-
-
-async def follow(log: Log, codec: Codec, topic: str, record_type: type[R], *, from_start: bool) -> AsyncIterator[R]:
-    """Every record of a public topic, from its first kept one or from now on, for ever; unreadable ones are skipped."""
-    partitions = [TopicPartition(topic, number) for number in range(await log.partitions(topic))]
-    starts = await (log.start_offsets if from_start else log.end_offsets)(partitions)
-    reader = await log.reader(starts)
-    try:
-        while True:
-            for record in await reader.fetch(timeout_ms=500, max_records=2_000):
-                with contextlib.suppress(Poison):
-                    yield codec.decode(record_type, record.value, public=True)
-    finally:
-        await reader.stop()

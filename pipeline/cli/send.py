@@ -156,7 +156,7 @@ def watch(
 
     Example: `pipeline watch --final`
     """
-    from pipeline.client import follow
+    from pipeline.following import follow
     from pipeline.process import run_loop
     from pipeline.records.public import VerificationOutcome
     from pipeline.topics import OUTCOMES

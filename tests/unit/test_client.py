@@ -284,7 +284,7 @@ async def test_a_reader_that_cannot_be_stopped_is_replaced_all_the_same(world: W
         await asyncio.sleep(3)
         await world.end("v")
         assert (await client.wait("v", timeout_s=5)).is_final
-    assert "cannot stop" in next(line["cause"] for line in told if line["action"] == "client_reader_not_stopped")
+    assert "cannot stop" in next(line["cause"] for line in told if line["action"] == "reader_not_stopped")
 
 
 @world
