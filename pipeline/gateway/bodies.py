@@ -141,7 +141,8 @@ def _form(struct: type[T]) -> Form[T]:
 
 def read_fields(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A JSON object as what ``decoder`` makes of it; raises HttpProblem 400, or 422 with every field that is wrong."""
-    return _form(decoder.type).read(raw)
+    form: Form[T] = _form(decoder.type)
+    return form.read(raw)
 
 
 def refused(field: str, detail: str, reason: Reason = Reason.INVALID_FIELD) -> HttpProblem:
