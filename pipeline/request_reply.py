@@ -82,7 +82,12 @@ class RequestReply:
         self._count += 1
         try:
             headers = (*self._codec.headers(request), *trace)
-            await self._publish(Emit(topic, key, self._codec.encode(request), None, headers))
+            emit = Emit(topic, key, self._codec.encode(request), None, headers)
+            try:
+                await self._publish(emit)
+            except DeadlinePassed as error:
+                # Of who asks, that says of a reply only: what it is about was written.
+                raise LogUnavailable(str(error)) from error
             async with asyncio.timeout(timeout_s):
                 answer = await waiter.answer
         except TimeoutError as error:

@@ -13,9 +13,9 @@ from pipeline.client import VerificationClient
 from pipeline.errors import DeadlinePassed, LogUnavailable, UsageError
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
-from pipeline.records.public import CodeCheck, Reply, VerificationOutcome, VerificationRequest
-from pipeline.records.types import AvroRecord, ReplyKind, VerificationState
-from pipeline.runtime.api import Emit
+from pipeline.records.public import CodeCheck, Command, Reply, VerificationOutcome, VerificationRequest
+from pipeline.records.types import AvroRecord, CommandAction, ReplyKind, VerificationState
+from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import TopicPartition, scan
 from pipeline.testing import virtual_time
 from pipeline.testing.clock import ManualClock
@@ -69,7 +69,7 @@ class World:
     def __init__(self) -> None:
         self.reading = Reading()
         self.log = KeepingLog(MemoryCluster(ManualClock(now_ms=0), faults=self.reading))
-        for topic in (topics.OUTCOMES, topics.REPLIES, topics.CHECKS):
+        for topic in (topics.OUTCOMES, topics.REPLIES, topics.CHECKS, topics.COMMANDS, topics.REQUESTS):
             self.log.create_topic(topic, partitions=2)
         self.codec = Codec()
 
@@ -99,11 +99,22 @@ class World:
 
     async def checks(self, count: int) -> list[CodeCheck]:
         """The checks on their topic once there are as many."""
+        return [
+            self.codec.decode(CodeCheck, record.value, public=True) for record in await self.on(topics.CHECKS, count)
+        ]
+
+    async def commands(self, count: int) -> list[Command]:
+        """The commands, likewise."""
+        return [
+            self.codec.decode(Command, record.value, public=True) for record in await self.on(topics.COMMANDS, count)
+        ]
+
+    async def on(self, topic: str, count: int) -> list[Record]:
         while True:
-            starts = {TopicPartition(topics.CHECKS, number): 0 for number in range(2)}
+            starts = {TopicPartition(topic, number): 0 for number in range(2)}
             found = [record async for records in scan(self.log, starts) for record in records]
             if len(found) >= count:
-                return [self.codec.decode(CodeCheck, record.value, public=True) for record in found]
+                return found
             await asyncio.sleep(0.01)
 
 
@@ -311,3 +322,76 @@ async def test_records_nobody_can_read_hurt_no_waiter(world: World) -> None:
         await world.end("v")
         assert (await check).ok
         assert (await client.wait("v")).is_final
+
+
+@world
+async def test_a_start_returns_once_the_request_is_written(world: World) -> None:
+    async with world.client() as client:
+        request = VerificationRequest(verification_id="v", recipient="+49 1511 2345678")
+        assert await client.start(request) == "v"
+        (record,) = await world.on(topics.REQUESTS, 1)
+    assert record.key == b"+4915112345678"
+    assert world.codec.decode(VerificationRequest, record.value, public=True) == request
+
+
+@world
+async def test_a_start_that_was_not_written_says_so(world: World) -> None:
+    async with world.client() as client:
+        await world.log.producers[0].stop()
+        with pytest.raises(LogUnavailable):
+            await client.start(VerificationRequest(verification_id="v", recipient="+4915112345678"))
+
+
+@pytest.mark.parametrize("action", ["resend", "failover", "cancel"])
+def test_a_command_is_published_by_verification_id_and_answered(action: str) -> None:
+    @world
+    async def asked_and_answered(world: World) -> None:
+        async with world.client() as client:
+            ask = getattr(client, action)
+            asked = asyncio.create_task(ask("v", step_index=1, command_id="K", tenant="shop"))
+            (command,) = await world.commands(1)
+            assert command == Command(
+                command_id="K",
+                verification_id="v",
+                tenant="shop",
+                action=CommandAction(action),
+                step_index=1,
+                issued_at=0,
+            )
+            assert [record.key for record in await world.on(topics.COMMANDS, 1)] == [b"v"]
+            await world.reply("v", "K", ReplyReason.ACCEPTED)
+            await world.reply("v", "K", ReplyReason.RESEND_TOO_SOON, kind=ReplyKind.COMMAND, retry_at=30_000)
+            reply = await asked
+        assert (reply.ok, reply.reason, reply.retry_at) == (False, "resend_too_soon", 30_000)
+
+    asked_and_answered()
+
+
+@world
+async def test_a_command_without_an_id_gets_a_new_one_each_time(world: World) -> None:
+    async with world.client() as client:
+        for number in range(2):
+            with pytest.raises(DeadlinePassed, match=f"no reply to command id-{number} within 0.5 s"):
+                await client.cancel("v", timeout_s=0.5)
+        assert [command.command_id for command in await world.commands(2)] == ["id-0", "id-1"]
+
+
+@world
+async def test_a_check_names_its_tenant_and_the_persons_address_when_told_to(world: World) -> None:
+    async with world.client() as client:
+        with pytest.raises(DeadlinePassed):
+            await client.check("v", "000000", tenant="shop", end_user_ip="192.0.2.1", timeout_s=0.1)
+        (check,) = await world.checks(1)
+    assert (check.tenant, check.end_user_ip) == ("shop", "192.0.2.1")
+
+
+@world
+async def test_more_than_may_wait_at_once_are_refused(world: World) -> None:
+    async with VerificationClient(log=world.log, codec=world.codec, max_waiting=1) as client:
+        first = asyncio.create_task(client.check("v", "000000", check_id="K"))
+        await world.checks(1)
+        with pytest.raises(LogUnavailable, match="already wait"):
+            await client.resend("v")
+        await world.reply("v", "K", ReplyReason.VALID)
+        assert (await first).ok
+    assert await world.commands(0) == []
