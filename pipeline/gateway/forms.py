@@ -16,7 +16,7 @@ from pipeline.model.reasons import ProblemReason, Reason
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_NAME_SHOWN: Final = 64
+_NAME_SHOWN: Final = 40
 """Characters shown of a member's name that we do not know: it may be as long as the body."""
 _WORDS: Final[Mapping[object, str]] = {
     str: "text",

@@ -68,7 +68,7 @@ def wanted_page(query: QueryParams, tenant: str) -> Filter:
         given = query.getlist(name)
         reader = _PARAMETERS.get(name)
         if reader is None:
-            errors.append(invalid(name[:64], f"is no parameter; there are {' '.join(_PARAMETERS)}"))
+            errors.append(invalid(name[:40], f"is no parameter; there are {' '.join(_PARAMETERS)}"))
         elif len(given) > 1:
             errors.append(invalid(name, "is there more than once; give one"))
         elif given[0]:  # without a value it counts as not given

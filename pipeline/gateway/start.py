@@ -35,7 +35,7 @@ from pipeline.records.types import VerificationState
 from pipeline.router.content import content_hash
 from pipeline.runtime.api import Emit, Headers
 from pipeline.settings import Settings
-from pipeline.tracker import outcome
+from pipeline.tracker.outcome import build
 
 LOCATION: Final = "/v1/verifications/"
 ACK_BY: Final = "ack_by"
@@ -118,7 +118,7 @@ class Starts:
         self, wanted: VerificationRequest, planned: Planned, body: bytes, key: IdempotencyKey | None, now_ms: int
     ) -> Start:
         state = TrackerState(verification_id=wanted.verification_id, plan=planned.plan, updated_at=now_ms)
-        first = outcome.build(state)
+        first = build(state)
         return Start(
             verification_id=wanted.verification_id,
             tenant=wanted.tenant,
