@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.errors import Refused, SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
@@ -32,6 +33,13 @@ from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel
 
 
+class Seal(Protocol):
+    """``KeyRing.seal``, for the record it seals for by default."""
+
+    def __call__(self, plaintext: bytes, /, *, verification_id: str, field: str) -> bytes:
+        """Seal a field."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A recipient as a plan names it; most plans have one for all their steps."""
@@ -56,9 +64,11 @@ class StepPlanner:
         place: Place,
         recipients: Recipients,
         templates: Mapping[str, TemplateRules],
+        seal: Seal,
     ) -> None:
         """Raises SettingsError for a tenant whose language is none."""
         self._key_ring = key_ring
+        self._seal = seal
         self._tenants = tenants
         self._policy = policy
         self._providers = providers
@@ -137,7 +147,7 @@ class StepPlanner:
         spelled = recipient.canonical.encode()
         return Identity(
             recipient=recipient,
-            sealed=self._key_ring.seal(spelled, verification_id=verification_id, field="recipient"),
+            sealed=self._seal(spelled, verification_id=verification_id, field="recipient"),
             hash=self._key_ring.recipient_hash(tenant, recipient.canonical),
             key=self._key_ring.recipient_key(recipient.canonical),
             partition=self._place(spelled),

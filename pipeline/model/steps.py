@@ -56,8 +56,9 @@ def check_default_country(default: Step, index: int) -> None:
 
 def country_of(step: Step, request: VerificationRequest) -> str | None:
     """The country a step's own recipient is read with: the step's, its channel's default, the request's."""
-    named = (default.country for default in request.channel_defaults if default.channel is step.channel)
-    return step.country or next((country for country in named if country is not None), None) or request.country
+    defaults = (default.country for default in request.channel_defaults if default.channel is step.channel)
+    named = (step.country, *defaults, request.country)
+    return next((country for country in named if country is not None), None)
 
 
 def merge(step: Step, default: Step | None) -> Step:

@@ -19,7 +19,7 @@ from pipeline.model.country import normalise_country
 from pipeline.model.fields import invalid
 from pipeline.model.keys import KeyRing
 from pipeline.model.language import normalise_language
-from pipeline.model.plan import StepPlanner
+from pipeline.model.plan import Seal, StepPlanner
 from pipeline.model.reasons import Reason
 from pipeline.model.recipient import Recipient
 from pipeline.model.recipients import Recipients
@@ -68,6 +68,10 @@ class _Findings:
             return otherwise
 
 
+def _unsealed(plaintext: bytes, *, verification_id: str, field: str) -> bytes:
+    return b""
+
+
 class Validator:
     """Plans requests by the settings of one deployment; pure and safe to share."""
 
@@ -81,12 +85,15 @@ class Validator:
         place: Place,
         test_numbers: Collection[str] = (),
         templates: Mapping[str, TemplateRules] | None = None,
+        seals: bool = True,
     ) -> None:
         """``providers`` are the enabled instances in order, ``place`` gives the partition of a canonical recipient.
 
-        Raises SettingsError for a tenant's language or a test number nobody can write.
+        Without ``seals`` the sealed fields of a plan stay empty: that is for who wants its refusals and what of it is
+        shown, not to send anything. Raises SettingsError for a tenant's language or a test number nobody can write.
         """
         self._key_ring = key_ring
+        self._seal: Seal = key_ring.seal if seals else _unsealed
         self._tenants = tenants
         self._policy = policy
         self._recipients = Recipients(test_numbers)
@@ -98,6 +105,7 @@ class Validator:
             place=place,
             recipients=self._recipients,
             templates=templates or {},
+            seal=self._seal,
         )
 
     def key_recipient(self, request: VerificationRequest) -> Recipient:
@@ -161,7 +169,7 @@ class Validator:
                 payment=amount is not None,
                 expires_in_s=expires_in_s,
             )
-        seal = self._key_ring.seal
+        seal = self._seal
         queue_ms = BULK_QUEUE_MS if bulk else expires_in_s * 1000
         raw = request.recipient or (request.steps[0].recipient if request.steps else None) or ""
         if identity is not None:
