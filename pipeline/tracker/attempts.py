@@ -6,12 +6,11 @@ higher cost. So no order of the inputs is right or wrong.
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from pipeline.model import delivery
 from pipeline.model.reasons import Reason
 from pipeline.model.told_time import plausible
 from pipeline.records.internal import AttemptPlan, Plan, SendResult
@@ -30,26 +29,9 @@ _RESULT_RANK: Final = {
     # Of two answers that contradict each other the one after which the person may hold a code counts.
     AttemptResult.ACCEPTED: 5,
 }
-_STATUS_RANK: Final = {
-    AttemptStatus.UNKNOWN: 0,
-    AttemptStatus.NONE: 0,
-    AttemptStatus.QUEUED: 1,
-    AttemptStatus.SENT: 2,
-    AttemptStatus.EXPIRED: 3,
-    AttemptStatus.FAILED: 4,
-    AttemptStatus.UNDELIVERED: 5,
-    # Networks do report "undelivered" first and deliver on a later try.
-    AttemptStatus.DELIVERED: 6,
-    AttemptStatus.READ: 7,
-}
 _NEGATIVE_RESULTS: Final = frozenset((AttemptResult.REJECTED, AttemptResult.NOT_SENT, AttemptResult.EXPIRED))
-_NEGATIVE_STATUSES: Final = frozenset((AttemptStatus.EXPIRED, AttemptStatus.FAILED, AttemptStatus.UNDELIVERED))
-_DELIVERED: Final = frozenset((AttemptStatus.DELIVERED, AttemptStatus.READ))
 _CALLED: Final = frozenset((AttemptResult.ACCEPTED, AttemptResult.REJECTED, AttemptResult.IN_DOUBT))
 _RECIPIENT: Final = frozenset((Reason.RECIPIENT_REJECTED, Reason.RECIPIENT_BLOCKED))
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_REASONS: Final = frozenset(Reason)
 
 _CLASS_REASON: Final = {
     ResultClass.RECIPIENT: Reason.RECIPIENT_REJECTED,
@@ -101,18 +83,20 @@ def is_pending(attempt: TrackedAttempt) -> bool:
 
 def is_delivered(attempt: TrackedAttempt) -> bool:
     """Whether the message reached the person's device."""
-    return attempt.shown.status in _DELIVERED
+    return attempt.shown.status in delivery.DELIVERED
 
 
 def is_negative(attempt: TrackedAttempt) -> bool:
     """Whether this attempt definitely did not reach the person."""
     shown = attempt.shown
-    return shown.status in _NEGATIVE_STATUSES or (shown.result in _NEGATIVE_RESULTS and shown.status not in _DELIVERED)
+    return shown.status in delivery.NEGATIVE or (
+        shown.result in _NEGATIVE_RESULTS and shown.status not in delivery.DELIVERED
+    )
 
 
 def is_sent(attempt: TrackedAttempt) -> bool:
     """Whether the provider took the message."""
-    return attempt.shown.result is AttemptResult.ACCEPTED or _STATUS_RANK[attempt.shown.status] >= 2
+    return attempt.shown.result is AttemptResult.ACCEPTED or delivery.RANK[attempt.shown.status] >= 2
 
 
 def is_taken(attempt: TrackedAttempt) -> bool:
@@ -163,7 +147,7 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         code_holder=holds,
         code_sealed=attempt.code_sealed or result.code_sealed,
         result_class=result.result_class if better else attempt.result_class,
-        result_reason=known_reason(result.reason) if better else attempt.result_reason,
+        result_reason=delivery.known_reason(result.reason) if better else attempt.result_reason,
         result_detail=_detail_of(told, result) if better else attempt.result_detail,
         finished_at=max(attempt.finished_at, result.finished_at),
     )
@@ -183,7 +167,7 @@ def with_status(attempt: TrackedAttempt, status: DeliveryStatus, recorded_at: in
     that is plausible, as anybody may write to the topic.
     """
     joined = _with_cost(attempt, status.cost, status.currency)
-    if status.status in _NEGATIVE_STATUSES and len(steps_of(attempt)) > 1:
+    if status.status in delivery.NEGATIVE and len(steps_of(attempt)) > 1:
         # Of one of its channels: its provider goes on to the next by itself, and beside it whatever we sent would be a
         # second message. That the whole walk failed is told by a look-up, or by its time.
         return joined
@@ -198,10 +182,10 @@ def _with_status(
     shown = attempt.shown
     changes: dict[str, object] = {}
     status_reason, known_at = attempt.status_reason, attempt.delivery_known_at
-    if _STATUS_RANK[status] > _STATUS_RANK[shown.status]:
+    if delivery.RANK[status] > delivery.RANK[shown.status]:
         changes["status"] = status
-        status_reason = known_reason(reason)
-    if status in _DELIVERED:
+        status_reason = delivery.known_reason(reason)
+    if status in delivery.DELIVERED:
         changes["delivered_at"] = _earlier(shown.delivered_at, occurred_at)
         known_at = _earlier(known_at, recorded_at)
     joined = msgspec.structs.replace(
@@ -215,20 +199,15 @@ def _with_status(
 
 def _reason(attempt: TrackedAttempt) -> str | None:
     result, status = attempt.shown.result, attempt.shown.status
-    if status in _DELIVERED:
+    if status in delivery.DELIVERED:
         return None
-    if status in _NEGATIVE_STATUSES:
+    if status in delivery.NEGATIVE:
         return attempt.status_reason or Reason.UNDELIVERED
     if result is AttemptResult.EXPIRED:
         return attempt.result_reason or Reason.TOO_LATE
     if result in _NEGATIVE_RESULTS:
         return attempt.result_reason or _CLASS_REASON.get(attempt.result_class, Reason.PROVIDER_ERROR)
     return Reason.IN_DOUBT if result is AttemptResult.IN_DOUBT else None
-
-
-def known_reason(reason: str | None) -> str | None:
-    """Only words of the closed list go into outcomes and metrics."""
-    return reason if reason is None or reason in _REASONS else Reason.PROVIDER_ERROR
 
 
 def _earlier(known: int | None, told: int) -> int:
@@ -238,8 +217,6 @@ def _earlier(known: int | None, told: int) -> int:
 def _with_cost(attempt: TrackedAttempt, cost: str | None, currency: str | None) -> TrackedAttempt:
     """The highest cost told for the attempt, in the currency told first: an estimate and its receipt add to nothing."""
     shown = attempt.shown
-    if not cost or not currency or not _DECIMAL.fullmatch(cost) or not _CURRENCY.fullmatch(currency):
-        return attempt
-    if shown.cost is not None and (currency != shown.currency or Decimal(cost) <= Decimal(shown.cost)):
+    if not delivery.is_dearer(cost, currency, shown_cost=shown.cost, shown_currency=shown.currency):
         return attempt
     return msgspec.structs.replace(attempt, shown=msgspec.structs.replace(shown, cost=cost, currency=currency))

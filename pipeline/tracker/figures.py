@@ -5,11 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from pipeline.model import delivery
 from pipeline.model.limits import HORIZONS_MS
 from pipeline.records.internal import SendResult
 from pipeline.records.tracker_state import TrackedAttempt
 from pipeline.records.types import AttemptResult, VerificationMode, VerificationState
-from pipeline.tracker.attempts import is_delivered, is_negative, is_pending, known_reason
+from pipeline.tracker.attempts import is_delivered, is_negative, is_pending
 from pipeline.tracker.turn import Turn
 
 _NONE: Final = "none"
@@ -53,7 +54,7 @@ def foreign_result(turn: Turn, result: SendResult) -> None:
         channel=result.channel,
         country=OTHER,
         result=result.result,
-        reason=known_reason(result.reason) or _NONE,
+        reason=delivery.known_reason(result.reason) or _NONE,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from pipeline.errors import DeadLetterReason, Poison, UnknownWriter
+from pipeline.model import delivery
 from pipeline.model.limits import EARLY_KEPT, KEPT_TEXT
 from pipeline.model.reasons import STATE, Reason
 from pipeline.model.reference import parse_reference
@@ -53,7 +54,7 @@ def _begin(turn: Turn, decided: Decision) -> None:
             DeadLetterReason.UNDECODABLE, "decision: without plan or decision_id, though it begins a verification"
         )
     if decided.kind is DecisionKind.REFUSED:
-        reason = Reason(facts.known_reason(decided.reason) or Reason.INVALID_FIELD)
+        reason = Reason(delivery.known_reason(decided.reason) or Reason.INVALID_FIELD)
         # The reason decides the state, so an outcome can never name a reason of another state.
         turn.put(plan=plan, decision_id=decided.decision_id, refused=True)
         outcome.finish(turn, STATE[reason], reason, detail=decided.detail)
@@ -232,7 +233,7 @@ def _bounded(told: DeliveryStatus) -> DeliveryStatus:
     return msgspec.structs.replace(
         told,
         provider=told.provider[:KEPT_TEXT],
-        reason=facts.known_reason(told.reason),
+        reason=delivery.known_reason(told.reason),
         cost=None if told.cost is None or len(told.cost) > KEPT_TEXT else told.cost,
         currency=None if told.currency is None or len(told.currency) > KEPT_TEXT else told.currency,
     )

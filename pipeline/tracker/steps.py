@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline import topics
-from pipeline.model import lifecycle
+from pipeline.model import delivery, lifecycle
 from pipeline.model.reasons import STATE, Reason
 from pipeline.records.internal import RoutingEvent
 from pipeline.records.tracker_state import OutstandingRoute, TrackedAttempt, TrackerState
@@ -174,7 +174,7 @@ def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     if route.resend and is_time_left(turn) and not turn.is_final:
         _route(turn, msgspec.structs.replace(route, asked_at=turn.now_ms, resend=False), [])
         return
-    told = facts.known_reason(reason) or Reason.NO_ROUTE
+    told = delivery.known_reason(reason) or Reason.NO_ROUTE
     steps = turn.state.unroutable_steps
     if told != Reason.TOO_LATE:
         steps = sorted({*steps, route.step_index})

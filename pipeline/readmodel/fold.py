@@ -1,0 +1,99 @@
+"""What records become in the database: pure, so that a fold from the first record gives the same rows at any time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.model import delivery
+from pipeline.model.told_time import plausible
+from pipeline.readmodel.late import Late
+from pipeline.readmodel.view import to_json
+from pipeline.records.public import DeliveryStatus, VerificationOutcome
+from pipeline.records.types import AttemptStatus
+
+
+class Row(NamedTuple):
+    """One verification; the columns of the table ``verifications`` in their order."""
+
+    id: str
+    tenant: str
+    version: int
+    state: str
+    is_final: bool
+    external_id: str | None
+    job_id: str | None
+    created_at: int
+    updated_at: int
+    expires_at: int
+    view: bytes
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Of two rows of one id the higher counts, in whatever order they come.
+
+        By the version, within one life of the id: ids may be used again after the id horizon, and a later life begins
+        anew with version 1. All versions of a life have one creation time.
+        """
+        return (self.created_at, self.version)
+
+
+class DeliveryRow(NamedTuple):
+    """One report; the columns of the table ``deliveries`` in their order."""
+
+    verification_id: str
+    attempt_id: str
+    provider: str
+    status: str
+    rank: int
+    reason: str | None
+    occurred_at: int
+    recorded_at: int
+    cost: str | None
+    currency: str | None
+
+
+def outcome_row(outcome: VerificationOutcome) -> Row:
+    """The row of an outcome."""
+    return Row(
+        id=outcome.verification_id,
+        tenant=outcome.tenant,
+        version=outcome.version,
+        state=outcome.state.value,
+        is_final=outcome.is_final,
+        external_id=outcome.external_id,
+        job_id=outcome.job_id,
+        created_at=outcome.created_at,
+        updated_at=outcome.updated_at,
+        expires_at=outcome.expires_at,
+        view=to_json(outcome),
+    )
+
+
+def delivery_row(status: DeliveryStatus, recorded_at: int) -> DeliveryRow | None:
+    """The row of a report; None when it tells nothing. ``recorded_at`` is the time of its record.
+
+    It occurred when the tracker would say so: the first plausible time told, else that of the record.
+    """
+    rank = delivery.RANK[status.status]
+    if rank == 0:
+        return None
+    told = (plausible(at, received_at=recorded_at) for at in (status.occurred_at, status.received_at))
+    return DeliveryRow(
+        verification_id=status.verification_id,
+        attempt_id=status.attempt_id,
+        provider=status.provider,
+        status=status.status.value,
+        rank=rank,
+        reason=delivery.known_reason(status.reason),
+        occurred_at=next((at for at in told if at is not None), recorded_at),
+        recorded_at=recorded_at,
+        cost=status.cost,
+        currency=status.currency,
+    )
+
+
+def late(row: DeliveryRow) -> Late:
+    """The report of a row."""
+    return Late(
+        row.attempt_id, row.provider, AttemptStatus(row.status), row.reason, row.occurred_at, row.cost, row.currency
+    )

@@ -1,0 +1,84 @@
+"""Delivery reports that came after the final outcome, joined to the verification as the API shows it.
+
+The tracker writes no outcome after the final one, so what providers report later would be seen by nobody who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+from pipeline.model import delivery
+from pipeline.model.reasons import Reason
+from pipeline.readmodel.view import rfc3339
+from pipeline.records.types import AttemptStatus
+
+
+class Late(NamedTuple):
+    """One report of one attempt."""
+
+    attempt_id: str
+    provider: str
+    status: AttemptStatus
+    reason: str | None
+    occurred_at: int
+    """Epoch milliseconds; believed already (``pipeline.model.told_time``)."""
+    cost: str | None
+    currency: str | None
+
+
+def merged(view: bytes, reports: Iterable[Late]) -> bytes:
+    """The view with every report that tells more of an attempt than it does; the attempts' states only ever rise."""
+    shown = orjson.loads(view)
+    changed = False
+    for report in reports:
+        attempt = _attempt_of(shown, report)
+        if attempt is not None:
+            _join(attempt, report)
+            changed = True
+    return orjson.dumps(shown) if changed else view
+
+
+def is_useful(view: bytes, report: Late) -> bool:
+    """Whether :func:`merged` would show it: else it need not be kept."""
+    return _attempt_of(orjson.loads(view), report) is not None
+
+
+def _attempt_of(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
+    """The attempt that a report tells something new of."""
+    for attempt in shown["attempts"]:
+        if attempt["attempt_id"] == report.attempt_id and attempt["provider"] == report.provider:
+            known = AttemptStatus(attempt["status"])
+            if delivery.RANK[report.status] <= delivery.RANK[known]:
+                return None
+            if report.status in delivery.NEGATIVE and _may_walk_on(shown, attempt):
+                return None
+            found: dict[str, Any] = attempt
+            return found
+    return None
+
+
+def _may_walk_on(shown: dict[str, Any], attempt: dict[str, Any]) -> bool:
+    """Whether the attempt may stand for several steps.
+
+    Its provider then goes on by itself, so that a failure is one of its channels only. An outcome does not say so
+    outright, but the next step has the same provider and no attempt of its own.
+    """
+    following = attempt["step_index"] + 1
+    return any(
+        step["index"] == following and step["provider"] == attempt["provider"] for step in shown["steps"]
+    ) and all(other["step_index"] != following for other in shown["attempts"])
+
+
+def _join(attempt: dict[str, Any], report: Late) -> None:
+    attempt["status"] = report.status
+    if report.status in delivery.DELIVERED:
+        occurred_at = rfc3339(report.occurred_at)
+        attempt["delivered_at"] = min(attempt["delivered_at"] or occurred_at, occurred_at)
+        attempt["reason"] = None
+    elif report.status in delivery.NEGATIVE:
+        attempt["reason"] = delivery.known_reason(report.reason) or Reason.UNDELIVERED
+    if delivery.is_dearer(report.cost, report.currency, shown_cost=attempt["cost"], shown_currency=attempt["currency"]):
+        attempt["cost"], attempt["currency"] = report.cost, report.currency
