@@ -40,6 +40,10 @@ class Publisher:
         if pending:
             raise DeadlinePassed(f"Kafka did not acknowledge within {self._timeout_s:g} s")
 
+    async def publish_one(self, emit: Emit) -> None:
+        """The same for one."""
+        await self.publish([emit])
+
     async def drain(self) -> None:
         """Wait for what is on its way, at most one more timeout."""
         if self._running:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+from starlette.routing import Route
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.gateway.app import create_app
@@ -25,6 +27,16 @@ class ProducerSource(Protocol):
         """A started producer with acks=all."""
 
 
+class Api(Protocol):
+    """The REST API (``pipeline.gateway.rest``)."""
+
+    async def start(self, publisher: Publisher) -> Sequence[Route]:
+        """Its routes, ready to be asked."""
+
+    async def stop(self) -> None:
+        """Answer nobody any more."""
+
+
 def _new_id() -> str:
     return secrets.token_hex(12)
 
@@ -41,18 +53,20 @@ class GatewayServer:
         measures: Measures,
         webhooks: Mapping[str, Webhooks],
         recipient_key: Callable[[str], str],
+        api: Api | None = None,
         clock: Clock | None = None,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         """``webhooks`` holds the providers that report deliveries, by instance name.
 
-        ``recipient_key`` hashes a canonical recipient as the router does.
+        ``recipient_key`` hashes a canonical recipient as the router does. Without ``api`` only webhooks are taken.
         """
         self._settings = settings
         self._log = log
         self._reports = Reports(encoder=encoder, recipient_key=recipient_key)
         self._measures = measures
         self._webhooks = webhooks
+        self._api = api
         self._clock = clock or SystemClock()
         self._new_id = new_id
         self._producer: Producer | None = None
@@ -74,10 +88,22 @@ class GatewayServer:
     async def start(self) -> None:
         """Connect, then listen. Raises LogUnavailable, UsageError (port taken)."""
         self._producer = await self._log.producer()
-        self._publisher = Publisher(producer=self._producer, timeout_s=self._settings.produce_timeout_s)
+        self._publisher = Publisher(
+            producer=self._producer,
+            timeout_s=self._settings.produce_timeout_s,
+            max_waiting=self._settings.max_waiting,
+        )
+        try:
+            await self._listen(self._publisher)
+        except BaseException:
+            await self.stop()
+            raise
+        self._ready = True
+
+    async def _listen(self, publisher: Publisher) -> None:
         receiver = WebhookReceiver(
             providers=self._webhooks,
-            publisher=self._publisher,
+            publisher=publisher,
             reports=self._reports,
             measures=self._measures,
             clock=self._clock,
@@ -91,6 +117,7 @@ class GatewayServer:
             measures=self._measures,
             clock=self._clock,
             new_id=self._new_id,
+            api=() if self._api is None else await self._api.start(publisher),
             body_timeout_s=self._settings.body_timeout_s,
             https=self._settings.public_url.startswith("https:"),
         )
@@ -99,20 +126,18 @@ class GatewayServer:
             host=self._settings.host,
             port=self._settings.port,
             protocol=bounded(timeout_s=self._settings.body_timeout_s, measures=self._measures),
-            shutdown_s=self._settings.produce_timeout_s + 1,
+            # Whoever is being answered may wait for the log and then for a reply.
+            shutdown_s=self._settings.produce_timeout_s + self._settings.reply_timeout_s + 1,
         )
-        try:
-            await self._server.start()
-        except BaseException:
-            await self._producer.stop()
-            raise
-        self._ready = True
+        await self._server.start()
 
     async def stop(self) -> None:
         """Not ready, no new requests, finish the running ones, flush."""
         self._ready = False
         if self._server is not None:
             await self._server.stop()
+        if self._api is not None:
+            await self._api.stop()
         if self._publisher is not None:
             await self._publisher.drain()
         if self._producer is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from pipeline.gateway.rest import Rest, settled
 from pipeline.gateway.server import GatewayServer
 from pipeline.process import Parts
+from pipeline.readmodel.opening import ReadModel
 from pipeline.senders import registry
 from pipeline.senders.provider import Provider
 
@@ -24,13 +26,23 @@ class GatewayService:
     """Serves until it is told to stop."""
 
     def __init__(self, parts: Parts) -> None:
+        settings = parts.settings
+        self._patience_s = settings.readmodel.timeout_s
+        self._readmodel = ReadModel(
+            settings=settings.readmodel,
+            clock=parts.clock,
+            idempotency_ms=settings.gateway.idempotency_s * 1_000,
+            horizon_ms=settings.policy.id_horizon_s * 1_000,
+            max_waiting=settings.gateway.max_waiting,
+        )
         self._server = GatewayServer(
-            settings=parts.settings.gateway,
+            settings=settings.gateway,
             log=parts.log,
             encoder=parts.codec,
             measures=parts.metrics,
-            webhooks=reporting(registry.load(parts.settings)),
+            webhooks=reporting(registry.load(settings)),
             recipient_key=parts.key_ring.recipient_key,
+            api=Rest(parts, self._readmodel),
             clock=parts.clock,
         )
         self._stopping = asyncio.Event()
@@ -41,12 +53,23 @@ class GatewayService:
         return self._server.url
 
     async def run(self) -> None:
-        """Listen until :meth:`stop`."""
-        await self._server.start()
+        """Listen until :meth:`stop`; raises Misconfigured when the database is of another release."""
+        database = asyncio.create_task(self._readmodel.run(), name="readmodel")
+        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await self._stopping.wait()
+            settling = asyncio.create_task(settled(self._readmodel, within_s=self._patience_s))
+            await asyncio.wait((database, settling, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if database.done() or stopping.done():
+                settling.cancel()
+                return
+            await self._server.start()
+            await asyncio.wait((database, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            stopping.cancel()
             await self._server.stop()
+            # Last: who was still being answered needed it.
+            self._readmodel.stop()
+            await database
 
     def stop(self) -> None:
         """Begin a clean end."""

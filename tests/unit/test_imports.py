@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "simulator": {*LEAVES, "settings", "serving", "http_body"},
     "gateway": {
         *(*LEAVES, "model", "records", "settings", "runtime", "senders", "serving", "http_body", "process"),
-        *("readmodel.ports", "readmodel.view"),
+        # Where its parts are put together it needs the ports' implementations, and nowhere else.
+        *("readmodel.ports", "readmodel.view", "readmodel.opening", "request_reply"),
         # What of a stage is told before the stage has read it: the same request, and its outcome of version 0.
         *("router.content", "tracker.outcome"),
     },
