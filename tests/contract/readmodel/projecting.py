@@ -14,11 +14,11 @@ from pipeline.readmodel.verifications import SqlVerifications
 from pipeline.records.codec import Codec
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.runtime.api import Emit, Measure
-from pipeline.runtime.partition import partition_of
+from pipeline.runtime.partition import partition_for
 from pipeline.settings.edges import ReadModelSettings
 from pipeline.testing.clock import ManualClock
 from pipeline.testing.memory_log import MemoryCluster, MemoryLog
-from tests.contract.readmodel.support import NOW
+from tests.contract.readmodel.support import NOW, shown
 
 PARTITIONS = 3
 CODEC = Codec()
@@ -50,6 +50,7 @@ class World:
             self.cluster.create_topic(topic, partitions=PARTITIONS, append_time=True)
         self.settings = ReadModelSettings.model_validate({"url": url, "batch": 50})
         self.measures = Measures()
+        self.running: list[asyncio.Task[None]] = []
 
     async def log(self) -> MemoryLog:
         log = MemoryLog(self.cluster)
@@ -65,7 +66,7 @@ class World:
 
     async def publish_bytes(self, topic: str, key: str, value: bytes) -> None:
         producer = await (await self.log()).producer()
-        await producer.send(Emit(topic, key.encode(), value, partition_of(key.encode(), PARTITIONS)))
+        await producer.send(Emit(topic, key.encode(), value, partition_for(key.encode(), PARTITIONS)))
         await producer.stop()
 
     def decoder(self) -> Decoder:
@@ -88,7 +89,7 @@ class World:
     async def projecting(self, instances: int = 1) -> AsyncIterator[list[Projector]]:
         """Projectors that run within the block."""
         projectors = [await self.projector(number) for number in range(instances)]
-        running = [asyncio.create_task(projector.run()) for projector in projectors]
+        running = self.running = [asyncio.create_task(projector.run()) for projector in projectors]
         try:
             yield projectors
         finally:
@@ -107,8 +108,6 @@ async def until_got(
     verifications: SqlVerifications, verification_id: str, version: int, *, within_s: float = 20.0
 ) -> None:
     """Wait until a get answers with this version."""
-    from tests.contract.readmodel.support import shown
-
     async with asyncio.timeout(within_s):
         while True:
             found = await verifications.get("acme", verification_id)
