@@ -8,6 +8,8 @@ from pipeline.correlator.stage import CorrelatorStage
 from pipeline.gateway.service import GatewayService
 from pipeline.model.messages import Catalogue
 from pipeline.process import Parts, Service
+from pipeline.readmodel.decoding import Decoder
+from pipeline.readmodel.projector import Projector
 from pipeline.records.journal import JournalEntry
 from pipeline.router.stage import RouterStage
 from pipeline.runtime.api import Stage
@@ -110,12 +112,25 @@ def gateway(parts: Parts) -> GatewayService:
     return GatewayService(parts)
 
 
+def projector(parts: Parts) -> Projector:
+    """What fills the database of verifications."""
+    return Projector(
+        log=parts.log,
+        settings=parts.settings.readmodel,
+        clock=parts.clock,
+        decoder=Decoder(codec=parts.codec, clock=parts.clock, refresh=parts.schemas.caught_up),
+        measures=parts.metrics,
+        instance=parts.instance,
+    )
+
+
 def everything(parts: Parts) -> list[Service]:
-    """All stages and the gateway, for small installations and the demo."""
+    """All stages, the projector and the gateway, for small installations and the demo."""
     return [
         router(parts),
         tracker(parts),
         correlator(parts),
+        projector(parts),
         *(SenderRunner(parts, name) for name in registry.load(parts.settings)),
         gateway(parts),
     ]

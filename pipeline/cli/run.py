@@ -65,6 +65,17 @@ def correlator(ctx: typer.Context, instance: Instance = None) -> None:
 
 
 @app.command()
+def projector(ctx: typer.Context, instance: Instance = None) -> None:
+    """Fold outcomes and receipts into the database of verifications.
+
+    Example: `pipeline run projector --instance 0`
+    """
+    from pipeline import services
+
+    _run(settings(ctx), "projector", instance, lambda parts: [services.projector(parts)])
+
+
+@app.command()
 def sender(
     ctx: typer.Context,
     provider: Annotated[str, typer.Option("--provider", help="Name of the provider in the settings.")],

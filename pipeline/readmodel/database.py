@@ -27,8 +27,8 @@ TRIES: Final = 3
 """Of one transaction that lost its connection, or to another transaction, before it began to count."""
 _LOST_TO_ANOTHER: Final = frozenset(("40001", "40P01"))
 """SQLSTATE of what another transaction made fail: to be done again."""
-_VALUE_STATES: Final = ("22", "23")
-"""Classes of SQLSTATE that blame a value."""
+_VALUE_STATES: Final = ("22", "23", "54")
+"""Classes of SQLSTATE that blame a value; the last one that it is too large for an index."""
 
 
 class UnfitValue(ValueError):

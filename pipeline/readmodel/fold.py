@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipeline.model import delivery
 from pipeline.model.told_time import plausible
@@ -10,6 +10,9 @@ from pipeline.readmodel.late import Late
 from pipeline.readmodel.view import to_json
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.records.types import AttemptStatus
+
+LISTED_CHARS: Final = 256
+"""Longest text that lists are filtered by: no external id or job id of ours comes near."""
 
 
 class Row(NamedTuple):
@@ -60,13 +63,18 @@ def outcome_row(outcome: VerificationOutcome) -> Row:
         version=outcome.version,
         state=outcome.state.value,
         is_final=outcome.is_final,
-        external_id=outcome.external_id,
-        job_id=outcome.job_id,
+        external_id=_listed(outcome.external_id),
+        job_id=_listed(outcome.job_id),
         created_at=outcome.created_at,
         updated_at=outcome.updated_at,
         expires_at=outcome.expires_at,
         view=to_json(outcome),
     )
+
+
+def _listed(text: str | None) -> str | None:
+    """What a list can be filtered by; longer than any filter may be it is only shown, as no index could hold it."""
+    return text if text is None or len(text) <= LISTED_CHARS else None
 
 
 def delivery_row(status: DeliveryStatus, recorded_at: int) -> DeliveryRow | None:

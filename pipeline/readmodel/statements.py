@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, Text, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -20,6 +20,13 @@ def any_of(column: ColumnElement[str], name: str, *, is_postgresql: bool) -> Col
     if is_postgresql:
         return column == func.any(bindparam(name, type_=ARRAY(Text())))
     return column.in_(bindparam(name, expanding=True))
+
+
+def insert_select(table: Table, rows: Select[Any], *, is_postgresql: bool) -> Insert:
+    """Insert rows that another table of the same columns has, but none whose key is there already."""
+    names = [column.name for column in table.columns]
+    insert: Insert = postgresql.insert(table) if is_postgresql else sqlite.insert(table)
+    return insert.from_select(names, rows).on_conflict_do_nothing()
 
 
 class InsertMany:

@@ -14,7 +14,7 @@ from pipeline.readmodel.database import Database
 from pipeline.readmodel.fold import DeliveryRow, late
 from pipeline.readmodel.late import merged
 from pipeline.readmodel.ports import Filter, Page
-from pipeline.readmodel.statements import AnyRow
+from pipeline.readmodel.statements import AnyRow, any_of
 from pipeline.readmodel.tables import DELIVERIES, VERIFICATIONS
 
 _V = VERIFICATIONS.c
@@ -25,7 +25,6 @@ GET = (
     .select_from(VERIFICATIONS.outerjoin(DELIVERIES, DELIVERIES.c.verification_id == _V.id))
     .where(_V.id == bindparam("wanted_id"), _V.tenant == bindparam("wanted_tenant"))
 )
-_REPORTS = select(DELIVERIES).where(DELIVERIES.c.verification_id.in_(bindparam("ids", expanding=True)))
 
 
 class SqlVerifications:
@@ -33,6 +32,8 @@ class SqlVerifications:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        of_some = any_of(DELIVERIES.c.verification_id, "ids", is_postgresql=database.is_postgresql)
+        self._reports = select(DELIVERIES).where(of_some)
 
     async def get(self, tenant: str, verification_id: str) -> bytes | None:
         """One as the API shows it."""
@@ -61,7 +62,7 @@ class SqlVerifications:
         def work(connection: Connection) -> tuple[Sequence[AnyRow], dict[str, list[DeliveryRow]]]:
             rows = connection.execute(statement).all()
             ended = [row.id for row in rows[: wanted.limit] if row.is_final]
-            return rows, _reports(connection, ended)
+            return rows, self._reports_of(connection, ended)
 
         rows, reports = await self._database.read(work)
         shown = rows[: wanted.limit]
@@ -69,6 +70,13 @@ class SqlVerifications:
         more = len(rows) > len(shown)
         last = Position(shown[-1].created_at, shown[-1].id) if shown else None
         return Page(items, cursor.encode(wanted, last) if more and last is not None else None)
+
+    def _reports_of(self, connection: Connection, ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
+        found: dict[str, list[DeliveryRow]] = defaultdict(list)
+        if ids:
+            for row in connection.execute(self._reports, {"ids": ids}):
+                found[row.verification_id].append(DeliveryRow(*row))
+        return found
 
 
 def listing(wanted: Filter, begin: Position | None) -> Select[Any]:
@@ -87,14 +95,6 @@ def listing(wanted: Filter, begin: Position | None) -> Select[Any]:
         conditions.append(here > there if wanted.reverse else here < there)
     ordered = order if wanted.reverse else tuple(column.desc() for column in order)
     return select(*_SHOWN).where(*conditions).order_by(*ordered).limit(wanted.limit + 1)
-
-
-def _reports(connection: Connection, ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
-    found: dict[str, list[DeliveryRow]] = defaultdict(list)
-    if ids:
-        for row in connection.execute(_REPORTS, {"ids": ids}):
-            found[row.verification_id].append(DeliveryRow(*row))
-    return found
 
 
 def _unfit(*texts: str | None) -> bool:
