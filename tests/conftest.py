@@ -23,8 +23,10 @@ hypothesis.settings.load_profile("shared machine")
 # Ignored SIGHUP is inherited: under nohup no child of a test would end with its terminal.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# The broker's fixtures start Apache Kafka on first use only; a checkout of the unit tests alone does not need them.
-pytest_plugins = ["tests.kafka_fixtures"] if importlib.util.find_spec("tests.kafka_fixtures") else []
+# These start a server on first use only; a checkout of the unit tests alone does not need them.
+pytest_plugins = [
+    name for name in ("tests.kafka_fixtures", "tests.postgres_fixtures") if importlib.util.find_spec(name)
+]
 
 
 @pytest.fixture(autouse=True)

@@ -97,3 +97,26 @@ def late(row: DeliveryRow) -> Late:
     return Late(
         row.attempt_id, row.provider, AttemptStatus(row.status), row.reason, row.occurred_at, row.cost, row.currency
     )
+
+
+class Folding:
+    """Records of one batch, reduced to what is to be written: per verification and per attempt only what counts."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.reports: dict[tuple[str, str, str], DeliveryRow] = {}
+
+    def add(self, record: VerificationOutcome | DeliveryStatus, *, recorded_at: int) -> None:
+        """Take one more record, in the order of its partition; ``recorded_at`` is its time in the log."""
+        if isinstance(record, VerificationOutcome):
+            known = self.rows.get(record.verification_id)
+            if known is None or (record.created_at, record.version) > known.age:
+                self.rows[record.verification_id] = outcome_row(record)
+        elif (told := delivery_row(record, recorded_at)) is not None:
+            key = (told.verification_id, told.attempt_id, told.provider)
+            before = self.reports.get(key)
+            if before is None or told.rank > before.rank:
+                self.reports[key] = told
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.reports)

@@ -41,23 +41,33 @@ def merged(view: bytes, reports: Iterable[Late]) -> bytes:
     return orjson.dumps(shown) if changed else view
 
 
-def is_useful(view: bytes, report: Late) -> bool:
-    """Whether :func:`merged` would show it: else it need not be kept."""
-    return _attempt_of(orjson.loads(view), report) is not None
+def is_needless(view: bytes, report: Late, *, is_final: bool) -> bool:
+    """Whether the report need not be kept: :func:`merged` would not show it, now or after the final outcome."""
+    shown = orjson.loads(view)
+    if is_final:
+        return _attempt_of(shown, report) is None
+    named = _named(shown, report)
+    return named is not None and not _tells_more(report, named)
 
 
 def _attempt_of(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
     """The attempt that a report tells something new of."""
+    attempt = _named(shown, report)
+    if attempt is None or not _tells_more(report, attempt):
+        return None
+    return None if report.status in delivery.NEGATIVE and _may_walk_on(shown, attempt) else attempt
+
+
+def _named(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
     for attempt in shown["attempts"]:
         if attempt["attempt_id"] == report.attempt_id and attempt["provider"] == report.provider:
-            known = AttemptStatus(attempt["status"])
-            if delivery.RANK[report.status] <= delivery.RANK[known]:
-                return None
-            if report.status in delivery.NEGATIVE and _may_walk_on(shown, attempt):
-                return None
             found: dict[str, Any] = attempt
             return found
     return None
+
+
+def _tells_more(report: Late, attempt: dict[str, Any]) -> bool:
+    return delivery.RANK[report.status] > delivery.RANK[AttemptStatus(attempt["status"])]
 
 
 def _may_walk_on(shown: dict[str, Any], attempt: dict[str, Any]) -> bool:

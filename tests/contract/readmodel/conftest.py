@@ -1,11 +1,15 @@
-"""The read models under one contract: in memory always, SQLite always, PostgreSQL where it can be had."""
+"""The read models under one contract: in memory and on SQLite always, on PostgreSQL where it can be had."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.testing.readmodel import MemoryReadModel
+from tests.contract.readmodel.database import DatabaseUnderTest
 from tests.contract.readmodel.support import HORIZON_MS, NOW, ReadModelUnderTest
 
 
@@ -29,6 +33,31 @@ class MemoryUnderTest:
         self.model.away = True
 
 
-@pytest.fixture(params=["memory"])
-async def model(request: pytest.FixtureRequest) -> ReadModelUnderTest:
-    return MemoryUnderTest()
+ENGINES = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/readmodel.sqlite"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture(params=["memory", *ENGINES])
+async def model(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ReadModelUnderTest]:
+    """A read model, and whatever other gateways the test opens beside it."""
+    if request.param == "memory":
+        yield MemoryUnderTest()
+        return
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/readmodel.sqlite"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    opened: list[DatabaseUnderTest] = []
+    try:
+        yield await DatabaseUnderTest(url, opened.append).open()
+    finally:
+        for one in opened:
+            await one.close()
