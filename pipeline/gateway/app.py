@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pipeline.clock import Clock
+from pipeline.gateway.door import ANSWER_HEADERS
 from pipeline.gateway.edge import OTHER_ROUTE, Edge, Measures
 from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.webhooks import WebhookReceiver
@@ -105,7 +106,8 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     # The framework raises the error again after this answer, and the outermost layer writes it down.
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemReason.INTERNAL_ERROR)
+    told = request.scope.get(ANSWER_HEADERS)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemReason.INTERNAL_ERROR, headers=told)
 
 
 def _json(value: object) -> Response:

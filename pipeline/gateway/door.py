@@ -24,6 +24,8 @@ Handler = Callable[[Request, Caller], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 """What a route of Starlette calls."""
 
+ANSWER_HEADERS: Final = "pipeline.answer_headers"
+"""In the scope of a request: what its answer tells of the limit, for who answers when a handler fails."""
 RETRY_AFTER_S: Final = "5"
 """What who asked is told when a part that we need is away."""
 # The scheme in any case, at least one space, the key as visible ASCII. The bound comes before any hashing.
@@ -74,6 +76,11 @@ class Door:
                 return refusal.response()
             # Before the scope is looked at: what a key may not do costs it as much as what it may.
             taken = self._limits.take(holder.digest, holder.rate_per_s)
+            told = request.scope[ANSWER_HEADERS] = {
+                "RateLimit-Limit": str(taken.limit),
+                "RateLimit-Remaining": str(taken.remaining),
+                "RateLimit-Reset": str(taken.reset_s),
+            }
             try:
                 _admit(holder, scope, taken)
                 response = await handler(request, holder.caller)
@@ -82,9 +89,7 @@ class Door:
             except ReadModelUnavailable as error:
                 self._tell("readmodel_unavailable", cause=str(error))
                 response = unavailable(ProblemReason.READMODEL_UNAVAILABLE)
-            response.headers["RateLimit-Limit"] = str(taken.limit)
-            response.headers["RateLimit-Remaining"] = str(taken.remaining)
-            response.headers["RateLimit-Reset"] = str(taken.reset_s)
+            response.headers.update(told)
             return response
 
         return endpoint

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.clock import Clock
@@ -71,7 +71,8 @@ class Edge:
         self._new_id = new_id
         self._route_of = route_of
         self._body_timeout_s = body_timeout_s
-        self._security_headers = SECURITY_HEADERS | (_HTTPS_ONLY if https else {})
+        wanted = SECURITY_HEADERS | (_HTTPS_ONLY if https else {})
+        self._security_headers = [(name.lower().encode(), value.encode()) for name, value in wanted.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,10 +86,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in self._security_headers.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"] = [*message.get("headers", ())]
+                there = {name for name, _ in headers}
+                headers.append((b"x-request-id", request_id.encode()))
+                headers += [each for each in self._security_headers if each[0] not in there]
             await send(message)
 
         # For whatever is logged while this request is worked on, in any module.

@@ -28,6 +28,8 @@ from pipeline.settings import ApiKeySettings, GatewaySettings
 
 _READS: Final = 2
 """Per ``keys_refresh_s``, so that one that is slow or fails does not break what is promised."""
+_FIRST_S: Final = 0.5
+"""Between readings until one succeeds: at the start the tables may be in the making, and nobody is known yet."""
 
 _log = structlog.get_logger("gateway")
 
@@ -113,8 +115,9 @@ class KnownKeys:
         return True
 
     async def _go_on(self) -> None:
+        pause_s = self._settings.keys_refresh_s / _READS
         while True:
-            await asyncio.sleep(self._settings.keys_refresh_s / _READS)
+            await asyncio.sleep(pause_s if self._read_at_s is not None else min(_FIRST_S, pause_s))
             await self.refresh()
 
     def _not_read(self, *, cause: str, **fields: object) -> None:

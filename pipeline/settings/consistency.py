@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from itertools import combinations
 from typing import Final
 
 from pydantic import SecretStr
 
-from pipeline.settings.edges import GatewaySettings, MetricsSettings, SimulatorSettings
+from pipeline.settings.edges import ApiKeySettings, GatewaySettings, MetricsSettings, SimulatorSettings
 from pipeline.settings.finding import Finding
 from pipeline.settings.kafka import KafkaSettings
 from pipeline.settings.providers import DRAIN_S
@@ -113,6 +114,17 @@ def _within_sections(settings: Settings) -> Iterator[Finding]:
         if (key.key is None) == (key.key_sha256 is None):
             path = f"gateway.api_keys.{name}"
             yield Finding(f"{path}: give exactly one of key_sha256 and key", (f"{path}.key", f"{path}.key_sha256"))
+    yield from _same_keys(settings.gateway.api_keys)
+
+
+def _same_keys(keys: Mapping[str, ApiKeySettings]) -> Iterator[Finding]:
+    """Of two sections with one key only one would count, whatever tenant and scopes the other has."""
+    names: dict[str, str] = {}
+    for name, key in keys.items():
+        digest = key.key_sha256 or ("" if key.key is None else sha256(key.key.get_secret_value().encode()).hexdigest())
+        if digest and (other := names.setdefault(digest, name)) != name:
+            path = f"gateway.api_keys.{name}"
+            yield Finding(f"{path}: has the same key as {other!r}; make one for each", (f"gateway.api_keys.{other}",))
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -12,8 +12,11 @@ from starlette.types import ASGIApp
 
 from pipeline.gateway import connection
 from pipeline.gateway.connection import MAX_HEAD_BYTES, MAX_HEADERS, bounded
+from pipeline.gateway.server import GatewayServer
 from pipeline.serving import HttpServer
+from pipeline.settings import GatewaySettings
 from tests.unit.gateway.entrance import SHOP_KEY, Entrance
+from tests.unit.gateway.fakes import FakeEncoder, FakeLog, FakeMeasures, FakeWebhooks
 
 TIMEOUT_S = 0.4
 GRACE_S = 0.2
@@ -319,6 +322,33 @@ async def test_a_key_is_not_asked_for_its_body(server: Server) -> None:
         head = b"POST /v1/things HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"
         await client.send(head + b"\r\n")
         assert (await client.answer())[0] == 401
+
+
+async def test_the_gateway_has_these_bounds_and_says_https_where_its_callers_use_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "GRACE_S", GRACE_S)
+    gateway = GatewayServer(
+        settings=GatewaySettings(port=0, body_timeout_s=TIMEOUT_S, public_url="https://verify.example.org"),
+        log=FakeLog(),
+        encoder=FakeEncoder(),
+        measures=FakeMeasures(),
+        webhooks={"ycloud": FakeWebhooks()},
+        recipient_key=lambda text: text,
+    )
+    await gateway.start()
+    try:
+        server = Server(Entrance(), int(gateway.url.rpartition(":")[2]))
+        async with server.client() as client:
+            await client.send(b"POST /v1/webhooks/ycloud HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            got = await client.rest()
+            assert_refused(got, 408, b"request_timeout")
+            assert b"strict-transport-security: max-age=31536000\r\n" in got.lower()
+        async with server.client() as client:
+            await client.send(b"GET /" + b"x" * MAX_HEAD_BYTES)
+            assert_refused(await client.rest(), 431, b"too_large")
+    finally:
+        await gateway.stop()
 
 
 async def drip(client: Client, data: bytes) -> None:

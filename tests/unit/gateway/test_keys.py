@@ -99,6 +99,23 @@ async def test_before_the_database_was_read_once_no_key_is_called_wrong() -> Non
     await entrance.keys.stop()
 
 
+def test_keys_are_known_as_soon_as_the_database_answers_for_the_first_time() -> None:
+    async def story() -> None:
+        entrance = Entrance()
+        entrance.database.away = True
+        entrance.clock.bind(asyncio.get_running_loop().time)
+        await entrance.keys.start()
+        await asyncio.sleep(10.1)
+        entrance.database.away = False
+        await entrance.database.api_keys.add(stored_key(KEY))
+        assert_problem(await entrance.get(key=KEY), 503, "readmodel_unavailable")
+        await asyncio.sleep(0.5)
+        assert await known(entrance)
+        await entrance.keys.stop()
+
+    virtual_time.run(story())
+
+
 async def test_without_a_database_the_settings_say_it_all() -> None:
     entrance = Entrance(with_database=False)
     await entrance.keys.start()

@@ -32,7 +32,8 @@ async def test_each_answer_tells_the_limit_and_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/v1/things", 200), ("/v1/refuse", 409), ("/v1/away", 503), ("/v1/things", 403)]
+    ("path", "status"),
+    [("/v1/things", 200), ("/v1/refuse", 409), ("/v1/away", 503), ("/v1/things", 403), ("/v1/broken", 500)],
 )
 async def test_so_does_each_problem_of_a_key_that_is_known(path: str, status: int) -> None:
     entrance = Entrance()

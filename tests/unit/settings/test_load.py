@@ -246,6 +246,14 @@ def test_an_enabled_provider_without_credentials_is_refused_with_the_variable_to
         ("[runtime]\nqueue_low = 10\nqueue_high = 10", "runtime.queue_low: must be below runtime.queue_high"),
         ("[tenants.a]\ncode_length = 4", "tenants.a.code_length: must not be below tenants.a.min_code_length"),
         ("[gateway.api_keys.a]\ntenant = 'default'", "exactly one of key_sha256 and key"),
+        (
+            "[gateway.api_keys.a]\nkey = 'secret'\n[gateway.api_keys.b]\nkey_sha256 = "
+            "'2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'",
+            "gateway.api_keys.b: has the same key as 'a'",
+        ),
+        (f"[gateway.api_keys.a]\nkey = '{'k' * 257}'", "gateway.api_keys.a.key"),
+        ("[gateway.api_keys.a]\nkey = ''", "gateway.api_keys.a.key"),
+        ("[gateway.api_keys.A]\nkey = 'secret'", "lower-case letter"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(text: str, named: str) -> None:
