@@ -235,6 +235,11 @@ class Deployment:
             next(key["public_key"] for key in json.loads(self.pipeline("keys", "list", "--json")) if key["current"])
         )
 
+    @property
+    def settings_file(self) -> Path:
+        """What a command of this deployment is configured by."""
+        return self._once
+
     def free_port(self) -> int:
         """A port that no process of this deployment has been given."""
         port = free_port(HOST, avoid=self._used)

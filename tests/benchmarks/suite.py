@@ -16,7 +16,7 @@ from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
 PURE = ("router", "tracker", "senders", "providers", "readmodel")
-ON_KAFKA = ("framework", "restore", "start_to_call")
+ON_KAFKA = ("framework", "restore", "start_to_call", "checks", "http")
 RESULT = Path("build/bench.json")
 
 

@@ -147,6 +147,8 @@ def test_a_body_that_is_no_json_is_refused(content: bytes, media_type: str, stat
         async with bench.open() as gateway:
             answer = await gateway.post("v/check", content, **{"Content-Type": media_type})
         assert_problem(answer, status, reason)
+        # What is not read to its end cannot be followed by another request.
+        assert answer.headers.get("Connection") == ("close" if status == 413 else None)
         assert await bench.asked(topics.CHECKS, 0) == []
 
     refused()
@@ -376,11 +378,11 @@ async def test_no_reply_in_time_is_504_with_what_is_known(
 async def test_of_another_tenants_or_without_the_database_504_tells_the_ids_only(
     bench: AsksBench, action: str, body: Any, topic: str, kind: ReplyKind
 ) -> None:
-    bench.model.fold(VerificationOutcome(verification_id="v", version=1, tenant="somebody-else"))
+    bench.model.fold(VerificationOutcome(verification_id="v", version=1, tenant="shop"))
     async with bench.open() as gateway:
-        for away in (False, True):
+        for away, caller in ((False, "somebody-else"), (True, "shop")):
             bench.model.away = away
-            answer = await gateway.post(f"v/{action}", body)
+            answer = await gateway.post(f"v/{action}", body, caller=caller)
             assert_problem(answer, 504, "reply_timeout")
             assert not {"state", "checks_left"} & answer.json().keys()
 
