@@ -53,13 +53,13 @@ SETTINGS = Settings.model_validate(
 
 
 class Keys:
-    """Every key is a tenant's name, with or without one scope behind a dot; ``nobody`` has none."""
+    """A key is a tenant's name, with or without one scope behind a dot."""
 
     complete = True
 
     def find(self, key: bytes) -> Holder | None:
         tenant, _, scope = key.decode().partition(".")
-        if tenant == "nobody":
+        if tenant not in SETTINGS.tenants:
             return None
         scopes = frozenset({scope} if scope else {"start", "check", "read", "manage"})
         return Holder(Caller(name=tenant, tenant=tenant, scopes=scopes), key, 1_000_000.0)
