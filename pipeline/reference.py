@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.metrics import COUNTRIES, LABELS, PREFIX, Metrics
 from pipeline.reference_commands import commands_page
+from pipeline.reference_http import http_page
 from pipeline.reference_made import MADE
 from pipeline.reference_messages import messages_page
 from pipeline.reference_providers import providers_page
@@ -49,6 +50,7 @@ def pages() -> dict[str, str]:
         "providers.md": providers_page(),
         "command-line.md": commands_page(),
         "messages.md": messages_page(),
+        "http-api.md": http_page(),
     }
 
 

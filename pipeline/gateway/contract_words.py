@@ -91,7 +91,8 @@ def _one(kind: str, node: Node) -> str:
     if kind == "integer":
         return "whole number" + _span(node, "imum", "")
     if kind == "object" and isinstance(node.get("additionalProperties"), Mapping):
-        return f"object of {type_of(node['additionalProperties'])}, at most {node.get('maxProperties', 'any')}"
+        most = f"up to {node['maxProperties']} members" if "maxProperties" in node else "members"
+        return f"object of {most}, each {type_of(node['additionalProperties'])}"
     return _KINDS.get(kind, kind)
 
 

@@ -40,6 +40,8 @@ UNSUPPORTED_LINE_TYPES: Final = frozenset({"toll_free", "premium_rate", "shared_
 # Marks that phones and contact lists put around copied numbers; they carry no digit.
 _INVISIBLE: Final = dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF])
 _PHONE: Final = re.compile(r"[+＋]?[\d ()\[\]./\-\u00a0\u2000-\u200a\u2010-\u2015\u202f\u2212\u3000]{2,60}")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_REGIONS: Final = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 _LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _PLAIN_DOMAIN: Final = re.compile(r"(?!.*--)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _MAX_LOCAL: Final = 64
@@ -106,7 +108,7 @@ def _phone(text: str, region: str | None) -> Recipient:
                 Reason.INVALID_COUNTRY, "has no numbering plan of its own; write the number with +", "country"
             )
     try:
-        number = phonenumbers.parse(text, region)
+        number = _parsed(text, region)
     except phonenumbers.NumberParseException:
         raise _invalid("is no phone number that can exist; check the country code and length") from None
     # One look-up instead of is_valid_number + number_type: a number is valid exactly when it has a type.
@@ -130,6 +132,31 @@ def _phone(text: str, region: str | None) -> Recipient:
         line_type=line_type,
         masked=_mask_phone(prefix, national),
     )
+
+
+def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber:
+    """``phonenumbers.parse``, which looks for every spelling there is and so takes half the time of a whole request.
+
+    In E.164 the digits after the country code are the number, unless they begin like a number dialled within its
+    country: then, and in every other spelling, the library decides.
+    """
+    if _E164.fullmatch(text):
+        code = next((int(text[1:end]) for end in (2, 3, 4) if int(text[1:end]) in _REGIONS), None)
+        if code is not None:
+            national = text[1 + len(str(code)) :]
+            dialled = _dialled(code)
+            if national[0] != "0" and (dialled is None or dialled.match(national) is None):
+                return phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
+    return phonenumbers.parse(text, region)
+
+
+@lru_cache(maxsize=512)
+def _dialled(code: int) -> re.Pattern[str] | None:
+    """How numbers begin that are dialled within their country; None where that is like everywhere."""
+    region = phonenumbers.region_code_for_country_code(code)
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    prefix = None if metadata is None else metadata.national_prefix_for_parsing
+    return None if not prefix else re.compile(prefix)
 
 
 def _mask_phone(prefix: str, national: str) -> str:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
+import phonenumbers
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import Refused
-from pipeline.model.recipient import canonical
+from pipeline.model.recipient import _parsed, canonical
 
 
 @pytest.mark.parametrize(
@@ -166,3 +170,31 @@ def test_any_text_is_a_recipient_or_refused(typed: str, country: str | None) -> 
         return
     assert found.canonical.isascii()
     assert not set(found.canonical) & set("\r\n \t<>,;")
+
+
+def _spelled() -> list[str]:
+    """Numbers of every country code: examples of every kind of line and near misses, and any digits at all."""
+    drawn = random.Random(1)
+    codes = [code for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for _ in range(30)]
+    made = [f"+{code}" + "".join(drawn.choices("0123456789", k=drawn.randint(2, 12))) for code in codes]
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in phonenumbers.PhoneNumberType.values():
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is not None:
+                text = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+                made += [text, text[:-1], f"{text}1", f"{text[:-1]}7"]
+    return made
+
+
+def _read_by(parse: Callable[[str, str | None], object], text: str) -> object:
+    try:
+        return parse(text, None)
+    except phonenumbers.NumberParseException as error:
+        return error.error_type
+
+
+def test_a_number_in_e164_is_read_as_the_library_reads_it() -> None:
+    texts = _spelled()
+    assert len(texts) > 10_000
+    wrong = [text for text in texts if _read_by(_parsed, text) != _read_by(phonenumbers.parse, text)]
+    assert wrong == []
