@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def resend(world: World, command_id: str) -> None:
     assert reply.ok
 
 
-def route(world: World, provider: str = "neutrino", **attempt: object) -> None:
+def route(world: World, provider: str = "neutrino", **attempt: Any) -> None:
     """The router does as the real one: the attempt carries the code that it was asked to carry."""
     world.route(provider, generation=world.asked()[-1].generation, **attempt)
 
@@ -97,25 +98,38 @@ def test_the_expiry_and_the_wrong_codes_counted_stay() -> None:
     assert world.last.failed_checks == 2
 
 
+def then(*acts: Act) -> Act:
+    def one_after_the_other(world: World) -> None:
+        for act in acts:
+            act(world)
+
+    return one_after_the_other
+
+
+def told(result: AttemptResult = AttemptResult.ACCEPTED, **changes: Any) -> Act:
+    return lambda world: world.tell(2, result, provider="neutrino", **changes)
+
+
+def reported(status: AttemptStatus) -> Act:
+    return lambda world: world.report(2, status, provider="neutrino")
+
+
+IN_DOUBT = told(AttemptResult.IN_DOUBT)
 TAKEN: dict[str, Act] = {
-    "accepted": lambda world: world.tell(2, provider="neutrino"),
-    "sent, by a receipt before the answer": lambda world: world.report(2, AttemptStatus.SENT, provider="neutrino"),
-    "delivered, by a receipt before the answer": lambda world: world.report(2, provider="neutrino"),
-    "found by a look-up after a lost answer": lambda world: (
-        world.tell(2, AttemptResult.IN_DOUBT, provider="neutrino"),
-        world.tell(2, kind=CommandKind.LOOKUP, provider="neutrino"),
-    )[0],
+    "accepted": told(),
+    "sent, by a receipt before the answer": reported(AttemptStatus.SENT),
+    "delivered, by a receipt before the answer": reported(AttemptStatus.DELIVERED),
+    "found by a look-up after a lost answer": then(IN_DOUBT, told(kind=CommandKind.LOOKUP)),
 }
 NOT_TAKEN: dict[str, Act] = {
-    "not routed": lambda world: None,
+    "not routed": then(),
     "pending": route,
-    "in doubt": lambda world: (route(world), world.tell(2, AttemptResult.IN_DOUBT, provider="neutrino"))[0],
-    "rejected": lambda world: (route(world), world.reject(2, provider="neutrino"))[0],
-    "rejected, and said so twice": lambda world: (
-        route(world),
-        world.reject(2, provider="neutrino", status=AttemptStatus.UNDELIVERED, reason=Reason.UNDELIVERED),
-    )[0],
-    "not sent": lambda world: (route(world), world.tell(2, AttemptResult.NOT_SENT, provider="neutrino"))[0],
+    "in doubt": then(route, IN_DOUBT),
+    "rejected": then(route, told(AttemptResult.REJECTED)),
+    "rejected, and said so twice": then(
+        route, told(AttemptResult.REJECTED, status=AttemptStatus.UNDELIVERED, reason=Reason.UNDELIVERED)
+    ),
+    "not sent": then(route, told(AttemptResult.NOT_SENT)),
     "without a route": lambda world: world.no_route(),
 }
 
@@ -203,9 +217,9 @@ def test_three_resends_have_three_new_codes_and_only_what_may_be_held_is_right()
 
 
 ORDER: tuple[Act, ...] = (
-    lambda world: world.tell(2, AttemptResult.IN_DOUBT, provider="neutrino"),
-    lambda world: world.report(2, AttemptStatus.SENT, provider="neutrino"),
-    lambda world: world.tell(2, provider="neutrino", kind=CommandKind.LOOKUP),
+    IN_DOUBT,
+    reported(AttemptStatus.SENT),
+    told(kind=CommandKind.LOOKUP),
     lambda world: world.tell(1),
 )
 
