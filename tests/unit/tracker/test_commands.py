@@ -7,6 +7,7 @@ from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
     CommandAction,
+    CommandKind,
     ResultClass,
     RoutingKind,
     VerificationState,
@@ -35,6 +36,16 @@ def test_cancel_ends_it_and_nothing_un_ends_it(sent: World) -> None:
     assert sent.last.state is State.CANCELED
 
 
+def test_cancel_stops_every_timer(world: World) -> None:
+    world.decide(world.accepted(steps=3, lookups_s=[3, 20], has_cancel=True))
+    world.tell(provider_message_id="m-1")
+    world.command(CommandAction.CANCEL)
+    written = len(world.emits)
+    world.advance(100_000_000)
+    assert len(world.emits) == written
+    assert [command.kind for command in world.orders(*CommandKind)] == [CommandKind.CANCEL]
+
+
 def test_cancel_never_un_verifies(sent: World) -> None:
     sent.check(sent.code)
     reply = sent.command(CommandAction.CANCEL)
@@ -56,6 +67,14 @@ def test_failover_starts_the_next_step_at_once(world: World) -> None:
     assert reply is not None
     assert (reply.ok, reply.step_index) == (True, 1)
     assert [(event.step_index, event.n) for event in world.asked()] == [(1, 2)]
+
+
+def test_failover_to_a_named_step_starts_that_one_at_once(world: World) -> None:
+    _steps(world, 3)
+    reply = world.command(CommandAction.FAILOVER, step_index=2)
+    assert reply is not None
+    assert (reply.ok, reply.step_index) == (True, 2)
+    assert [(event.step_index, event.n) for event in world.asked()] == [(2, 2)]
 
 
 def test_failover_also_helps_somebody_who_never_saw_the_delivered_message(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.model.codes import same_code
 from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.types import (
     AttemptResult,
@@ -18,6 +19,7 @@ from pipeline.records.types import (
     ResultClass,
     VerificationState,
 )
+from pipeline.tracker import checks
 from tests.unit.tracker.world import RING, T0, World, make_world
 
 State = VerificationState
@@ -151,6 +153,19 @@ def test_until_then_both_are_right_as_the_person_may_hold_the_earlier_only(name:
     NOT_TAKEN[name](world)
     assert verdict(world, THIRD) == ReplyReason.WRONG_CODE
     assert verdict(world, code(generation), "c2") == ReplyReason.VALID
+
+
+@pytest.mark.parametrize("typed", [FIRST, SECOND, "000000"])
+def test_every_code_that_may_be_right_is_compared_whichever_was_typed(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = resent()
+    compared: list[str] = []
+    monkeypatch.setattr(
+        checks, "same_code", lambda expected, found: compared.append(expected) or same_code(expected, found)
+    )
+    world.check(typed)
+    assert compared == [FIRST, SECOND]
 
 
 def test_the_earlier_code_credits_the_message_that_brought_it() -> None:
