@@ -2,17 +2,21 @@
 
 ::
 
-                 ┌────────────────────── the right code ───────────────────────┐
-                 │                            │                 │              ▼
-    request ► pending ──── accepted ────►   sent ─ receipt ► delivered     (verified)
-                 │                            │                 │
-                 │                            │                 ├─ a wrong code too many ─► (failed)
-                 ├── every attempt negative, no step left ──────┤
-                 │                            │                 ├─ the code's life is over ► (expired)
-                 ├── the queue deadline is over: too_late ► (expired)
-                 │                            │                 └─ the caller says so ─────► (canceled)
-                 ├── broke a rule ► (rejected)
-                 └── a protection ► (blocked)
+    request ► pending ── a provider took it ──► sent ── a receipt ──► delivered ── the right code ──► (verified)
+                 │                               │                       │
+                 │                               │                       ├─ the code's life is over ► (expired)
+                 │                               │                       ├─ checks used up ─────────► (failed)
+                 │                               │                       └─ the caller says so ─────► (canceled)
+                 │                               ├─ the right code, and each of these ends as well;
+                 │                               └─ every attempt negative, no step left ► (failed)
+                 ├─ all of that as well: receipts and people may be quicker than answers;
+                 ├─ the queue deadline is over ► (expired)
+                 ├─ it broke a rule ► (rejected)
+                 └─ a protection ► (blocked)
+
+    pending     ► sent delivered verified expired failed canceled blocked rejected
+    sent        ► delivered verified expired failed canceled
+    delivered   ► verified expired failed canceled
 
 States in brackets are final: nothing leaves them. ``pending``, ``sent`` and ``delivered`` only ever move to the right,
 whatever later attempts do; a receipt may overtake the provider's answer, so ``pending`` also goes to ``delivered``, and

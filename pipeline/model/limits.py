@@ -47,9 +47,6 @@ KEPT_TEXT: Final = 65
 """Characters kept of a text that names something of ours (a tenant, a provider, an address): one more than the longest
 name can have, so that one cut short can match none."""
 
-RESEND_COOLDOWN_MS: Final = (30_000, 60_000, 120_000)
-"""Least time between the last call and the first, second and third resend; there is no fourth."""
-
 REF_LIFE_MS: Final = 2 * 3_600_000
 """How long a receipt may mean an attempt whose provider echoes nothing of ours: twice the longest life of a code."""
 

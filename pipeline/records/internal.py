@@ -138,6 +138,8 @@ class AttemptPlan(AvroRecord, frozen=True, kw_only=True):
     code_holder: CodeHolder = CodeHolder.OURS
     code_length: int = 0
     """Of this attempt's code; a provider that makes it may make another length than the plan's."""
+    generation: int = 0
+    """Which of the verification's codes it carries, where it is one of ours; 0 is the first."""
     place: int = 0
     """Which of the steps it is that its provider was told of with the message: not the first one where the attempt is
     an earlier one's message once more, or on another channel."""
@@ -240,6 +242,7 @@ class SendCommand(AvroRecord, frozen=True, kw_only=True):
     code_sealed: bytes | None = None
     """The caller's own code; for ``check`` the typed one."""
     generation: int = 0
+    """Which of the verification's codes of ours the attempt carries; the code is derived with it."""
     amount: str | None = None
     payee_sealed: bytes | None = None
     language: str | None = None
@@ -341,6 +344,8 @@ class RoutingEvent(AvroRecord, frozen=True, kw_only=True):
     sent twice without anybody asking for it. -1: there is no earlier attempt."""
     taken: list[TakenMessage] = []
     """next_step: messages that this step may be another sending of, newest first."""
+    generation: int = 0
+    """next_step: which of the verification's codes the attempt is to carry, where it is one of ours."""
     sent_at: TimeMs | None = None
     """next_step: the first provider call, if any."""
     send_by_at: TimeMs = 0

@@ -57,6 +57,12 @@ class TrackedAttempt(AvroRecord, frozen=True, kw_only=True):
     """What the sender says of a call that came to nothing, for people."""
     code_length: int = 0
     """Of its code, as the route has it; 0 in states written before this was kept."""
+    generation: int = 0
+    """Which of the verification's codes it carries, where it is one of ours; 0 is the first."""
+    wish: int = 0
+    """Which of the caller's wishes for another message it was made for, counted from 1; 0: it was due by itself."""
+    resend: bool = False
+    """That wish was for a step once more."""
     place: int = 0
     """Which of the steps it is that its provider was told of with the message."""
     told_steps: int = 0
@@ -73,8 +79,11 @@ class OutstandingRoute(AvroRecord, frozen=True, kw_only=True):
     asked_at: TimeMs = 0
     resend: bool = False
     """A caller asked for this step again, so a route already used is better than none."""
-    by_caller: bool = False
-    """A caller was told that it is accepted, so it is sent even when an earlier message arrives meanwhile."""
+    wish: int = 0
+    """Which of the caller's wishes it is to fulfil, counted from 1; 0: it is due by itself. A caller was told that it
+    is accepted, so it is sent even when an earlier message arrives meanwhile."""
+    onward: bool = False
+    """The caller named no step: should this one have no route, the one after it is wanted."""
 
 
 class WaitingRequest(AvroRecord, frozen=True, kw_only=True):
@@ -146,8 +155,10 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     """The same for people: which wish could not be met."""
     failed_checks: int = 0
     generation: int = 0
-    """How many new codes were made; the code is derived with it."""
+    """How many new codes were made, which is the number of the newest; the code is derived with it."""
     resends: int = 0
+    wishes_over: int = 0
+    """Up to which of the caller's wishes for another message no further route is looked for."""
     verified_attempt_id: str | None = None
     sent_at: TimeMs | None = None
     """The first provider call."""

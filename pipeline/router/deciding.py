@@ -184,7 +184,13 @@ class Decider:
             )
             return Verdict(decision=answer, entries={})
         attempt = messages.attempt_plan(
-            event.verification_id, event.decision_id, n=event.n, plan=plan, step_index=event.step_index, route=route
+            event.verification_id,
+            event.decision_id,
+            n=event.n,
+            plan=plan,
+            step_index=event.step_index,
+            route=route,
+            generation=event.generation,
         )
         return Verdict(
             decision=messages.answer(event, now_ms, kind=DecisionKind.ROUTED, attempt=attempt),

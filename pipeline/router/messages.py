@@ -68,9 +68,9 @@ def answer(
 
 
 def attempt_plan(
-    verification_id: str, decision: str, *, n: int, plan: Plan, step_index: int, route: Route
+    verification_id: str, decision: str, *, n: int, plan: Plan, step_index: int, route: Route, generation: int = 0
 ) -> AttemptPlan:
-    """What an outcome shows of the route that was picked."""
+    """What an outcome shows of the route that was picked; ``generation`` names the code it carries."""
     return AttemptPlan(
         n=n,
         step_index=step_index,
@@ -83,6 +83,7 @@ def attempt_plan(
         adjusted=list(route.adjusted),
         last_step=route.walk[-1].index if route.walk else step_index,
         code_length=route.code_length,
+        generation=generation,
         place=0 if route.taken is None else route.taken.place,
         told_steps=len(route.told) if route.taken is None else route.taken.told_steps,
         taken_message_id=None if route.taken is None else route.taken.provider_message_id,
@@ -136,6 +137,7 @@ def send_command(
         kid=plan.kid,
         code_length=attempt.code_length,
         code_sealed=plan.code_sealed if attempt.code_holder is CodeHolder.CALLER else None,
+        generation=attempt.generation,
         amount=plan.amount,
         payee_sealed=plan.payee_sealed,
         language=route.asked_language,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 from unicodedata import category
 
@@ -34,6 +35,15 @@ def _one_line(text: str) -> str:
 
 Line = Annotated[str, AfterValidator(_one_line)]
 """What stands in messages and requests, where a request's own would have to be one line too."""
+
+
+def _growing(waits_s: list[int]) -> list[int]:
+    if any(later < earlier for earlier, later in pairwise(waits_s)):
+        raise ValueError("must not become shorter from one resend to the next, such as [30, 60, 120]")
+    return waits_s
+
+
+Cooldowns = Annotated[list[Annotated[int, Field(ge=1, le=3_600)]], AfterValidator(_growing)]
 
 
 class TenantSettings(Section):
@@ -70,6 +80,14 @@ class PolicySettings(Section):
     """Nothing is sent with less time left than this."""
     max_attempts_total: int = Field(6, ge=1, le=50)
     """Attempts per verification over all steps."""
+    resend_code: Literal["same", "new"] = "same"
+    """Whether a resend brings the code of the message before it or a new one, where the code is one of ours. With a new
+    one the earlier is void once a provider took a message with the new; expiry and wrong codes counted stay."""
+    resend_cooldown_s: Cooldowns = Field([30, 60, 120], min_length=1, max_length=50)
+    """Least time from the last provider call to the first, second, third resend, each no shorter than the one before;
+    the last also before all later ones. 1-3600 s each."""
+    max_resends: int = Field(3, ge=0, le=50)
+    """Resends per verification, within ``max_attempts_total``."""
     max_failures_per_recipient: int = Field(20, ge=1)
     """Wrong codes per recipient within ``failures_window_s`` over all verifications."""
     failures_window_s: int = Field(86_400, ge=60)

@@ -30,6 +30,7 @@ _RESULT_RANK: Final = {
     AttemptResult.ACCEPTED: 5,
 }
 _NEGATIVE_RESULTS: Final = frozenset((AttemptResult.REJECTED, AttemptResult.NOT_SENT, AttemptResult.EXPIRED))
+_ON_ITS_WAY: Final = delivery.DELIVERED | {AttemptStatus.SENT}
 _CALLED: Final = frozenset((AttemptResult.ACCEPTED, AttemptResult.REJECTED, AttemptResult.IN_DOUBT))
 _RECIPIENT: Final = frozenset((Reason.RECIPIENT_REJECTED, Reason.RECIPIENT_BLOCKED))
 
@@ -41,8 +42,10 @@ _CLASS_REASON: Final = {
 }
 
 
-def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttempt:
-    """The attempt of a route the router has just picked."""
+def begin(
+    verification_id: str, plan: Plan, route: AttemptPlan, *, wish: int = 0, resend: bool = False
+) -> TrackedAttempt:
+    """The attempt of a route the router has just picked; ``wish`` and ``resend`` are those of the question."""
     step = plan.steps[route.step_index]
     return TrackedAttempt(
         shown=Attempt(
@@ -70,6 +73,9 @@ def begin(verification_id: str, plan: Plan, route: AttemptPlan) -> TrackedAttemp
         lookups_s=route.lookups_s,
         finds_lost_s=route.finds_lost_s,
         code_length=route.code_length,
+        generation=route.generation,
+        wish=wish,
+        resend=resend,
         place=route.place,
         told_steps=route.told_steps,
         taken_message_id=route.taken_message_id,
@@ -97,6 +103,14 @@ def is_negative(attempt: TrackedAttempt) -> bool:
 def is_sent(attempt: TrackedAttempt) -> bool:
     """Whether the provider took the message."""
     return attempt.shown.result is AttemptResult.ACCEPTED or delivery.RANK[attempt.shown.status] >= 2
+
+
+def brings_its_code(attempt: TrackedAttempt) -> bool:
+    """Whether its provider took the message, so that its code is, or was, on the way to the person.
+
+    Not by a report of failure alone: that one may stand beside a refusal.
+    """
+    return attempt.shown.result is AttemptResult.ACCEPTED or attempt.shown.status in _ON_ITS_WAY
 
 
 def is_taken(attempt: TrackedAttempt) -> bool:

@@ -9,6 +9,7 @@ from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState, WaitingRequest
 from pipeline.records.types import CodeHolder, VerificationMode, VerificationState
 from pipeline.tracker import asking, outcome
+from pipeline.tracker import attempts as facts
 from pipeline.tracker.turn import Turn
 
 
@@ -42,8 +43,9 @@ def judge(turn: Turn, request: WaitingRequest, code: str) -> Verdict | None:
     typed = normalise_typed(code)
     if asking.is_used_up(turn, typed):
         return Verdict(ReplyReason.TOO_MANY_CHECKS)
-    if same_code(_expected(turn), typed):
-        return _verified(turn, request, outcome.credited_for_our_code(state, request.recorded_at))
+    generation = _generation_of(turn, typed)
+    if generation is not None:
+        return _verified(turn, request, outcome.credited_for_our_code(state, generation, request.recorded_at))
     attempt = asking.told_us(turn, typed)
     if attempt is not None:
         return _verified(turn, request, attempt)
@@ -89,8 +91,31 @@ def _after_the_end(state: TrackerState) -> ReplyReason:
     return _ENDED.get(state.state, ReplyReason.NOT_ACTIVE)
 
 
-def _expected(turn: Turn) -> str:
-    """The code of this verification: the caller's, opened, or ours, derived again from what the plan pinned."""
+def _generation_of(turn: Turn, typed: str) -> int | None:
+    """Which of the verification's codes was typed; None when it is none that is right now.
+
+    A new one ends those before it when its message was taken by a provider. Until then (the answer is not there, lost,
+    or a refusal) the person may hold an earlier one only, so both are right. All are compared, whichever it is, so that
+    the time tells nothing.
+    """
+    state = turn.state
+    first = max(
+        (
+            attempt.generation
+            for attempt in state.attempts
+            if attempt.code_holder is not CodeHolder.PROVIDER and facts.brings_its_code(attempt)
+        ),
+        default=0,
+    )
+    found = None
+    for generation in range(first, state.generation + 1):
+        if same_code(_expected(turn, generation), typed):
+            found = generation
+    return found
+
+
+def _expected(turn: Turn, generation: int) -> str:
+    """A code of this verification: the caller's, opened, or ours, derived again from what the plan pinned."""
     plan, ring, verification_id = turn.plan, turn.tools.key_ring, turn.state.verification_id
     if plan.code_holder is CodeHolder.CALLER:
         if plan.code_sealed is None:
@@ -103,7 +128,7 @@ def _expected(turn: Turn) -> str:
         plan.kid,
         verification_id=verification_id,
         recipient_hash=plan.recipient_hash,
-        generation=turn.state.generation,
+        generation=generation,
         amount=plan.amount,
         payee=None if payee is None else ring.open(payee, verification_id=verification_id, field="payee").decode(),
         length=plan.code_length,

@@ -165,11 +165,13 @@ def _routed(turn: Turn, decided: Decision) -> None:
         raise Poison(DeadLetterReason.UNDECODABLE, "decision: routed without an attempt", turn.state.verification_id)
     _expect_number(turn, decided, routing.n)
     # Also on a final state: the message may be on its way, and is counted though no outcome shows it.
-    turn.put_attempt(facts.begin(turn.state.verification_id, turn.plan, decided.attempt))
+    turn.put_attempt(
+        facts.begin(turn.state.verification_id, turn.plan, decided.attempt, wish=routing.wish, resend=routing.resend)
+    )
     turn.put(routing=None)
     place_early(turn)
     arrived = any(facts.is_delivered(attempt) for attempt in turn.state.attempts)
-    if turn.is_final or (arrived and not routing.by_caller):
+    if turn.is_final or (arrived and not routing.wish):
         # Asked for before the delivery was known; now a second message would only annoy the person.
         orders.cancel_unsent(turn, turn.state.attempts[-1])
 

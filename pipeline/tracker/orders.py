@@ -147,7 +147,7 @@ def _give(
             # Of the message that went out: a provider may have made its code longer or shorter than was planned.
             code_length=attempt.code_length or plan.code_length,
             code_sealed=plan.code_sealed if attempt.code_holder is CodeHolder.CALLER else code_sealed,
-            generation=turn.state.generation,
+            generation=attempt.generation,
             amount=plan.amount,
             payee_sealed=plan.payee_sealed,
             walk=[

@@ -165,13 +165,17 @@ def credited(attempts: Sequence[TrackedAttempt], before_at: int) -> TrackedAttem
     return None
 
 
-def credited_for_our_code(state: TrackerState, before_at: int) -> TrackedAttempt | None:
+def credited_for_our_code(state: TrackerState, generation: int, before_at: int) -> TrackedAttempt | None:
     """Like :func:`credited`; but somebody who typed the code had it, so an attempt in doubt or unanswered will do.
 
     Such a one also comes before an accepted attempt that was reported undelivered. One whose provider made a code of
-    its own carried another.
+    its own carried another, and so did one of another generation.
     """
-    carried = [attempt for attempt in state.attempts if attempt.code_holder is not CodeHolder.PROVIDER]
+    carried = [
+        attempt
+        for attempt in state.attempts
+        if attempt.code_holder is not CodeHolder.PROVIDER and attempt.generation == generation
+    ]
     accepted = credited(carried, before_at)
     if accepted is not None and not facts.is_negative(accepted):
         return accepted

@@ -29,7 +29,8 @@ def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
         return
     if _repeat(turn, request):
         return
-    if any(_same(waiting, request) for waiting in state.waiting):
+    if any(_same(waiting, request) for waiting in state.waiting) or _is_being_judged(state, request):
+        # Also when it is written again after the end: the answer to the first one, which was in time, is both's.
         return
     if is_answerable(state, request):
         answer(turn, request, code)

@@ -11,11 +11,11 @@ import msgspec
 from pipeline import topics
 from pipeline.model import delivery, lifecycle
 from pipeline.model.reasons import STATE, Reason
-from pipeline.records.internal import RoutingEvent
+from pipeline.records.internal import Plan, RoutingEvent
 from pipeline.records.tracker_state import OutstandingRoute, TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptStatus, RoutingKind, VerificationMode, VerificationState
 from pipeline.tracker import attempts as facts
-from pipeline.tracker import outcome, taken
+from pipeline.tracker import outcome, taken, wishes
 from pipeline.tracker.turn import Turn
 
 
@@ -25,13 +25,20 @@ def settle(turn: Turn) -> None:
         return
     _progress(turn)
     state = turn.state
-    if state.state is VerificationState.DELIVERED:
-        # The step succeeded: the next one would only annoy the person. What is left is the code, or the expiry.
-        if turn.plan.mode is VerificationMode.REACH:
-            outcome.finish(turn, VerificationState.DELIVERED, None)
+    delivered = state.state is VerificationState.DELIVERED
+    if delivered and turn.plan.mode is VerificationMode.REACH:
+        outcome.finish(turn, VerificationState.DELIVERED, None)
         return
     if state.routing is not None or state.route_reason == Reason.TOO_LATE:
         # Steps are left but no time: it stays open for the codes that may be out there, until it expires.
+        return
+    is_full = len(state.attempts) >= turn.tools.policy.max_attempts_total
+    unmet = wishes.unmet(state)
+    if unmet is not None and not is_full and is_time_left(turn):
+        ask_for_route(turn, unmet.shown.step_index, wish=unmet.wish, resend=unmet.resend)
+        return
+    if delivered:
+        # The step succeeded: the next one would only annoy the person. What is left is the code, or the expiry.
         return
     step = next_step(state)
     if step is None:
@@ -39,7 +46,7 @@ def settle(turn: Turn) -> None:
     if step >= len(turn.plan.steps):
         if _nothing_left(state):
             _fail(turn)
-    elif len(state.attempts) >= turn.tools.policy.max_attempts_total:
+    elif is_full:
         if _nothing_left(state):
             outcome.finish(turn, VerificationState.FAILED, Reason.ATTEMPTS_EXHAUSTED, detail=_told(state))
     elif is_time_left(turn):
@@ -71,20 +78,22 @@ def next_step(state: TrackerState) -> int | None:
     if not state.attempts:
         first = 0
     else:
-        latest = state.attempts[-1]
+        latest = wishes.leading(state)
         if facts.is_negative(latest):
             first = latest.last_step + 1 if facts.blames_recipient(latest) else latest.shown.step_index
         elif latest.wait_over:
             first = latest.last_step + 1
         else:
             return None
-    return _first_open(state, first)
+    return first_open(state, first)
 
 
-def _first_open(state: TrackerState, first: int) -> int:
+def first_open(state: TrackerState, first: int) -> int:
+    """The first step from there on that may have a route; ``len(plan.steps)`` when there is none."""
     assert state.plan is not None
     steps = len(state.plan.steps)
-    return next((i for i in range(first, steps) if i not in state.unroutable_steps), steps)
+    closed = wishes.hopeless_steps(state).union(state.unroutable_steps)
+    return next((i for i in range(first, steps) if i not in closed), steps)
 
 
 def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
@@ -93,11 +102,11 @@ def wait_until(state: TrackerState, no_receipt_wait_s: int) -> int | None:
         return None
     if state.route_reason == Reason.TOO_LATE:
         return None
-    latest = state.attempts[-1]
+    latest = wishes.leading(state)
     if latest.wait_over or latest.shown.sent_at is None or not facts.is_running(latest):
         return None
     assert state.plan is not None
-    if _first_open(state, latest.last_step + 1) == len(state.plan.steps):
+    if first_open(state, latest.last_step + 1) == len(state.plan.steps):
         return None
     waits_s = (state.plan.steps[i].wait_s if latest.has_receipts else no_receipt_wait_s for i in facts.steps_of(latest))
     return latest.shown.sent_at + sum(waits_s) * 1_000
@@ -125,17 +134,19 @@ def in_flight(state: TrackerState) -> bool:
     return state.routing is not None or any(facts.is_pending(attempt) for attempt in state.attempts)
 
 
-def ask_for_route(turn: Turn, step_index: int, *, by_caller: bool = False, resend: bool = False) -> None:
+def ask_for_route(turn: Turn, step_index: int, *, wish: int = 0, resend: bool = False, onward: bool = False) -> None:
     """Ask the router, where the step's recipient lives, for the next attempt."""
     state = turn.state
     assert state.routing is None
     n = len(state.attempts) + 1
     tried = [attempt.shown.provider for attempt in state.attempts if step_index in facts.steps_of(attempt)]
-    # A resend wants another route than the one that did not convert, not one that was never tried.
-    used = tried[-1:] if resend else list(dict.fromkeys(tried))
+    # A resend wants another route than the one that did not convert, not one that was never tried; once refused, it
+    # wants one that was not tried at all, if there is any.
+    begins = all(attempt.wish != wish for attempt in state.attempts)
+    used = tried[-1:] if resend and begins else list(dict.fromkeys(tried))
     if state.attempts and taken.was_refused(latest := state.attempts[-1]):
         used = [provider for provider in used if provider != latest.shown.provider]
-    route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, by_caller=by_caller)
+    route = OutstandingRoute(n=n, step_index=step_index, asked_at=turn.now_ms, resend=resend, wish=wish, onward=onward)
     _route(turn, route, used)
 
 
@@ -155,6 +166,7 @@ def _route(turn: Turn, route: OutstandingRoute, used: list[str]) -> None:
             used_providers=used,
             last_step=max((attempt.last_step for attempt in state.attempts), default=-1),
             taken=taken.for_step(state, route.step_index),
+            generation=state.generation,
             sent_at=state.sent_at,
             send_by_at=route_until(turn),
             valid_until_at=0 if state.sent_at is None else outcome.expires_at(state),
@@ -171,14 +183,26 @@ def no_route(turn: Turn, reason: str | None, detail: str | None) -> None:
     route = turn.state.routing
     assert route is not None
     turn.put(routing=None)
-    if route.resend and is_time_left(turn) and not turn.is_final:
-        _route(turn, msgspec.structs.replace(route, asked_at=turn.now_ms, resend=False), [])
+    may_go_on = is_time_left(turn) and not turn.is_final
+    if route.resend and may_go_on:
+        again = msgspec.structs.replace(route, asked_at=turn.now_ms, resend=False)
+        _route(turn, again, wishes.refused_by(turn.state, route.wish))
         return
     told = delivery.known_reason(reason) or Reason.NO_ROUTE
     steps = turn.state.unroutable_steps
     if told != Reason.TOO_LATE:
         steps = sorted({*steps, route.step_index})
     turn.put(unroutable_steps=steps, route_reason=told, route_detail=detail)
+    if route.onward and may_go_on and told != Reason.TOO_LATE:
+        step = first_open(turn.state, route.step_index + 1)
+        if step < len(turn.plan.steps) and _is_for_the_same(turn.plan, route.step_index, step):
+            ask_for_route(turn, step, wish=route.wish, onward=True)
+            return
+    turn.put(wishes_over=max(turn.state.wishes_over, route.wish))
+
+
+def _is_for_the_same(plan: Plan, one: int, other: int) -> bool:
+    return plan.steps[one].recipient_key == plan.steps[other].recipient_key
 
 
 def _nothing_left(state: TrackerState) -> bool:

@@ -17,7 +17,7 @@ from pipeline.records.tracker_state import TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptResult
 from pipeline.runtime.api import Deadline, Lane
 from pipeline.settings import PolicySettings
-from pipeline.tracker import figures, join, lookups, outcome, replies, steps
+from pipeline.tracker import figures, join, lookups, outcome, replies, steps, wishes
 from pipeline.tracker.turn import Turn, is_final
 
 
@@ -126,7 +126,7 @@ def _handle(turn: Turn, due: Due) -> None:
     elif due.what is What.EXPIRY:
         steps.expire(turn)
     elif due.what is What.WAIT:
-        turn.put_attempt(msgspec.structs.replace(turn.state.attempts[-1], wait_over=True))
+        turn.put_attempt(msgspec.structs.replace(wishes.leading(turn.state), wait_over=True))
         steps.settle(turn)
     elif due.what is What.LOOKUP:
         lookups.ask(turn, turn.state.attempts[due.n - 1])

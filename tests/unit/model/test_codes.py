@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,19 @@ def test_the_same_code_in_another_script_or_case_is_right() -> None:
 @pytest.mark.parametrize("typed", ["483921", "48392", "4839200", "", "   ", "4" * 65])
 def test_another_code_is_wrong(typed: str) -> None:
     assert not same_code("483920", typed)
+
+
+@pytest.mark.parametrize("typed", ["483920", "983920", "483921", "48", "٤٨٣ ٩٢٠"])
+def test_codes_are_compared_in_constant_time_wherever_they_differ(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert same_code("483920", typed) is (normalise_typed(typed) == "483920")
+    assert compared == [(b"483920", normalise_typed(typed).encode())]
 
 
 def test_nothing_typed_never_equals_nothing_expected() -> None:

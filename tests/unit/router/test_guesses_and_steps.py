@@ -181,6 +181,16 @@ def test_a_next_step_stays_in_the_verifications_lane() -> None:
     assert {emit.topic for emit in effects.emits} == {"verification.decisions.bulk", "verification.send.sms.bulk"}
 
 
+def test_a_next_step_carries_the_code_that_is_asked_for_to_sender_and_tracker() -> None:
+    router = Router()
+    made = accepted(router)
+    for generation in (0, 2):
+        effects = router.event(wish(made, generation=generation))
+        route = decision(effects).attempt
+        assert route is not None
+        assert route.generation == command(effects).generation == generation
+
+
 def test_a_next_step_carries_the_callers_code_and_its_limits() -> None:
     router = Router()
     made = accepted(router, code="ABCDEF")

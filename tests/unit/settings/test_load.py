@@ -178,6 +178,29 @@ def test_a_rule_for_a_use_case_that_no_request_can_name_is_refused() -> None:
     assert set(get_args(UseCase)) == USE_CASES
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("resend_cooldown_s = []", "policy.resend_cooldown_s"),
+        ("resend_cooldown_s = [0]", "policy.resend_cooldown_s[0]"),
+        ("resend_cooldown_s = [30, 3601]", "policy.resend_cooldown_s[1]"),
+        ("resend_cooldown_s = [60, 30]", "must not become shorter"),
+        ("resend_cooldown_s = 30", "policy.resend_cooldown_s"),
+        ("max_resends = -1", "policy.max_resends"),
+        ("resend_code = 'other'", "policy.resend_code"),
+    ],
+)
+def test_a_cool_down_that_cannot_be_kept_is_refused(written: str, told: str) -> None:
+    assert told in refusal(f"[policy]\n{written}")
+
+
+def test_a_cool_down_may_stay_the_same_and_come_from_a_variable() -> None:
+    settings = load(
+        environ={"PIPELINE_POLICY__RESEND_COOLDOWN_S": "[30, 30, 3600]", "PIPELINE_POLICY__MAX_RESENDS": "5"}
+    )
+    assert (settings.policy.resend_cooldown_s, settings.policy.max_resends) == ([30, 30, 3_600], 5)
+
+
 def test_every_problem_is_told_at_once_with_path_place_and_fix() -> None:
     message = refusal(
         "[gateway]\nport = 70000\n[kafka]\ncompression = 'zip'\n[[routes.rules]]\ncountry = 'Germany'\n",

@@ -36,6 +36,7 @@ SETTINGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "thundersms": ({}, {"walk_channels": True, "requires_receipts": True}),
 }
 POLICY: Final = {"provider_check_s": 12, "max_attempts_total": 5, "no_receipt_wait_s": 10, "min_time_left_s": 5}
+RESENDS: Final = ({"resend_code": "same"}, {"resend_code": "new", "resend_cooldown_s": [1, 4], "max_resends": 4})
 VERIFICATIONS: Final = 6
 STORM_S: Final = 40.0
 LIFE_S: Final = 45
@@ -103,7 +104,7 @@ class Storm:
         names = self.chance.sample(sorted(ENDS), 3)
         chosen: dict[str, Any] = {name: dict(self.chance.choice(SETTINGS.get(name, ({},)))) for name in names}
         tenants = {"default": {"code_length": 6, "min_code_length": 4}, "long": {"code_length": 12}}
-        self.world = World(tenants=tenants, policy=POLICY, **chosen)
+        self.world = World(tenants=tenants, policy=POLICY | RESENDS[seed % 2], **chosen)
         self.rages = True
         self.ordered: dict[int, tuple[SendCommand, Any]] = {}
         """By the identity of its request (kept, so that no other gets the same)."""

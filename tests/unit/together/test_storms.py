@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from pipeline import topics
+from pipeline.records.internal import SendCommand
 from pipeline.records.journal import JournalState
 from pipeline.records.public import Reply, VerificationOutcome
 from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder, CommandKind, VerificationState
@@ -78,20 +79,29 @@ async def _hold_checks(storm: Storm, by_id: dict[str, list[VerificationOutcome]]
     assert {each: count for each, count in valid.items() if count > 1} == {}
     verified = {each for each, versions in by_id.items() if versions[-1].state is VerificationState.VERIFIED}
     assert verified == set(valid)
-    holders = {command.attempt_id: command.code_holder for command, _, _ in storm.messages}
+    sent = {command.attempt_id: command for command, _, _ in storm.messages}
     for check_id, (verification_id, attempt_id) in storm.typed.items():
         reply = replies[check_id]
         if attempt_id is None:
             assert not reply.ok, f"{check_id} was in no message"
-        elif reply.reason == "wrong_code":
-            _expect_unknown_code(attempt_id, holders, by_id[verification_id], reply)
+        elif reply.reason == "wrong_code" and not _is_void(sent[attempt_id], sent):
+            _expect_unknown_code(attempt_id, sent, by_id[verification_id], reply)
+
+
+def _is_void(command: SendCommand, sent: dict[str, SendCommand]) -> bool:
+    """Whether a code of ours is one that a later message, with a new code, may have ended."""
+    return command.code_holder is CodeHolder.OURS and any(
+        other.code_holder is CodeHolder.OURS and other.generation > command.generation
+        for other in sent.values()
+        if other.verification_id == command.verification_id
+    )
 
 
 def _expect_unknown_code(
-    attempt_id: str, holders: dict[str, CodeHolder], versions: list[VerificationOutcome], reply: Reply
+    attempt_id: str, sent: dict[str, SendCommand], versions: list[VerificationOutcome], reply: Reply
 ) -> None:
     """A right code was called wrong: only one whose provider nobody could ask, while somebody else could judge."""
-    assert holders[attempt_id] is CodeHolder.PROVIDER, f"{attempt_id}: our own code was called wrong"
+    assert sent[attempt_id].code_holder is CodeHolder.PROVIDER, f"{attempt_id}: our own code was called wrong"
     known = [each for each in versions if each.updated_at < reply.replied_at]
     shown = {each.attempt_id: each for each in known[-1].attempts} if known else {}
     own = shown.get(attempt_id)

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise, permutations
+from itertools import permutations
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
-from pipeline import topics
-from pipeline.metrics import Metrics
-from pipeline.model import lifecycle
-from pipeline.model.reasons import STATE, Reason, ReplyReason
-from pipeline.records.internal import RoutingEvent, SendCommand
-from pipeline.records.public import Reply, VerificationOutcome
+from pipeline.model.reasons import Reason
+from pipeline.records.internal import RoutingEvent
 from pipeline.records.types import (
     AttemptResult,
     AttemptStatus,
     Channel,
-    CodeHolder,
-    CommandAction,
     CommandKind,
-    ReplyKind,
     ResultClass,
     RoutingKind,
-    VerificationMode,
     VerificationState,
 )
-from tests.unit.tracker.world import CODEC, T0, World, make_world
+from tests.unit.tracker.chaos import Chaos
+from tests.unit.tracker.invariants import hold_invariants
+from tests.unit.tracker.world import T0, World, make_world
 
 State = VerificationState
 Act = Callable[[World], Any]
@@ -164,54 +156,6 @@ SCENES = {
 }
 
 
-def hold_invariants(world: World) -> None:
-    outcomes: list[VerificationOutcome] = world.outcomes
-    assert [outcome.version for outcome in outcomes] == list(range(1, len(outcomes) + 1))
-    assert not any(outcome.is_final for outcome in outcomes[:-1]), "a final outcome is the last"
-    rank = {state: i for i, state in enumerate(lifecycle.OPEN)}
-    for before, after in pairwise(outcomes):
-        assert after.state in lifecycle.MOVES[before.state] or after.state is before.state
-        assert rank.get(after.state, 9) >= rank.get(before.state, 9)
-        assert after.failed_checks >= before.failed_checks
-        assert msgspec.structs.replace(after, version=before.version, updated_at=before.updated_at) != before
-    for outcome in outcomes:
-        assert [attempt.attempt_id for attempt in outcome.attempts] == [
-            f"v1.{n}" for n in range(1, len(outcome.attempts) + 1)
-        ]
-        assert 0 <= outcome.checks_left <= outcome.max_checks
-        assert outcome.is_final == lifecycle.is_final(outcome.state, outcome.mode)
-        if outcome.reason is not None:
-            assert STATE[Reason(outcome.reason)] is outcome.state
-    right = {reply.request_id for reply in world.replies if reply.reason == ReplyReason.VALID}
-    assert len(right) <= 1
-    answers: dict[tuple[str, str], set[bytes]] = {}
-    for reply in world.replies:
-        answers.setdefault((reply.request_id, reply.kind), set()).add(msgspec.json.encode(reply))
-    assert all(len(each) == 1 for each in answers.values()), "one request, one answer"
-    assert len(world.closing()) == int(bool(outcomes) and outcomes[-1].is_final)
-    hold_what_is_asked_of_providers(world)
-
-
-def hold_what_is_asked_of_providers(world: World) -> None:
-    judged: str | None = None
-    for emit in world.emits:
-        if emit.topic == topics.PROVIDER_CHECKS:
-            command = CODEC.decode(SendCommand, emit.value, public=False)
-            assert judged in (None, command.command_id), "one check is outstanding at a time"
-            judged = command.command_id
-        elif emit.topic == topics.REPLIES:
-            reply = CODEC.decode(Reply, emit.value, public=False)
-            if reply.kind is ReplyKind.CHECK and reply.request_id == judged:
-                judged = None
-    reported = [command.attempt_id for command in world.orders(CommandKind.REPORT)]
-    verified = [outcome.verified_attempt_id for outcome in world.outcomes[-1:]]
-    assert reported in ([], verified), "a success is told once, to the one it came from"
-    withdrawn = [each.attempt_id for each in world.orders(CommandKind.CANCEL) if each.provider_message_id]
-    assert len(withdrawn) == len(set(withdrawn)), "nothing is withdrawn twice"
-    looked_up = Counter(command.attempt_id for command in world.orders(CommandKind.LOOKUP))
-    assert all(times <= len(LOOKUPS) + len(FINDS) for times in looked_up.values())
-
-
 @pytest.mark.parametrize("name", SCENES)
 def test_every_order_of_the_inputs_comes_to_the_same_end(name: str) -> None:
     scene = SCENES[name]
@@ -242,187 +186,6 @@ def test_after_every_order_nothing_is_left_but_one_end(name: str) -> None:
         for horizon in (60, 600):
             called = sum(attempt.result is AttemptResult.ACCEPTED for attempt in world.last.attempts)
             assert world.counted(f"delivery_matured_{horizon}s_total") >= called
-
-
-METRICS = Metrics(CollectorRegistry())
-PROVIDERS = ("ycloud", "neutrino", "bird")
-_RESULTS = (
-    AttemptResult.ACCEPTED,
-    AttemptResult.ACCEPTED,
-    AttemptResult.REJECTED,
-    AttemptResult.NOT_SENT,
-    AttemptResult.IN_DOUBT,
-    AttemptResult.EXPIRED,
-)
-_STATUSES = tuple(AttemptStatus)
-LOOKUPS = [3, 20]
-FINDS = [10]
-
-
-class Chaos:
-    """The stages around the tracker, each answering in its own time, any of it twice, drawn by hypothesis."""
-
-    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any], *, providers_judge: bool) -> None:
-        """``providers_judge``: it begins with a sent message whose code its provider made, as most others do."""
-        self.draw = draw
-        self.providers_judge = providers_judge
-        self.world = make_world(max_attempts_total=draw(st.integers(1, 5)))
-        self.steps = draw(st.integers(1, 3))
-        self.under_way: list[Act] = []
-        self.done: list[Act] = []
-        self.seen_events = 0
-        self.seen_orders = 0
-        self.checks: set[str] = set()
-        self.unanswered = 0
-        modes = (VerificationMode.VERIFY, VerificationMode.VERIFY, VerificationMode.REACH)
-        mode = draw(st.sampled_from(modes[:2] if providers_judge else modes))
-        bulk = draw(st.booleans())
-        plan = self.world.plan(self.steps, mode=mode, bulk=bulk, checks_allowed=draw(st.integers(1, 3)))
-        decision = self.world.accepted(self.steps, plan=plan, **self.able(0))
-        if providers_judge:
-            self.world.decide(decision)
-            self.world.tell(provider_message_id="m-1")
-        else:
-            self.under_way.append(lambda world: world.decide(decision))
-        self.sender(1, 0, "ycloud")
-
-    def able(self, step: int) -> dict[str, Any]:
-        """What the provider of an attempt can and does."""
-        made = self.providers_judge or self.draw(st.booleans())
-        return {
-            "has_receipts": self.draw(st.booleans()),
-            "code_holder": CodeHolder.PROVIDER if made else CodeHolder.OURS,
-            "has_check": self.providers_judge or self.draw(st.booleans()),
-            "has_report": self.draw(st.booleans()),
-            "has_cancel": self.draw(st.booleans()),
-            "lookups_s": self.draw(st.sampled_from(([], LOOKUPS))),
-            "finds_lost_s": self.draw(st.sampled_from(([], FINDS))),
-            "last_step": self.draw(st.integers(step, self.steps - 1)),
-        }
-
-    def sender(self, n: int, step: int, provider: str) -> None:
-        """Answers, and reports, now and then one that contradicts the other."""
-        for _ in range(self.draw(st.sampled_from((0, 1, 1, 1, 2)))):
-            told = self.world.result(
-                n,
-                self.draw(st.sampled_from(_RESULTS)),
-                provider=provider,
-                step_index=step,
-                channel=Channel.SMS,
-                result_class=self.draw(st.sampled_from(ResultClass)),
-                provider_message_id=self.draw(st.sampled_from((None, f"m-{n}"))),
-                kind=self.draw(st.sampled_from((CommandKind.SEND, CommandKind.SEND, CommandKind.LOOKUP))),
-            )
-            self.under_way.append(lambda world, told=told: world.give("verification.results", told))
-        for _ in range(self.draw(st.integers(0, 2))):
-            report = self.world.status(n, self.draw(st.sampled_from(_STATUSES)), provider=provider)
-            self.under_way.append(lambda world, report=report: world.give("verification.statuses", report))
-
-    def providers(self) -> None:
-        """Answers to what they are asked, some never, some twice, in any order."""
-        orders = self.world.orders(CommandKind.CHECK, CommandKind.LOOKUP)
-        for order in orders[self.seen_orders :]:
-            for _ in range(self.draw(st.sampled_from((0, 1, 1, 1, 2)))):
-                self.under_way.append(self.judged(order) if order.kind is CommandKind.CHECK else self.found(order))
-        self.seen_orders = len(orders)
-
-    def judged(self, order: SendCommand) -> Act:
-        valid = self.draw(st.sampled_from((None, False, False, True)))
-        result = self.draw(st.sampled_from((AttemptResult.ACCEPTED, AttemptResult.ACCEPTED, *_RESULTS)))
-        already = self.draw(st.booleans()) and valid is None
-        return lambda world: world.judge(valid, order, result=result, already_verified=already)
-
-    def found(self, order: SendCommand) -> Act:
-        told = self.world.result(
-            order.n,
-            self.draw(st.sampled_from(_RESULTS)),
-            kind=CommandKind.LOOKUP,
-            command_id=order.command_id,
-            provider=order.provider,
-            called_at=self.draw(st.sampled_from((None, self.world.now_ms))),
-            provider_message_id=f"m-{order.n}",
-            used_channel=self.draw(st.sampled_from((None, *Channel))),
-            status=self.draw(st.sampled_from(_STATUSES)),
-        )
-        return lambda world: world.give("verification.results", told)
-
-    def router(self) -> None:
-        events = self.world.asked()
-        for event in events[self.seen_events :]:
-            self.unanswered += 1
-            if self.draw(st.integers(0, 3)):
-                provider = self.draw(st.sampled_from(PROVIDERS))
-                able = self.able(event.step_index)
-                self.under_way.append(self.answer(lambda world, e=event, p=provider, a=able: world.route(p, e, **a)))
-                self.sender(event.n, event.step_index, provider)
-            else:
-                self.under_way.append(self.answer(lambda world, e=event: world.no_route(event=e)))
-        self.seen_events = len(events)
-        assert self.unanswered <= 1, "at most one route is outstanding"
-
-    def answer(self, act: Callable[[World], Any]) -> Act:
-        first = [True]
-
-        def once(world: World) -> None:
-            if first:
-                first.clear()
-                self.unanswered -= 1
-            act(world)
-
-        return once
-
-    def person(self) -> Act:
-        right = self.draw(st.booleans())
-        check_id = f"c{self.draw(st.integers(0, 5))}"
-        self.checks.add(check_id)
-        return lambda world: world.check(world.code if right else world.wrong, check_id)
-
-    def caller(self) -> Act:
-        action = self.draw(st.sampled_from((CommandAction.RESEND, CommandAction.FAILOVER, CommandAction.CANCEL)))
-        step = self.draw(st.none() | st.integers(-1, self.steps))
-        command_id = f"m{self.draw(st.integers(0, 5))}"
-        return lambda world: world.command(action, command_id, step_index=step)
-
-    def step(self) -> None:
-        what = self.draw(st.integers(0, 11))
-        if what <= 4 and self.under_way:
-            act = self.under_way.pop(self.draw(st.integers(0, len(self.under_way) - 1)))
-            self.done.append(act)
-        elif what <= 6 and self.done:
-            act = self.draw(st.sampled_from(self.done))
-        elif what <= 8:
-            act = self.person()
-        elif what == 9:
-            act = self.caller()
-        else:
-            # Replies to an id without a decision are remembered for ten minutes; nothing is promised of later.
-            longest = 9 if self.world.outcomes else 4
-            self.world.advance(self.draw(st.sampled_from((1, 500, 3_000, 10_000, 30_000, 90_000, 250_000)[:longest])))
-            return
-        act(self.world)
-
-    def run(self) -> None:
-        for _ in range(self.draw(st.integers(1, 25))):
-            self.step()
-            self.router()
-            self.providers()
-            hold_invariants(self.world)
-        # However it went, what is still under way arrives, and then time alone must bring the one end.
-        while self.under_way:
-            self.under_way.pop(0)(self.world)
-            self.router()
-            self.providers()
-            hold_invariants(self.world)
-        self.world.advance(200_000_000)
-        hold_invariants(self.world)
-        assert self.world.last.is_final
-        assert not self.world.state
-        answered = {reply.request_id for reply in self.world.replies if reply.kind is ReplyKind.CHECK}
-        assert answered == self.checks, "every check has an answer"
-        # Names, label sets and label values are those of the catalogue, or this raises.
-        METRICS.apply(self.world.counts)
-        assert self.world.counted("outcomes_total") == 1
-        assert self.world.counted("conversion_matured_total") <= 1
 
 
 @pytest.mark.parametrize("providers_judge", [False, True])

@@ -360,6 +360,17 @@ def test_a_repeated_check_is_asked_once_answered_alike_and_counted_once(made: Wo
     assert made.counted("checks_total") == 1
 
 
+def test_a_check_repeated_after_the_expiry_gets_the_answer_that_is_coming_to_the_first(
+    made: World,
+) -> None:
+    made.now_ms = T0 + 310_000
+    made.check("123456", at_ms=T0 + 300_000)
+    assert made.check("123456") is None
+    made.judge(True)
+    assert [reply.reason for reply in made.replies] == [ReplyReason.VALID]
+    assert made.last.state is State.VERIFIED
+
+
 def test_of_one_id_told_apart_by_tenant_no_two_answers_come(world: World) -> None:
     for tenant in (None, "default", "shop"):
         world.check("111111", "c1", tenant=tenant)

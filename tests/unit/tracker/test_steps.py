@@ -115,6 +115,20 @@ def test_the_next_step_starts_when_the_wait_is_over(world: World) -> None:
     assert (asked.step_index, asked.n) == (1, 2)
 
 
+def test_each_step_waits_as_long_as_it_says(world: World) -> None:
+    plan = world.plan(3)
+    steps = [msgspec.structs.replace(step, wait_s=wait_s) for step, wait_s in zip(plan.steps, (5, 40, 30), strict=True)]
+    world.decide(world.accepted(plan=msgspec.structs.replace(plan, steps=steps)))
+    world.tell()
+    for n, wait_s in ((2, 5), (3, 40)):
+        world.advance(wait_s * 1_000 - 1)
+        assert len(world.asked()) == n - 2
+        world.advance(1)
+        assert [event.n for event in world.asked()][-1] == n
+        world.route("neutrino")
+        world.tell(n, provider="neutrino")
+
+
 def test_without_receipts_the_wait_is_longer(world: World) -> None:
     world.decide(world.accepted(steps=2, provider="neutrino", has_receipts=False))
     world.tell(provider="neutrino", status=AttemptStatus.SENT)

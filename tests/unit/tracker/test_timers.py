@@ -27,6 +27,15 @@ def test_the_code_expires_right_after_its_last_millisecond(sent: World) -> None:
     assert (sent.last.state, sent.last.reason, sent.last.is_final) == (State.EXPIRED, Reason.EXPIRED, True)
 
 
+def test_a_code_that_nobody_saw_expire_does_so_once_when_somebody_looks(sent: World) -> None:
+    sent.now_ms = T0 + 4_000_000
+    for _ in range(3):
+        sent.fire_due()
+    finals = [outcome for outcome in sent.outcomes if outcome.is_final]
+    assert [(final.state, final.expires_at) for final in finals] == [(State.EXPIRED, T0 + 300_000)]
+    assert sent.counted("outcomes_total") == 1
+
+
 def test_a_delivered_code_expires_too(sent: World) -> None:
     sent.report()
     sent.advance(300_000)

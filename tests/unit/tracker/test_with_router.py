@@ -16,6 +16,7 @@ from pipeline.records.router_state import RouterState
 from pipeline.records.types import (
     AttemptResult,
     Channel,
+    CommandAction,
     CommandKind,
     ResultClass,
     VerificationState,
@@ -40,8 +41,8 @@ PROVIDERS = {
 class Both:
     """A router and a tracker; what they write to each other is handed over until both are silent."""
 
-    def __init__(self, routers_ring: KeyRing = RING) -> None:
-        self.tracker: World = make_world()
+    def __init__(self, routers_ring: KeyRing = RING, **policy: Any) -> None:
+        self.tracker: World = make_world(**policy)
         stage = RouterStage(
             codec=CODEC, key_ring=routers_ring, settings=Settings(), providers=PROVIDERS, partitions=PARTITIONS
         )
@@ -143,6 +144,22 @@ def test_a_key_promoted_between_sending_and_checking_breaks_no_code(fields: dict
     both.answer(command, AttemptResult.ACCEPTED)
     assert both.check(both.code_of(command))
     assert both.tracker.last.state is State.VERIFIED
+
+
+def test_a_new_code_is_the_same_to_the_sender_that_sends_it_and_the_tracker_that_judges_it() -> None:
+    both = Both(resend_code="new")
+    both.publish()
+    both.answer(both.commands[0], AttemptResult.ACCEPTED)
+    both.tracker.advance(29_999)
+    both.tracker.now_ms += 1
+    both.tracker.command(CommandAction.RESEND)
+    both.exchange()
+    both.answer(both.commands[1], AttemptResult.ACCEPTED)
+    first, second = map(both.code_of, both.commands)
+    assert first != second
+    assert not both.check(first)
+    assert both.check(second)
+    assert both.tracker.last.verified_attempt_id == "v1.2"
 
 
 def test_a_failover_goes_round_through_the_router(both: Both) -> None:

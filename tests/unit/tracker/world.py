@@ -68,8 +68,17 @@ class World(Drive[TrackerState]):
 
     @property
     def code(self) -> str:
+        return self.code_of(0)
+
+    def code_of(self, generation: int) -> str:
         return RING.code(
-            "t2", verification_id=self.vid, recipient_hash="r" * 32, generation=0, amount=None, payee=None, length=6
+            "t2",
+            verification_id=self.vid,
+            recipient_hash="r" * 32,
+            generation=generation,
+            amount=None,
+            payee=None,
+            length=6,
         )
 
     @property
@@ -234,6 +243,9 @@ class World(Drive[TrackerState]):
         return [event for event in self.inbox() if event.kind is not RoutingKind.NEXT_STEP]
 
 
+def make_stage(**policy: Any) -> TrackerStage:
+    return TrackerStage(codec=CODEC, key_ring=RING, settings=PolicySettings(**policy), partitions=PARTITIONS)
+
+
 def make_world(**policy: Any) -> World:
-    stage = TrackerStage(codec=CODEC, key_ring=RING, settings=PolicySettings(**policy), partitions=PARTITIONS)
-    return World(stage=stage, codec=CODEC, now_ms=T0, partition=partition_for(b"v1", PARTITIONS))
+    return World(stage=make_stage(**policy), codec=CODEC, now_ms=T0, partition=partition_for(b"v1", PARTITIONS))
