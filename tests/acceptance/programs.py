@@ -46,8 +46,8 @@ class Language:
 LANGUAGES: Final[Mapping[str, Language]] = {
     "java": Language(
         needs={"mvn": ("-version", (3, 6, 3)), "javac": ("-version", (17,))},
-        fetch="mvn --batch-mode --quiet dependency:copy-dependencies -DincludeScope=runtime",
-        build="mvn --batch-mode --quiet compile",
+        fetch="mvn --quiet dependency:copy-dependencies -DincludeScope=runtime",
+        build="mvn --quiet compile",
         run=("java", "-cp", "target/classes:target/dependency/*", "Verify"),
     ),
     "go": Language(
@@ -58,7 +58,7 @@ LANGUAGES: Final[Mapping[str, Language]] = {
     ),
     "node": Language(
         needs={"node": ("--version", (20, 19, 4)), "npm": ("--version", (9,))},
-        fetch="npm ci --no-audit --no-fund --loglevel=error",
+        fetch="npm ci",
         build=None,
         run=("node", "verify.js"),
     ),
