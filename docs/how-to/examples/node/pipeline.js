@@ -23,7 +23,7 @@ export class Pipeline extends EventEmitter {
     idempotent: true, // with the acknowledgement of all in-sync replicas
     serializers: { key: kafka.stringSerializer },
     // Keys are placed by murmur2 without its sign bit, as Java does. The default of this client keeps that bit, so half
-    // of the keys would lie elsewhere; the pipeline passes those on to their place, which costs a hop.
+    // of the keys would lie elsewhere (unless the number of partitions is a power of two), which costs them a hop.
     partitioner: kafka.compatibilityPartitioner
   })
   #consumers = []
