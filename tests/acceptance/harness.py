@@ -266,6 +266,7 @@ class Simulator:
     """The world outside: what people received, what providers were asked, and how they should behave."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._http = httpx.Client(base_url=url, timeout=10)
 
     def close(self) -> None:
