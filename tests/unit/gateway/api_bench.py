@@ -46,7 +46,7 @@ SETTINGS = Settings.model_validate(
             "neutrino": {"enabled": True, "user_id": "u", "api_key": "k"},
         },
         "tenants": {"default": {}, "shop": {}, "other": {}},
-        "test_numbers": ["+4915100000001"],
+        "test_numbers": ["+49150000"],
         "templates": {"plain": {"texts": {"en": "Code {code}"}}},
     }
 )

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import topics
 from pipeline.gateway.contract import contract, reasons
 from pipeline.readmodel.view import rfc3339
-from pipeline.records.public import VerificationRequest
-from pipeline.records.types import DecisionKind
+from pipeline.records.public import Step, VerificationRequest
+from pipeline.records.types import Channel, DecisionKind
 from pipeline.router.content import content_hash
 from pipeline.senders import registry
 from tests.unit.gateway.api_bench import NOW, RING, SETTINGS, ApiBench
@@ -52,8 +52,17 @@ def decided(request: VerificationRequest) -> Any:
     return decision(router.deliver(effects.emits[0]) if topics.ROUTER_INBOX in effects.emits[0].topic else effects)
 
 
+def _one(**fields: Any) -> VerificationRequest:
+    return VerificationRequest(verification_id="v1", **fields)
+
+
 @settings(max_examples=300, deadline=None)
 @given(OVER_HTTP)
+@example(_one(recipient="+4915123456789", steps=[Step(channel=Channel.SMS, template="plain")]))
+@example(_one(recipient="+4915123456789", steps=[Step(channel=Channel.SMS, template="fancy")]))
+@example(_one(recipient=SETTINGS.test_numbers[0]))
+@example(_one(recipient="+4915123456789", steps=[Step(channel=Channel.SMS, recipient=SETTINGS.test_numbers[0])]))
+@example(_one(recipient="+4915123456789", brand="Shop", steps=[Step(channel=Channel.SMS, text="{brand} {code}")]))
 def test_whatever_is_started_over_http_is_refused_as_the_router_would_refuse_it(request: VerificationRequest) -> None:
     _API.producer.written.clear()
     _API.model.tables.verifications.clear()
@@ -81,5 +90,6 @@ def test_what_the_gateway_remembers_of_a_start_is_what_makes_it_the_same_for_the
     if answer.status_code != 202:
         return
     (written,) = _API.requests()
+    later = msgspec.structs.replace(written, requested_at=NOW + 60_000)
     remembered = _API.model.tables.starts[request.verification_id]
-    assert remembered == ("default", content_hash(written, RING, Router().stage._validator))
+    assert remembered == ("default", content_hash(later, RING, Router().stage._validator))
