@@ -25,7 +25,7 @@ ASKED: Final = (
     CommandKind.CANCEL,
 )
 """What providers are asked, in the order of the table."""
-_ORDER: Final = ("verified", "delivered", "failed", "expired", "blocked", "rejected", "dead letter")
+_ORDER: Final = ("verified", "delivered", "failed", "expired", "canceled", "blocked", "rejected", "dead letter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
