@@ -122,6 +122,13 @@ class Producer(Protocol):
     async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
         """Write one record with acks=all; returns its partition and offset. Raises LogUnavailable, RecordTooLarge."""
 
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        """Write records with acks=all, those of one partition together and in their order.
+
+        Much cheaper than one by one. After an error any of them may have been written, or be written later. Raises
+        LogUnavailable, and RecordTooLarge when one of them is.
+        """
+
     async def stop(self) -> None:
         """Flush and release connections."""
 

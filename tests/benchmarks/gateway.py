@@ -61,6 +61,10 @@ class _Acknowledging:
         self.count += 1
         return 0, self.count
 
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        for emit in emits:
+            await self.send(emit)
+
     async def stop(self) -> None:
         """Nothing to release."""
 

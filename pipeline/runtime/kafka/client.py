@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiokafka.errors
@@ -15,9 +16,10 @@ from pipeline.errors import LogUnavailable, Misconfigured, RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
 from pipeline.runtime.kafka.abandon import abandon
+from pipeline.runtime.kafka.batching import BATCH_BYTES, batches, by_partition
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
 from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected, stopped
-from pipeline.runtime.kafka.writer import BATCH_BYTES, KafkaWriter, within
+from pipeline.runtime.kafka.writer import KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import KafkaSettings
@@ -216,8 +218,7 @@ class KafkaProducer:
         """Write one record and wait until all in-sync replicas have it."""
         partition = emit.partition
         if partition is None and emit.key is not None:
-            # Our own murmur2, cached and quicker than the library's pure Python one.
-            partition = partition_for(emit.key, await self._log.partitions(emit.topic))
+            partition = _place(emit, await self._log.partitions(emit.topic))
         sending = asyncio.ensure_future(self._send(emit, partition, timestamp_ms))
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
@@ -232,6 +233,27 @@ class KafkaProducer:
             raise LogUnavailable(f"Kafka did not acknowledge a record for {emit.topic}") from error
         return metadata.partition, metadata.offset
 
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        """Write batches of records and wait until all in-sync replicas have them."""
+        if any(emit.partition is None and emit.key is None for emit in emits):
+            # Anywhere will do, and where that is the library says.
+            await asyncio.gather(*(self.send(emit) for emit in emits))
+            return
+        counts = {topic: await self._log.partitions(topic) for topic in {emit.topic for emit in emits}}
+        placed = [
+            emit if emit.partition is not None else replace(emit, partition=_place(emit, counts[emit.topic]))
+            for emit in emits
+        ]
+        sending = asyncio.ensure_future(self._send_batches(placed))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        try:
+            await within(sending, self._settings.request_timeout_ms / 1000, "acknowledgement")
+        except aiokafka.errors.MessageSizeTooLargeError as error:
+            raise RecordTooLarge(f"one of {len(emits)} records is too large for its topic") from error
+        except Exception as error:
+            raise LogUnavailable(f"Kafka did not acknowledge {len(emits)} records") from error
+
     async def stop(self) -> None:
         """Flush and release connections; whoever still waits for an acknowledgement is told that there was none."""
         with contextlib.suppress(Exception):
@@ -240,6 +262,17 @@ class KafkaProducer:
             # Those whose record was flushed have yet to hear of it.
             await asyncio.wait(self._sending, timeout=HEARD_S)
         await abandon(self._producer, *self._sending)
+
+    async def _send_batches(self, emits: Sequence[Emit]) -> None:
+        async def of_partition(topic: str, partition: int, records: Sequence[Emit]) -> None:
+            # One behind the other: a batch is taken only when the one before it has left.
+            acknowledged = [
+                await self._producer.send_batch(batch, self._settings.topic_prefix + topic, partition=partition)
+                for batch in batches(self._producer, records)
+            ]
+            await asyncio.gather(*acknowledged)
+
+        await asyncio.gather(*(of_partition(*place, records) for place, records in by_partition(emits).items()))
 
     async def _send(self, emit: Emit, partition: int | None, timestamp_ms: int | None) -> Any:
         future = await self._producer.send(
@@ -251,3 +284,9 @@ class KafkaProducer:
             headers=list(emit.headers),
         )
         return await future
+
+
+def _place(emit: Emit, partitions: int) -> int:
+    # Our own murmur2, cached and quicker than the library's pure Python one.
+    assert emit.key is not None
+    return partition_for(emit.key, partitions)

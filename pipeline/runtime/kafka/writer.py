@@ -13,12 +13,10 @@ from aiokafka import TopicPartition as KafkaPartition
 from pipeline.errors import DeadlinePassed, Fenced, LogUnavailable, PipelineError, RecordTooLarge, TaskLost
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka.abandon import abandon
+from pipeline.runtime.kafka.batching import BATCH_BYTES, batches, by_partition
 from pipeline.runtime.kafka.connection import compression, connection_options
 from pipeline.runtime.log import TopicPartition
 from pipeline.settings import KafkaSettings
-
-BATCH_BYTES = 262_144
-"""Largest batch handed to the broker; below the smallest ``max.message.bytes`` of our topics."""
 
 T = TypeVar("T")
 
@@ -77,8 +75,8 @@ class KafkaWriter:
         try:
             # Records before offsets: while markers of the previous transaction are being written, only
             # AddPartitionsToTxn uses the short pause of ``patches.BACKOFF_S``.
-            for (topic, partition), emits in _by_partition(outputs).items():
-                for batch in self._batches(producer, emits):
+            for (topic, partition), emits in by_partition(outputs).items():
+                for batch in batches(producer, emits):
                     delivery = await producer.send_batch(batch, self._prefix + topic, partition=partition)
                     deliveries.append(delivery)
             # commit_transaction() succeeds although a batch was refused for good (hazard 1), so every delivery is
@@ -97,17 +95,6 @@ class KafkaWriter:
                 delivery.add_done_callback(retrieve)
             raise
         await producer.commit_transaction()
-
-    def _batches(self, producer: AIOKafkaProducer, emits: Sequence[Emit]) -> Iterator[Any]:
-        batch = producer.create_batch()
-        for emit in emits:
-            record = {"key": emit.key, "value": emit.value, "timestamp": None, "headers": list(emit.headers)}
-            if batch.append(**record) is None:
-                yield batch
-                batch = producer.create_batch()
-                batch.append(**record)
-        batch.close()
-        yield batch
 
     def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -161,14 +148,6 @@ def retrieve(future: asyncio.Future[Any]) -> None:
     """Mark the exception of an abandoned future as seen."""
     if not future.cancelled():
         future.exception()
-
-
-def _by_partition(outputs: Sequence[Emit]) -> dict[tuple[str, int], list[Emit]]:
-    grouped: dict[tuple[str, int], list[Emit]] = {}
-    for emit in outputs:
-        assert emit.partition is not None
-        grouped.setdefault((emit.topic, emit.partition), []).append(emit)
-    return grouped
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -270,6 +270,11 @@ class MemoryProducer:
             raise LogUnavailable(f"no answer for a record to {target.topic}/{target.partition}: {error}") from error
         return target.partition, offset
 
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        """Write records one after the other."""
+        for emit in emits:
+            await self.send(emit)
+
     async def stop(self) -> None:
         """Unusable from now on."""
         self._stopped = True

@@ -32,6 +32,48 @@ async def test_a_key_decides_the_partition_as_in_java_clients(log_factory: LogFa
     assert {record.key: record.partition for record in found} == {key: partition_for(key, 4) for key in keys}
 
 
+async def test_records_written_together_are_all_there_in_order_where_their_keys_say(
+    log_factory: LogFactory, log: Log
+) -> None:
+    topic = await log_factory.topic(4)
+    producer = await log.producer()
+    emits = [Emit(topic, b"key-%d" % (number % 7), b"%d" % number, None, (("n", b"1"),)) for number in range(500)]
+    emits += [Emit(topic, b"elsewhere", b"x", 3), Emit(topic, None, b"y", 3)]
+    await producer.send_all(emits)
+    await producer.stop()
+    found = await scanned(log, *(TopicPartition(topic, number) for number in range(4)))
+    assert sorted((record.key or b"", record.value) for record in found) == sorted(
+        (emit.key or b"", emit.value) for emit in emits
+    )
+    for number in range(7):
+        key = b"key-%d" % number
+        own = [record for record in found if record.key == key]
+        assert {record.partition for record in own} == {partition_for(key, 4)}
+        assert [record.value for record in own] == [emit.value for emit in emits if emit.key == key]
+        assert own[0].headers == (("n", b"1"),)
+
+
+async def test_more_than_a_batch_holds_is_written_together_all_the_same(log_factory: LogFactory, log: Log) -> None:
+    topic = await log_factory.topic()
+    producer = await log.producer()
+    emits = [Emit(topic, b"key", incompressible(50_000), 0) for _ in range(30)]
+    await producer.send_all(emits)
+    await producer.send_all([])
+    await producer.send_all([Emit(topic, None, b"anywhere")])
+    await producer.stop()
+    assert await values(log, TopicPartition(topic, 0)) == [*(emit.value for emit in emits), b"anywhere"]
+
+
+async def test_of_records_written_together_one_too_large_is_told(log_factory: LogFactory, log: Log) -> None:
+    topic = await log_factory.topic(max_message_bytes=20_000)
+    producer = await log.producer()
+    with pytest.raises(RecordTooLarge):
+        await producer.send_all([Emit(topic, b"key", b"fits"), Emit(topic, b"key", incompressible(40_000))])
+    await producer.send_all([Emit(topic, b"key", b"goes on")])
+    await producer.stop()
+    assert (await values(log, TopicPartition(topic, 0)))[-1] == b"goes on"
+
+
 async def test_a_record_without_a_key_goes_to_some_partition(log_factory: LogFactory, log: Log) -> None:
     topic = await log_factory.topic(2)
     producer = await log.producer()

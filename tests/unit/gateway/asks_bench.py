@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,10 @@ class Unsteady:
         if self.refuses:
             raise LogUnavailable("no broker")
         return await (await self._log.producer()).send(emit)
+
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        for emit in emits:
+            await self.send(emit)
 
     async def stop(self) -> None:
         """Nothing to release."""

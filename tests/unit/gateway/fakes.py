@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -35,6 +35,10 @@ class FakeProducer:
             raise LogUnavailable("no broker")
         self.written.append(emit)
         return 0, len(self.written) - 1
+
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        for emit in emits:
+            await self.send(emit)
 
     async def stop(self) -> None:
         self.stopped = True

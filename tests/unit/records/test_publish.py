@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline import topics
 from pipeline.records.catalogue import RECORDS
 from pipeline.records.codec import Codec
@@ -30,6 +32,10 @@ class Topic:
             )
         )
         return 0, offset
+
+    async def send_all(self, emits: Sequence[Emit]) -> None:
+        for emit in emits:
+            await self.send(emit)
 
     async def stop(self) -> None:
         """Nothing to release."""
