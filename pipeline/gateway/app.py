@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pipeline.clock import Clock
-from pipeline.gateway.door import ANSWER_HEADERS
+from pipeline.gateway.direct import Direct
+from pipeline.gateway.door import ANSWER_HEADERS, Endpoint
 from pipeline.gateway.edge import OTHER_ROUTE, Edge, Measures
 from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.webhooks import WebhookReceiver
@@ -40,10 +41,12 @@ def create_app(
     api: Sequence[Route] = (),
     body_timeout_s: float = 10.0,
     https: bool = False,
+    direct: Mapping[tuple[str, str], Endpoint] | None = None,
 ) -> ASGIApp:
     """All routes below the layer that gives ids, security headers and measurements; ``api`` are those of the REST API.
 
-    A handler may raise HttpProblem. A body has ``body_timeout_s`` to arrive. ``https`` says that callers reach us so.
+    ``direct`` are some of them by method and path, those that come most often. A handler may raise HttpProblem. A body
+    has ``body_timeout_s`` to arrive. ``https`` says that callers reach us so.
     """
 
     async def healthz(request: Request) -> Response:
@@ -79,7 +82,7 @@ def create_app(
     # A provider's path with a slash too many is a mistake to see, not a redirect that would lose the signed body.
     inner.router.redirect_slashes = False
     return Edge(
-        inner,
+        Direct(direct or {}, inner),
         measures=measures,
         clock=clock,
         new_id=new_id,

@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Generator, Iterable
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.datastructures import Headers
@@ -141,11 +142,19 @@ def in_time(receive: Receive, timeout_s: float) -> Receive:
         if complete:
             # What comes now is the end of the connection, whenever that is.
             return await receive()
+        waiting: Any = receive()  # a coroutine, as every server's
+        try:
+            first = waiting.send(None)
+        except StopIteration as at_hand:
+            # As nearly always, and a timer costs as much as reading and judging most bodies.
+            message: Message = at_hand.value
+            complete = not message.get("more_body", False)
+            return message
         if deadline_s is None:
             deadline_s = asyncio.get_running_loop().time() + timeout_s
         try:
             async with asyncio.timeout_at(deadline_s):
-                message = await receive()
+                message = await _going_on(waiting, first)
         except TimeoutError:
             # The rest is on its way, so the connection cannot be used again.
             raise HttpProblem(
@@ -155,3 +164,15 @@ def in_time(receive: Receive, timeout_s: float) -> Receive:
         return message
 
     return receive_in_time
+
+
+@types.coroutine
+def _going_on(begun: Any, first: object) -> Generator[Any, Any, Message]:
+    """The rest of a coroutine that was begun by hand and waits for ``first``."""
+    try:
+        yield first
+    except BaseException:
+        begun.close()
+        raise
+    found: Message = yield from begun
+    return found

@@ -8,8 +8,6 @@ import secrets
 from collections.abc import Sequence
 from uuid import uuid4
 
-from starlette.routing import Route
-
 from pipeline.gateway.asks import Asks
 from pipeline.gateway.door import Door
 from pipeline.gateway.idempotency import Once
@@ -18,7 +16,7 @@ from pipeline.gateway.limits import Limits
 from pipeline.gateway.published import Published
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.read import Reads
-from pipeline.gateway.routes import operations, routes
+from pipeline.gateway.routes import Operation, operations
 from pipeline.gateway.start import Starts, planning
 from pipeline.process import Parts
 from pipeline.readmodel.opening import ReadModel
@@ -45,8 +43,8 @@ class Rest:
         )
         self._asking: Asking | None = None
 
-    async def start(self, publisher: Publisher) -> Sequence[Route]:
-        """The routes, ready to be asked. Raises LogUnavailable, Misconfigured."""
+    async def start(self, publisher: Publisher) -> Sequence[Operation]:
+        """What it does, ready to be asked. Raises LogUnavailable, Misconfigured."""
         parts, settings = self._parts, self._parts.settings.gateway
         self._asking = Asking(
             log=parts.log, codec=parts.codec, publish=publisher.publish_one, max_waiting=settings.max_waiting
@@ -78,18 +76,16 @@ class Rest:
             max_body_bytes=settings.max_body_bytes,
         )
         door = Door(keys=self._known_keys, limits=Limits(clock=parts.clock), clock=parts.clock)
-        return routes(
-            operations(
-                guard=door.guard,
-                starts=starts,
-                reads=Reads(verifications=self._readmodel.verifications),
-                check=asks.check,
-                resend=asks.resend,
-                failover=asks.failover,
-                cancel=asks.cancel,
-                published=Published(schemas=parts.codec.store, public_key=parts.key_ring.public_key()),
-                docs=settings.docs,
-            )
+        return operations(
+            guard=door.guard,
+            starts=starts,
+            reads=Reads(verifications=self._readmodel.verifications),
+            check=asks.check,
+            resend=asks.resend,
+            failover=asks.failover,
+            cancel=asks.cancel,
+            published=Published(schemas=parts.codec.store, public_key=parts.key_ring.public_key()),
+            docs=settings.docs,
         )
 
     async def stop(self) -> None:

@@ -6,14 +6,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from starlette.routing import Route
-
 from pipeline.clock import Clock, SystemClock
 from pipeline.gateway.app import create_app
 from pipeline.gateway.connection import bounded
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Encoder, Reports
+from pipeline.gateway.routes import Operation, direct, routes
 from pipeline.gateway.webhooks import WebhookReceiver, Webhooks
 from pipeline.runtime.log import Producer
 from pipeline.serving import HttpServer
@@ -30,8 +29,8 @@ class ProducerSource(Protocol):
 class Api(Protocol):
     """The REST API (``pipeline.gateway.rest``)."""
 
-    async def start(self, publisher: Publisher) -> Sequence[Route]:
-        """Its routes, ready to be asked."""
+    async def start(self, publisher: Publisher) -> Sequence[Operation]:
+        """What it does, ready to be asked."""
 
     async def stop(self) -> None:
         """Answer nobody any more."""
@@ -101,6 +100,7 @@ class GatewayServer:
         self._ready = True
 
     async def _listen(self, publisher: Publisher) -> None:
+        found = () if self._api is None else await self._api.start(publisher)
         receiver = WebhookReceiver(
             providers=self._webhooks,
             publisher=publisher,
@@ -117,7 +117,8 @@ class GatewayServer:
             measures=self._measures,
             clock=self._clock,
             new_id=self._new_id,
-            api=() if self._api is None else await self._api.start(publisher),
+            api=routes(found),
+            direct=direct(found),
             body_timeout_s=self._settings.body_timeout_s,
             https=self._settings.public_url.startswith("https:"),
         )

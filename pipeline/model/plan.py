@@ -72,6 +72,7 @@ class StepPlanner:
         self._tenants = tenants
         self._policy = policy
         self._providers = providers
+        self._receiptless: dict[tuple[Channel, str | None, bool], bool] = {}
         self._place = place
         self._recipients = recipients
         self._templates = {name: needs(template) for name, template in templates.items()}
@@ -186,7 +187,12 @@ class StepPlanner:
 
     def _wait_s(self, step: Step, *, test: bool) -> int:
         """How long the step will be waited for, as far as that is known before its provider is."""
-        if gives_no_receipts(step, self._providers, test=test):
+        asked = step.channel, step.provider, test
+        receiptless = self._receiptless.get(asked)
+        if receiptless is None:
+            # A few channels and the configured providers: anything else was refused before.
+            receiptless = self._receiptless[asked] = gives_no_receipts(step, self._providers, test=test)
+        if receiptless:
             return self._policy.no_receipt_wait_s
         return self._policy.wait_s if step.wait_s is None else step.wait_s
 
