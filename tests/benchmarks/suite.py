@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
-PURE = ("router", "tracker", "senders", "providers")
+PURE = ("router", "tracker", "senders", "providers", "door")
 ON_KAFKA = ("framework", "restore", "start_to_call")
 RESULT = Path("build/bench.json")
 
