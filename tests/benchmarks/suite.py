@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
-PURE = ("router", "tracker", "senders", "providers", "readmodel", "gateway")
+PURE = ("router", "tracker", "senders", "providers", "readmodel", "gateway", "door")
 ON_KAFKA = ("framework", "restore", "start_to_call", "checks", "http")
 RESULT = Path("build/bench.json")
 
