@@ -32,6 +32,8 @@ LOAD_SLICE = 500
 """Entries decoded before other coroutines get a turn."""
 BLOCKED_S = 0.02
 """How often a due timer looks whether its inputs were read to their ends; markers at an end raise no event."""
+QUIET_S = 0.2
+"""How long a batch that only changed state may wait for others before it is committed."""
 BACK_OFF_S = 0.5
 """Pause before work that waits for the outside is tried again."""
 
@@ -265,6 +267,8 @@ class Task(Generic[S]):
         while batch.items < limit:
             try:
                 if not self._step(batch):
+                    if await self._is_joined(batch, begun_s):
+                        continue
                     break
             except Infrastructure as error:
                 waited = error
@@ -289,6 +293,27 @@ class Task(Generic[S]):
             self._handling.covered = covered
         elif not self._closing:
             await self._back_off(waited)
+
+    async def _is_joined(self, batch: Batch, begun_s: float) -> bool:
+        """Whether more came to a batch that nobody waits for: it changes state, and neither writes nor calls anything.
+
+        Its transaction would cost as much as one that answers a person, and take the time of those that do.
+        """
+        if batch.emits or batch.actions or not self._store.changed or self._closing or self._blocked:
+            return False
+        self._wake.clear()
+        if self._has_work():
+            return False  # it was left for another transaction
+        now_ms = self._c.clock.now_ms()
+        due = [at_ms for lane in LANES if (at_ms := self._timers.next_ms(lane)) is not None]
+        left_s = begun_s + QUIET_S - self._c.clock.monotonic_s()
+        left_s = min([left_s, *((at_ms - now_ms) / 1000 for at_ms in due)])
+        if left_s <= 0:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._wake.wait()
+        return self._has_work()
 
     def _step(self, batch: Batch) -> bool:
         """Handle the next item: events, then timers, then records: urgent, interactive, bulk."""
