@@ -132,6 +132,10 @@ def test_commands_are_typed_beside_codes_and_both_may_come_from_another_process(
     with verify("failover", verification_id, "1") as program:
         assert program.ended() == 0
         assert program.lines == ["accepted"]
+    with verify("cancel", verification_id) as program:
+        assert program.ended() == 0
+        assert program.lines == ["accepted"]
+    assert stranger.outcome(verification_id)["state"] == "canceled"
     with verify("check", "never-asked-for", "123456") as program:
         assert program.ended() == 0
         assert program.lines == ["unknown_verification, 0 checks left"]

@@ -17,7 +17,9 @@ from pipeline.settings.problems import known_paths, unknown_variables
 from pipeline.settings.sources import read
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The libraries of an example that somebody installed beside it bring pages of their own.
+OURS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "node_modules" not in page.parts]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *OURS]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:^|[ ;|(])pipeline ((?:--config \S+ )?[a-z][^|;)#&]*)")
