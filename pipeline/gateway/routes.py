@@ -60,11 +60,6 @@ def operations(
     return found
 
 
-def direct(found: Sequence[Operation]) -> dict[tuple[str, str], Endpoint]:
-    """What comes most often, for the way past the framework."""
-    return {(one.method, one.path): one.endpoint for one in found if (one.method, one.path) == ("POST", VERIFICATIONS)}
-
-
 def routes(found: Sequence[Operation]) -> list[Route]:
     """One route for each address, so that a 405 names all methods that it takes."""
     by_path: dict[str, dict[str, Endpoint]] = {}

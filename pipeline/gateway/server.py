@@ -12,7 +12,7 @@ from pipeline.gateway.connection import bounded
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Encoder, Reports
-from pipeline.gateway.routes import Operation, direct, routes
+from pipeline.gateway.routes import Operation, routes
 from pipeline.gateway.webhooks import WebhookReceiver, Webhooks
 from pipeline.runtime.log import Producer
 from pipeline.serving import HttpServer
@@ -118,7 +118,6 @@ class GatewayServer:
             clock=self._clock,
             new_id=self._new_id,
             api=routes(found),
-            direct=direct(found),
             body_timeout_s=self._settings.body_timeout_s,
             https=self._settings.public_url.startswith("https:"),
         )

@@ -1,12 +1,14 @@
-"""schemathesis against a running gateway: does it do what ``schemathesis`` makes of its own contract?"""
+"""Whether a running gateway keeps its own contract, asked by schemathesis."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sysconfig
 from pathlib import Path
 
+from pipeline.gateway.contract_words import operations
 from pipeline.records.public import VerificationRequest
 from pipeline.records.store import current
 
@@ -39,5 +41,6 @@ async def violations(url: str, key: str, folder: Path) -> str | None:
     report = told.decode(errors="replace")
     if process.returncode != 0:
         return report
-    assert "Tested: 14" in report, report
+    # All but the address of the contract itself, which it has read before it begins.
+    assert re.search(rf"Tested: {len(operations()) - 1}\b", report), report
     return None
