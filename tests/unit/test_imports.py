@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "senders": STAGE,
     "simulator": {*LEAVES, "settings", "serving", "http_body"},
     "gateway": {*LEAVES, "model", "records", "settings", "runtime", "senders", "serving", "http_body", "process"},
+    "readmodel": {*LEAVES, "model", "records", "settings", "runtime", "dev.filelock"},
 }
 """What each package may import of ours besides itself; a name covers everything below it."""
 
