@@ -138,7 +138,7 @@ async def test_a_projector_goes_on_from_the_positions_of_the_new_tables(
 
 
 async def test_what_the_topics_hold_no_more_and_what_they_do_not_hold_yet_is_kept(
-    world: World, database: Database, verifications: SqlVerifications, url: str
+    world: World, database: Database, verifications: SqlVerifications, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.publish(*(final(f"v{n}") for n in range(30)), *(report(f"v{n}") for n in range(30)))
     async with world.projecting():
@@ -154,10 +154,20 @@ async def test_what_the_topics_hold_no_more_and_what_they_do_not_hold_yet_is_kep
             world.cluster.delete_before(where, ends[where])
     await world.publish(outcome("after"))
 
+    original = Rebuild._carry_over
+
+    async def and_start(self: Rebuild) -> int:
+        carried_over = await original(self)
+        await gateway.ledger.start(start("started late"))
+        return carried_over
+
+    monkeypatch.setattr(Rebuild, "_carry_over", and_start)
+
     told = await rebuilt(world)
 
     assert told.carried_over == 31
     assert shown(await verifications.get("acme", "started"))["version"] == 0
+    assert shown(await verifications.get("acme", "started late"))["version"] == 0
     assert shown(await verifications.get("acme", "after"))["version"] == 1
     left = await everything(database)
     assert left["deliveries"] == before["deliveries"]
