@@ -170,6 +170,9 @@ port = {simulator_port}
 smtp_port = {smtp_port}
 webhook_url = {webhook_url}
 
+[readmodel]
+url = {readmodel_url}
+
 [metrics]
 host = {host}
 port = {metrics_port}
@@ -216,6 +219,7 @@ def written(
     *,
     bootstrap_servers: str,
     keys: str,
+    database: str,
     host: str,
     gateway_port: int,
     simulator_port: int,
@@ -227,6 +231,7 @@ def written(
     values: dict[str, str | int] = {
         "bootstrap_servers": bootstrap_servers,
         "keys": keys,
+        "readmodel_url": f"sqlite:///{database}",
         "host": host,
         "gateway_port": gateway_port,
         "gateway_url": gateway,
