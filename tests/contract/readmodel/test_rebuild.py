@@ -91,6 +91,7 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
         await spoil(database)
         ended = asyncio.Event()
         seen: list[int] = []
+        published: list[int] = []
 
         async def get() -> None:
             last = 0
@@ -107,6 +108,7 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
             while not ended.is_set():
                 version += 1
                 await world.publish(outcome("live", version), outcome(f"new{version}"))
+                published.append(version)
                 await asyncio.sleep(0.01)
 
         beside = [asyncio.create_task(get()), asyncio.create_task(publish())]
@@ -117,7 +119,8 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
         ended.set()
         await asyncio.gather(*beside)
         assert len(seen) > during
-        await until_got(verifications, "live", max(seen) + 1)
+        await until_got(verifications, "live", published[-1])
+        await until_got(verifications, f"new{published[-1]}", 1)
 
     after = await everything(database)
     assert not [row for row in after["verifications"] if "spoiled" in row]
