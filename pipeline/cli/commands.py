@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "topics": Command("pipeline.cli.topics:app", "Create the topics and compare them with the cluster."),
     "keys": Command("pipeline.cli.keys:app", "Make and list the keys that derive codes and seal recipients."),
     "api-keys": Command("pipeline.cli.api_keys:app", "Make, list and revoke the keys of the gateway's API."),
+    "readmodel": Command("pipeline.cli.readmodel:app", "Rebuild, update and check the database of verifications."),
     "config": Command("pipeline.cli.config:app", "Check the settings and show what is in force."),
     "providers": Command("pipeline.cli.providers:app", "Show the configured providers, and check their credentials."),
     "simulator": Command("pipeline.cli.simulator:simulator", "Run the provider simulator."),

@@ -177,6 +177,9 @@ port = {simulator_port}
 smtp_port = {smtp_port}
 webhook_url = {webhook_url}
 
+[readmodel]
+url = {readmodel_url}
+
 [metrics]
 host = {host}
 port = {metrics_port}
@@ -223,6 +226,7 @@ def written(
     *,
     bootstrap_servers: str,
     keys: str,
+    database: str,
     host: str,
     gateway_port: int,
     simulator_port: int,
@@ -236,6 +240,7 @@ def written(
     values: dict[str, str | int] = {
         "bootstrap_servers": bootstrap_servers,
         "keys": keys,
+        "readmodel_url": f"sqlite:///{database}",
         "host": host,
         "gateway_port": gateway_port,
         "gateway_url": gateway,

@@ -69,6 +69,7 @@ class Place:
         text = written(
             bootstrap_servers=bootstrap_servers,
             keys=str(self.folder / "keys"),
+            database=str(self.folder / "readmodel.sqlite"),
             host=HOST,
             gateway_port=self.gateway_port,
             simulator_port=self.simulator_port,

@@ -126,17 +126,21 @@ class Database:
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Errors of driver and network become ours; the original is not chained, as it may quote values."""
-    unavailable: str | None = None
     try:
         yield
     except StatementError as error:
         if _blames_value(error):
             raise UnfitValue(f"the database of verifications refuses a value ({_name(error)})") from None
-        unavailable = _name(error)
+        raise _unavailable(_name(error)) from None
+    except (OverflowError, UnicodeError) as error:
+        # Not even written down: a lone surrogate, a number of more than 64 bits.
+        raise UnfitValue(f"the database of verifications refuses a value ({type(error).__name__})") from None
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        unavailable = type(error).__name__
-    if unavailable is not None:
-        raise ReadModelUnavailable(f"the database of verifications does not answer ({unavailable})")
+        raise _unavailable(type(error).__name__) from None
+
+
+def _unavailable(cause: str) -> ReadModelUnavailable:
+    return ReadModelUnavailable(f"the database of verifications does not answer ({cause})")
 
 
 def _name(error: StatementError) -> str:
@@ -151,7 +155,7 @@ def _blames_value(error: StatementError) -> bool:
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if state:
         return state.startswith(_VALUE_STATES)
-    # Without a code it never came to the server: it could not even be written down (a lone surrogate, 2**63).
+    # Without a code it never came to the server.
     return isinstance(error, DataError | IntegrityError) or isinstance(error.orig, ValueError | OverflowError)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -16,6 +17,9 @@ from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.runtime.api import Record
 
 log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+"""Shortest pause between two looks for a schema that is not known."""
 
 _TYPES: Final[dict[str, type[VerificationOutcome] | type[DeliveryStatus]]] = {
     topics.OUTCOMES: VerificationOutcome,
@@ -35,6 +39,7 @@ class Decoder:
         self._clock = clock
         self._refresh = refresh
         self._seldom = Seldom()
+        self._looked_s = -math.inf
         self.skipped: dict[str, int] = {}
 
     async def folded(self, records: Iterable[Record]) -> Folding:
@@ -61,6 +66,10 @@ class Decoder:
         folding.add(told, recorded_at=record.timestamp_ms)
 
     async def _look_again(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s < LOOK_EVERY_S:
+            return  # many records of one stranger are not worth a question each
+        self._looked_s = now_s
         try:
             await self._refresh()
         except Infrastructure as error:

@@ -84,6 +84,9 @@ port = {gateway}
 port = {simulator}
 smtp_port = 0
 webhook_url = "http://127.0.0.1:{gateway}/v1/webhooks"
+[readmodel]
+url = "sqlite:///{keys}.sqlite"
+
 [metrics]
 port = {metrics}
 """

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
         # What of a stage is told before the stage has read it: the same request, and its outcome of version 0.
         *("router.content", "tracker.outcome"),
     },
+    "readmodel": {*LEAVES, "model", "records", "settings", "runtime", "dev.filelock"},
 }
 """What each package may import of ours besides itself; a name covers everything below it."""
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from pipeline import topics
 from pipeline.readmodel.database import Database
@@ -164,6 +164,23 @@ async def test_while_the_database_is_away_it_waits_and_then_goes_on(
         await database.write(lambda connection: connection.execute(text("ALTER TABLE gone RENAME TO verifications")))
         await until_got(verifications, "v1", 2)
         await until_got(verifications, "v2", 1)
+
+
+async def test_under_another_epoch_it_begins_anew_where_the_positions_are(
+    world: World, verifications: SqlVerifications, database: Database
+) -> None:
+    await world.publish(*(outcome(f"v{n}") for n in range(10)))
+    async with world.projecting():
+        await until(lambda: world.measures.total("records_total") == 10)
+
+        def other_tables(connection: Connection) -> None:
+            for statement in ("DELETE FROM verifications", "DELETE FROM positions", "UPDATE epochs SET epoch = 2"):
+                connection.execute(text(statement))
+
+        await database.write(other_tables)
+        await world.publish(outcome("v10"))
+        for n in range(11):
+            await until_got(verifications, f"v{n}", 1)
 
 
 async def test_it_tells_how_far_it_is_behind(

@@ -91,6 +91,7 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
         await spoil(database)
         ended = asyncio.Event()
         seen: list[int] = []
+        published: list[int] = []
 
         async def get() -> None:
             last = 0
@@ -107,6 +108,7 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
             while not ended.is_set():
                 version += 1
                 await world.publish(outcome("live", version), outcome(f"new{version}"))
+                published.append(version)
                 await asyncio.sleep(0.01)
 
         beside = [asyncio.create_task(get()), asyncio.create_task(publish())]
@@ -117,7 +119,8 @@ async def test_gets_are_answered_and_projectors_go_on_while_it_runs(
         ended.set()
         await asyncio.gather(*beside)
         assert len(seen) > during
-        await until_got(verifications, "live", max(seen) + 1)
+        await until_got(verifications, "live", published[-1])
+        await until_got(verifications, f"new{published[-1]}", 1)
 
     after = await everything(database)
     assert not [row for row in after["verifications"] if "spoiled" in row]
@@ -138,7 +141,7 @@ async def test_a_projector_goes_on_from_the_positions_of_the_new_tables(
 
 
 async def test_what_the_topics_hold_no_more_and_what_they_do_not_hold_yet_is_kept(
-    world: World, database: Database, verifications: SqlVerifications, url: str
+    world: World, database: Database, verifications: SqlVerifications, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.publish(*(final(f"v{n}") for n in range(30)), *(report(f"v{n}") for n in range(30)))
     async with world.projecting():
@@ -154,10 +157,20 @@ async def test_what_the_topics_hold_no_more_and_what_they_do_not_hold_yet_is_kep
             world.cluster.delete_before(where, ends[where])
     await world.publish(outcome("after"))
 
+    original = Rebuild._carry_over
+
+    async def and_start(self: Rebuild) -> int:
+        carried_over = await original(self)
+        await gateway.ledger.start(start("started late"))
+        return carried_over
+
+    monkeypatch.setattr(Rebuild, "_carry_over", and_start)
+
     told = await rebuilt(world)
 
     assert told.carried_over == 31
     assert shown(await verifications.get("acme", "started"))["version"] == 0
+    assert shown(await verifications.get("acme", "started late"))["version"] == 0
     assert shown(await verifications.get("acme", "after"))["version"] == 1
     left = await everything(database)
     assert left["deliveries"] == before["deliveries"]
