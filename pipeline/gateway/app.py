@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.clock import Clock
-from pipeline.gateway.door import ANSWER_HEADERS
+from pipeline.gateway.door import ANSWER_HEADERS, Endpoint
 from pipeline.gateway.edge import OTHER_ROUTE, Edge, Measures
 from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.webhooks import WebhookReceiver
@@ -79,7 +79,7 @@ def create_app(
     # A provider's path with a slash too many is a mistake to see, not a redirect that would lose the signed body.
     inner.router.redirect_slashes = False
     return Edge(
-        inner,
+        _Shortcut(inner, api),
         measures=measures,
         clock=clock,
         new_id=new_id,
@@ -87,6 +87,39 @@ def create_app(
         body_timeout_s=body_timeout_s,
         https=https,
     )
+
+
+class _Shortcut:
+    """Straight to the handler where the address is a whole one, as that of a start is.
+
+    What the framework does on the way (two layers that catch errors, a look at each route, and a layer around each
+    message of the answer) costs a fifth of a start, and none of it does anything for such an address.
+    """
+
+    def __init__(self, framework: ASGIApp, routes: Sequence[Route]) -> None:
+        self._framework = framework
+        self._endpoints: dict[tuple[str, str], Endpoint] = {
+            (method, route.path): route.endpoint
+            for route in routes
+            for method in route.methods or ()
+            if "{" not in route.path
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if endpoint is None:
+            await self._framework(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await endpoint(request)
+        except HttpProblem as refusal:
+            response = refusal.response()
+        except Exception as error:
+            response = await _failed(request, error)
+            await response(scope, receive, send)
+            raise
+        await response(scope, receive, send)
 
 
 def _templates(routes: Sequence[Route]) -> Callable[[str], str]:
@@ -105,7 +138,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    # The framework raises the error again after this answer, and the outermost layer writes it down.
+    # The error is raised again after this answer, and the outermost layer writes it down.
     told = request.scope.get(ANSWER_HEADERS)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemReason.INTERNAL_ERROR, headers=told)
 

@@ -170,3 +170,22 @@ async def test_without_the_database_it_is_503(api: ApiBench) -> None:
     for answer in (await api.get(), await api.get("/v1")):
         assert_problem(answer, 503, "readmodel_unavailable")
         assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["", "/v1"], ids=["whole address", "address with an id"])
+async def test_a_bug_is_answered_500_with_what_every_answer_has(
+    api: ApiBench, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a secret of somebody")
+
+    monkeypatch.setattr(api.model.verifications, "get", broken)
+    monkeypatch.setattr(api.model.verifications, "page", broken)
+    answer = await api.get(path)
+    assert_problem(answer, 500, "internal_error")
+    assert answer.headers["X-Request-ID"] == "made-here"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert int(answer.headers["RateLimit-Limit"]) > 0
+    assert "secret" not in answer.text
+    route = "/v1/verifications/{id}" if path else "/v1/verifications"
+    assert api.measures.counters["http_requests_total", route, "500"] == 1
