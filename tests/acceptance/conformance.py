@@ -41,5 +41,6 @@ async def violations(url: str, key: str, folder: Path) -> str | None:
     report = told.decode(errors="replace")
     if process.returncode != 0:
         return report
-    assert re.search(rf"Tested: {len(operations())}\b", report), report
+    # All but the address of the contract itself, which it has read before it begins.
+    assert re.search(rf"Tested: {len(operations()) - 1}\b", report), report
     return None
