@@ -76,11 +76,11 @@ async def in_parallel(port: int, bodies: Sequence[dict[str, Any]], connections: 
 def configured(bootstrap: str, folder: Path, database: str) -> Path:
     """The whole pipeline with an API key and this database."""
     folder.mkdir()
-    file = configuration(bootstrap, folder)
+    file = configuration(bootstrap, folder, database)
     with file.open("a") as more:
         more.write(
             f'[gateway.api_keys.bench]\nkey = "{KEY}"\nrate_per_s = 100000\n'
-            f'scopes = ["start", "check", "read", "manage"]\n[readmodel]\nurl = "{database}"\n'
+            f'scopes = ["start", "check", "read", "manage"]\n'
         )
     return file
 

@@ -45,7 +45,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def configuration(bootstrap: str, folder: Path) -> Path:
+def configuration(bootstrap: str, folder: Path, database: str | None = None) -> Path:
     """Settings of a whole pipeline against the simulator, with providers that take any rate."""
     prefix = deployment(bootstrap).topic_prefix
     gateway, simulator, metrics = free_port(), free_port(), free_port()
@@ -85,7 +85,7 @@ port = {simulator}
 smtp_port = 0
 webhook_url = "http://127.0.0.1:{gateway}/v1/webhooks"
 [readmodel]
-url = "sqlite:///{keys}.sqlite"
+url = "{database or f"sqlite:///{keys}.sqlite"}"
 
 [metrics]
 port = {metrics}
