@@ -14,6 +14,9 @@ from pipeline.runtime.log import Producer
 FLIGHTS: Final = 8
 """Batches on their way at once: one partition whose broker is slow does not hold up the others."""
 MOST_IN_A_FLIGHT: Final = 500
+GATHER_S: Final = 0.003
+"""How long the next batch gathers while others are on their way: each costs a request to every broker, however few
+records are in it, and what waits behind the others would not be acknowledged before them anyway."""
 
 
 class _Waiting(NamedTuple):
@@ -25,8 +28,8 @@ class _Waiting(NamedTuple):
 class Publisher:
     """Returns when the log has acknowledged everything, or says in bounded time that it has not.
 
-    Whatever is published in one turn of the loop, or while no further batch may leave, is written together: at low load
-    each record leaves at once, under load the batches grow.
+    Whatever is published in one turn of the loop, or within :data:`GATHER_S` while a batch is on its way, is written
+    together: at low load each record leaves at once, under load the batches grow.
     """
 
     def __init__(self, *, producer: Producer, timeout_s: float, max_waiting: int = 5_000) -> None:
@@ -75,9 +78,12 @@ class Publisher:
         self._patient.append(one)
         self._records += 1
         if not self._leaving:
-            # In the next turn, so that whoever publishes in this one goes along.
             self._leaving = True
-            loop.call_soon(self._leave)
+            if self._flights:
+                loop.call_later(GATHER_S, self._leave)
+            else:
+                # In the next turn, so that whoever publishes in this one goes along.
+                loop.call_soon(self._leave)
         if self._alarm is None:
             self._alarm = loop.call_at(one.until_s, self._ring)
         return one.written
@@ -92,7 +98,9 @@ class Publisher:
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
-        self._leave()
+        if self._queue and not self._leaving:
+            # They were more than may be on their way at once.
+            self._leave()
 
     async def _fly(self, batch: Sequence[_Waiting]) -> None:
         """Not cut short at anybody's deadline: that would not take back what is in the producer."""
