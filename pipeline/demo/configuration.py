@@ -168,9 +168,6 @@ public_url = {gateway_url}
 key = {api_key}
 scopes = ["start", "check", "read", "manage"]
 
-[readmodel]
-url = {readmodel}
-
 [simulator]
 host = {host}
 port = {simulator_port}
@@ -233,7 +230,6 @@ def written(
     smtp_port: int,
     metrics_port: int,
     api_key: str,
-    readmodel: str,
 ) -> str:
     """The text of a settings file for these addresses, with fresh credentials."""
     gateway, simulator = f"http://{host}:{gateway_port}", f"http://{host}:{simulator_port}"
@@ -249,7 +245,6 @@ def written(
         "webhook_url": f"{gateway}/v1/webhooks",
         "metrics_port": metrics_port,
         "api_key": api_key,
-        "readmodel": readmodel,
         "telesign_key": base64.b64encode(secrets.token_bytes(48)).decode(),
         **{f"{kind}_url": simulator + path for kind, path in _PATHS.items()},
         **{name: str(uuid.uuid4()) for name in _IDS},

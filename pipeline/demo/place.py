@@ -76,7 +76,6 @@ class Place:
             smtp_port=self.smtp_port,
             metrics_port=self.metrics_port,
             api_key=self.api_key,
-            readmodel=f"sqlite:///{self.folder / 'readmodel.sqlite'}",
         )
         descriptor = os.open(self.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -47,9 +47,6 @@ port = {simulator}
 smtp_port = {mail}
 webhook_url = "http://{host}:{gateway}/v1/webhooks"
 time_factor = 20
-[readmodel]
-url = "sqlite:///{folder}/readmodel.sqlite"
-
 [metrics]
 port = {metrics}
 [logging]
