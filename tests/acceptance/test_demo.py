@@ -36,7 +36,7 @@ def test_the_demo_brings_every_kind_of_verification_to_its_expected_end(kafka_ja
     outcomes = {(end, reason): (int(expected), int(actual)) for end, reason, expected, actual in rows}
     assert all(expected == actual for expected, actual in outcomes.values())
     assert sum(actual for _, actual in outcomes.values()) >= ALL_FROM
-    assert {"verified", "delivered", "failed", "expired", "blocked", "rejected", "dead letter"} == {
+    assert {"verified", "delivered", "failed", "expired", "canceled", "blocked", "rejected", "dead letter"} == {
         end for end, _ in outcomes
     }
     assert outcomes["verified", ""][1] > 90
@@ -106,8 +106,11 @@ def test_with_stay_the_commands_it_prints_work_in_another_shell_until_the_termin
         for command in commands[:2]:
             done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
-        [address] = set(re.findall(r"^Gateway +(http://\S+)$", "".join(said), re.MULTILINE))
+        [address] = set(re.findall(r"^REST API +(http://\S+)$", "".join(said), re.MULTILINE))
         assert httpx.get(address, trust_env=False).status_code == 200
+        [asked] = [shlex.split(line) for line in said if line.strip().startswith("curl ")]
+        shown = httpx.get(asked[-1], headers=dict([asked[2].split(": ")]), trust_env=False)
+        assert shown.status_code == 200, shown.text
         demo.send_signal(signal.SIGHUP)
         demo.wait(60)
     finally:
