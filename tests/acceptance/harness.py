@@ -105,7 +105,7 @@ class Child:
         self._run = run
         self._port = deployment.free_port()
         # One more gateway beside that of the deployment, to which the simulator sends its webhooks.
-        ports = {"gateway": deployment.free_port()} if name.startswith("gateway") else {}
+        ports = {"gateway": deployment.free_port()} if name.startswith("gateway-") else {}
         self._config = deployment.write_settings(f"{name}.toml", metrics=self._port, **ports)
         self.api_url = f"http://{HOST}:{ports['gateway']}" if ports else deployment.api_url
         self._log = deployment.folder / f"{name}.log"
