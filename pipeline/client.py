@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from pipeline import topics
+from pipeline.awaiting import Awaiting
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import DeadlinePassed, Poison, Refused, UsageError
 from pipeline.following import Follower, unreadable
@@ -59,8 +60,7 @@ class VerificationClient:
         self._new_id = new_id
         self._producer: Producer | None = None
         self._outcomes: dict[str, VerificationOutcome] = {}
-        self._awaited: dict[str, list[asyncio.Future[None]]] = {}
-        """Who waits for the next outcome of a verification."""
+        self._awaited = Awaiting()
         self._asked = RequestReply(codec=codec, publish=self._publish, max_waiting=max_waiting)
         self._follower = Follower(log=log, topics=_FOLLOWED, take=self._take, failed=self._interrupted)
         self._open = False
@@ -172,14 +172,17 @@ class VerificationClient:
     ) -> VerificationOutcome:
         """The first outcome for which ``until`` holds, by default the final one.
 
-        Raises DeadlinePassed, LogUnavailable when outcomes cannot be read, and UsageError when the client is closed.
+        Of those seen before the call only the latest counts; of those that come later each one does, also where the
+        next comes with it. Raises DeadlinePassed, LogUnavailable when outcomes cannot be read, UsageError when the
+        client is closed, and whatever ``until`` raises.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while (outcome := self._outcomes.get(verification_id)) is None or not until(outcome):
+                outcome = self.outcome(verification_id)
+                while outcome is None or not until(outcome):
                     self._expect_open()
                     self._follower.expect_readable()
-                    await self._news(verification_id)
+                    outcome = await self._awaited.news(verification_id, until) or self.outcome(verification_id)
                 return outcome
         except TimeoutError as error:
             raise DeadlinePassed(f"no such outcome of {verification_id} within {timeout_s:g} s") from error
@@ -218,18 +221,6 @@ class VerificationClient:
         if not self._open:
             raise _closed()
 
-    async def _news(self, verification_id: str) -> None:
-        """Wait until something was heard of the verification, or is not going to be."""
-        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._awaited.setdefault(verification_id, []).append(news)
-        try:
-            await news
-        finally:
-            waiting = self._awaited[verification_id]
-            waiting.remove(news)
-            if not waiting:
-                del self._awaited[verification_id]
-
     def _interrupted(self, error: Exception) -> None:
         def told() -> Exception:
             interrupted = unreadable(_FOLLOWED, error)
@@ -245,13 +236,7 @@ class VerificationClient:
     def _tell(self, error: Callable[[], Exception]) -> None:
         """Let whoever waits look again; no reply comes any more to what was asked."""
         self._asked.tell(error)
-        for verification_id in self._awaited:
-            self._wake(verification_id)
-
-    def _wake(self, verification_id: str) -> None:
-        for news in self._awaited.get(verification_id, ()):
-            if not news.done():
-                news.set_result(None)
+        self._awaited.wake()
 
     def _take(self, record: Record) -> None:
         if record.topic == topics.REPLIES:
@@ -266,7 +251,7 @@ class VerificationClient:
         self._outcomes[outcome.verification_id] = outcome
         if len(self._outcomes) > KEEP_OUTCOMES:
             self._outcomes.pop(next(iter(self._outcomes)))
-        self._wake(outcome.verification_id)
+        self._awaited.take(outcome)
 
 
 def _closed() -> UsageError:

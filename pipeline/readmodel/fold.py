@@ -103,7 +103,14 @@ def delivery_row(status: DeliveryStatus, recorded_at: int) -> DeliveryRow | None
 def late(row: DeliveryRow) -> Late:
     """The report of a row."""
     return Late(
-        row.attempt_id, row.provider, AttemptStatus(row.status), row.reason, row.occurred_at, row.cost, row.currency
+        row.attempt_id,
+        row.provider,
+        AttemptStatus(row.status),
+        row.reason,
+        row.occurred_at,
+        row.cost,
+        row.currency,
+        row.recorded_at,
     )
 
 

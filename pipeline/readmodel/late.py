@@ -6,7 +6,7 @@ The tracker writes no outcome after the final one, so what providers report late
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -14,6 +14,10 @@ from pipeline.model import delivery
 from pipeline.model.reasons import Reason
 from pipeline.readmodel.view import rfc3339
 from pipeline.records.types import AttemptStatus
+
+EARLIER_LIFE_MS: Final = 600_000
+"""A report written this long before a verification was requested is of another, whose id was free again: more than a
+caller's clock may be ahead (5 min), less than the shortest id horizon. Attempts of both have the same names."""
 
 
 class Late(NamedTuple):
@@ -27,6 +31,8 @@ class Late(NamedTuple):
     """Epoch milliseconds; believed already (``pipeline.model.told_time``)."""
     cost: str | None
     currency: str | None
+    recorded_at: int
+    """Of its record; epoch milliseconds."""
 
 
 def merged(view: bytes, reports: Iterable[Late]) -> bytes:
@@ -44,6 +50,9 @@ def merged(view: bytes, reports: Iterable[Late]) -> bytes:
 def is_needless(view: bytes, report: Late, *, is_final: bool) -> bool:
     """Whether the report need not be kept: :func:`merged` would not show it, now or after the final outcome."""
     shown = orjson.loads(view)
+    if _is_of_earlier_life(shown, report):
+        # At once, as a report of this life that tells less could not take its place.
+        return True
     if is_final:
         return _attempt_of(shown, report) is None
     named = _named(shown, report)
@@ -58,7 +67,14 @@ def _attempt_of(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
     return None if report.status in delivery.NEGATIVE and _may_walk_on(shown, attempt) else attempt
 
 
+def _is_of_earlier_life(shown: dict[str, Any], report: Late) -> bool:
+    created_at: str = shown["created_at"]
+    return rfc3339(report.recorded_at + EARLIER_LIFE_MS) < created_at
+
+
 def _named(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
+    if _is_of_earlier_life(shown, report):
+        return None
     for attempt in shown["attempts"]:
         if attempt["attempt_id"] == report.attempt_id and attempt["provider"] == report.provider:
             found: dict[str, Any] = attempt

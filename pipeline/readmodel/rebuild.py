@@ -76,6 +76,7 @@ class Rebuild:
         self._database = Database(settings, patient=True)
         self._next: dict[TopicPartition, int] = {}
         self._records = 0
+        self._reader: Reader
 
     async def run(self) -> Rebuilt:
         """Raises ReadModelUnavailable, LogUnavailable, Misconfigured, and UsageError while another one runs."""
@@ -89,28 +90,28 @@ class Rebuild:
         partitions = [TopicPartition(topic, n) for topic in TOPICS for n in range(await self._log.partitions(topic))]
         self._next = await self._log.start_offsets(partitions)
         self._shadow = await self._database.write(_begun)
-        reader = await self._log.reader(self._next)
+        self._reader = await self._log.reader(self._next)
         try:
-            await self._catch_up(reader, "reading")
+            await self._catch_up("reading")
             self._tell(Progress("indexing", 0, 1))
             await self._database.write(self._shadow.index)
             carried_over = await self._carry_over()
-            epoch = await self._swap(reader)
+            epoch = await self._swap()
         finally:
-            await reader.stop()
+            await self._reader.stop()
         return Rebuilt(self._records, carried_over, epoch)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    async def _catch_up(self, reader: Reader, phase: str) -> None:
+    async def _catch_up(self, phase: str) -> None:
         """Fold to the ends of this moment."""
         ends = await self._log.end_offsets(self._next)
         starts = dict(self._next)
         total = sum(max(0, end - starts[where]) for where, end in ends.items())
         while any(self._next[where] < end for where, end in ends.items()):
-            records = await reader.fetch(timeout_ms=FETCH_MS, max_records=self._settings.batch)
+            records = await self._reader.fetch(timeout_ms=FETCH_MS, max_records=self._settings.batch)
             await self._fold(records, self._database)
-            await self._move(reader)
+            await self._move()
             done = sum(min(self._next[where], end) - starts[where] for where, end in ends.items())
             self._tell(Progress(phase, done, total))
 
@@ -145,10 +146,16 @@ class Rebuild:
                 async with into.begin_nested():
                     await into.run_sync(work)
 
-    async def _move(self, reader: Reader) -> None:
+    async def _move(self) -> None:
         """Past the marks that transactions leave in the log, which are no records."""
         for where in self._next:
-            self._next[where] = max(self._next[where], await reader.position(where))
+            self._next[where] = max(self._next[where], await self._reader.position(where))
+
+    async def _go_back(self, reached: Mapping[TopicPartition, int], records: int) -> None:
+        """To where it was: what was folded in a transaction that was rolled back has to be read once more."""
+        await self._reader.stop()
+        self._next, self._records = dict(reached), records
+        self._reader = await self._log.reader(self._next)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -171,21 +178,23 @@ class Rebuild:
             self._tell(Progress("carrying over", done, total))
         return (await self._database.read(rows))[1] - before
 
-    async def _swap(self, reader: Reader) -> int:
+    async def _swap(self) -> int:
         for left in reversed(range(SWAP_TRIES)):
-            await self._catch_up(reader, "catching up")
+            await self._catch_up("catching up")
+            reached, records = dict(self._next), self._records
             try:
                 with translated():
                     async with asyncio.timeout(HOLD_S), self._database.engine.begin() as connection:
-                        return await self._swap_within(connection, reader)
+                        return await self._swap_within(connection)
             except (ReadModelUnavailable, DeadlinePassed) as error:
                 if not left:
                     raise
                 log.info("swap put off", action="readmodel_swap_put_off", cause=str(error))
+            await self._go_back(reached, records)
             await asyncio.sleep(PAUSE_S)
         raise AssertionError("unreachable")
 
-    async def _swap_within(self, connection: AsyncConnection, reader: Reader) -> int:
+    async def _swap_within(self, connection: AsyncConnection) -> int:
         """Projectors wait from the first line to the end of the transaction; the old tables are read until the last."""
         epoch = await connection.run_sync(positions.epoch_for_swap)
         while behind := await connection.run_sync(self._shadow.behind):
@@ -193,8 +202,9 @@ class Rebuild:
                 # Only marks of transactions are between.
                 await self._write(connection, Folding(), behind)
                 continue
-            await self._fold(await reader.fetch(timeout_ms=FETCH_MS, max_records=self._settings.batch), connection)
-            await self._move(reader)
+            records = await self._reader.fetch(timeout_ms=FETCH_MS, max_records=self._settings.batch)
+            await self._fold(records, connection)
+            await self._move()
         await connection.run_sync(self._shadow.lock)
         await connection.run_sync(lambda told: self._shadow.swap(told, epoch))
         return epoch + 1

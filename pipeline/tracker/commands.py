@@ -42,9 +42,6 @@ def _failover(turn: Turn, named: int | None) -> Verdict:
         step = steps.first_open(state, wishes.leading(state).last_step + 1 if state.attempts else 0)
     if step >= len(turn.plan.steps) or len(state.attempts) >= turn.tools.policy.max_attempts_total:
         return Verdict(ReplyReason.NO_MORE_STEPS)
-    if named is None and state.attempts:
-        # Should that step have no route, the one after it is what the caller wants, not this one's wait.
-        turn.put_attempt(msgspec.structs.replace(wishes.leading(state), wait_over=True))
     steps.ask_for_route(turn, step, wish=wishes.next_number(state), onward=named is None)
     return Verdict(ReplyReason.ACCEPTED, step_index=step)
 

@@ -396,3 +396,26 @@ async def test_more_than_may_wait_at_once_are_refused(world: World) -> None:
         await world.reply("v", "K", ReplyReason.VALID)
         assert (await first).ok
     assert await world.commands(0) == []
+
+
+@world
+async def test_an_outcome_waited_for_is_not_missed_when_the_next_one_comes_with_it(world: World) -> None:
+    states = (VerificationState.PENDING, VerificationState.SENT, VerificationState.VERIFIED)
+    async with world.client() as client:
+        waiting = asyncio.create_task(client.wait("v", lambda seen: seen.state is VerificationState.SENT))
+        await asyncio.sleep(0)
+        for version, state in enumerate(states, start=1):
+            await world.publish(topics.OUTCOMES, VerificationOutcome(verification_id="v", version=version, state=state))
+        assert (await waiting).version == 2
+
+
+@world
+async def test_a_condition_that_fails_is_told_to_whoever_gave_it_and_hurts_nobody_else(world: World) -> None:
+    async with world.client() as client:
+        mistaken = asyncio.create_task(client.wait("v", lambda seen: bool(1 / 0)))
+        other = asyncio.create_task(client.wait("v"))
+        await asyncio.sleep(0)
+        await world.end("v")
+        with pytest.raises(ZeroDivisionError):
+            await mistaken
+        assert (await other).is_final

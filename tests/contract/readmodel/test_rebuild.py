@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from pipeline.errors import UsageError
-from pipeline.readmodel import shadow
+from pipeline.errors import ReadModelUnavailable, UsageError
+from pipeline.readmodel import rebuild, shadow
 from pipeline.readmodel.database import Database
 from pipeline.readmodel.migrating import migrate
 from pipeline.readmodel.positions import TOPICS
@@ -224,6 +224,38 @@ async def test_it_can_be_run_again_and_again(world: World, database: Database) -
 
     assert [(await rebuilt(world)).epoch for _ in range(4)] == [2, 3, 4, 5]
     assert len((await everything(database))["verifications"]) == 5
+
+
+async def test_a_swap_that_is_put_off_loses_nothing_that_was_folded_in_it(
+    world: World, database: Database, verifications: SqlVerifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction is rolled back, and what it read of the topics must be read again by the next try."""
+    await world.publish(*(outcome(f"v{n}") for n in range(5)))
+    catch_up, lock = Rebuild._catch_up, shadow.Shadow.lock
+    tries: list[int] = []
+
+    async def and_fall_behind(self: Rebuild, phase: str) -> None:
+        await catch_up(self, phase)
+        if phase == "catching up" and not tries:
+            await world.publish(final("v1"), outcome("later"))
+            await until(lambda: world.measures.total("records_total") == 7)
+
+    def taken(self: shadow.Shadow, connection: Connection) -> None:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise ReadModelUnavailable("somebody reads for long")
+        lock(self, connection)
+
+    monkeypatch.setattr(Rebuild, "_catch_up", and_fall_behind)
+    monkeypatch.setattr(shadow.Shadow, "lock", taken)
+    monkeypatch.setattr(rebuild, "PAUSE_S", 0.01)
+    async with world.projecting():
+        await until_got(verifications, "v4", 1)
+
+        assert (await rebuilt(world)).records == 7
+        assert len(tries) == 2
+        assert shown(await verifications.get("acme", "later"))["version"] == 1
+        assert shown(await verifications.get("acme", "v1"))["version"] == 2
 
 
 async def test_two_at_once_are_refused(world: World, database: Database) -> None:

@@ -230,6 +230,26 @@ def test_but_not_to_somebody_else_who_was_not_asked_for() -> None:
     assert asked(world) == [(2, 1, [])]
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["no route", "refused"])
+def test_somebody_else_s_step_waits_for_the_step_before_as_if_nothing_had_been_asked(refused: bool) -> None:
+    """A second person must not be texted early because a way to the first one was asked for in vain."""
+    world = make_world()
+    plan = world.plan(3)
+    steps = [*plan.steps[:2], msgspec.structs.replace(plan.steps[2], recipient_key="somebody else")]
+    world.decide(world.accepted(plan=msgspec.structs.replace(plan, steps=steps)))
+    world.tell()
+    world.advance(5_000)
+    accepted(world, CommandAction.FAILOVER)
+    if refused:
+        world.route("neutrino")
+        world.reject(2, provider="neutrino")
+    world.no_route()
+    world.advance(24_999)
+    assert {step for _, step, _ in asked(world)} == {1}
+    world.advance(1)
+    assert asked(world)[-1][1] == 2
+
+
 def test_nor_from_a_step_that_was_named() -> None:
     world = delivered(3)
     accepted(world, CommandAction.FAILOVER, step_index=1)
