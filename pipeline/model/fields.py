@@ -46,8 +46,7 @@ def check_line(value: str, field: str, longest: int) -> str:
     """One line of visible text; what goes into mails and signed requests must not break out of its place."""
     if not value.strip() or len(value) > longest:
         raise invalid(field, f"must be 1-{longest} characters")
-    if _CONTROL.search(value):
-        raise invalid(field, "holds control characters or line breaks; remove them")
+    _no_control(value, field)
     return value
 
 
@@ -57,12 +56,13 @@ def check_echo(value: str | None, field: str) -> str | None:
         return None
     if len(value) > MAX_ECHO:
         raise invalid(field, f"has {len(value)} characters; use at most {MAX_ECHO}")
+    _no_control(value, field)
     _no_recipient(value, field)
     return value
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Up to 10 entries, keys of 1-40 and values of up to 256 characters, none of them a recipient."""
+    """Up to 10 entries, keys of 1-40 and values of up to 256 characters; no recipients, no control characters."""
     if len(metadata) > MAX_METADATA:
         raise invalid("metadata", f"has {len(metadata)} entries; use at most {MAX_METADATA}")
     for number, (key, value) in enumerate(metadata.items(), 1):
@@ -70,9 +70,16 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
             raise invalid("metadata", f"the key of entry {number} must have 1-40 characters")
         if len(value) > 256:
             raise invalid("metadata", f"the value of entry {number} has {len(value)} characters; use at most 256")
-        _no_recipient(key, "metadata")
-        _no_recipient(value, "metadata")
+        for text in (key, value):
+            _no_control(text, "metadata")
+            _no_recipient(text, "metadata")
     return dict(metadata)
+
+
+def _no_control(value: str, field: str) -> None:
+    # What is published ends in databases and logs: PostgreSQL's text takes no U+0000, and a line break forges a line.
+    if _CONTROL.search(value):
+        raise invalid(field, "holds control characters or line breaks; remove them")
 
 
 def _no_recipient(value: str, field: str) -> None:
