@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ async def connected(
     ``wait_for_broker`` gives a Kafka that is starting ``kafka.connect_timeout_s``; without it a refused connection is
     told at once. Raises LogUnavailable, Misconfigured (no topics).
     """
+    if not structlog.is_configured():
+        # A service that has no logging of this kind: what is told here must not stand in what it prints.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     kafka = KafkaLog(settings.kafka, client_id=client_id, wait_for_broker=wait_for_broker)
     await kafka.start()
     try:

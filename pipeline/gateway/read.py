@@ -20,7 +20,7 @@ from pipeline.gateway.caller import Caller
 from pipeline.gateway.forms import invalid, invalid_fields
 from pipeline.gateway.problems import FieldError, HttpProblem
 from pipeline.model.fields import MAX_ECHO, VERIFICATION_ID
-from pipeline.model.reasons import ProblemReason
+from pipeline.model.reasons import ProblemReason, ReplyReason
 from pipeline.readmodel.ports import Filter, Verifications
 from pipeline.records.types import VerificationState
 
@@ -46,7 +46,7 @@ class Reads:
         if VERIFICATION_ID.fullmatch(verification_id):
             found = await self._verifications.get(caller.tenant, verification_id)
         if found is None:
-            raise HttpProblem(HTTPStatus.NOT_FOUND, ProblemReason.NOT_FOUND)
+            raise HttpProblem(HTTPStatus.NOT_FOUND, ReplyReason.UNKNOWN_VERIFICATION)
         return Response(found, media_type="application/json")
 
     async def list(self, request: Request, caller: Caller) -> Response:

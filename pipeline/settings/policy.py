@@ -82,7 +82,8 @@ class PolicySettings(Section):
     """Attempts per verification over all steps."""
     resend_code: Literal["same", "new"] = "same"
     """Whether a resend brings the code of the message before it or a new one, where the code is one of ours. With a new
-    one the earlier is void once a provider took a message with the new; expiry and wrong codes counted stay."""
+    one the earlier is void once a provider took a message with the new, while that is not known to have failed; expiry
+    and wrong codes counted stay."""
     resend_cooldown_s: Cooldowns = Field([30, 60, 120], min_length=1, max_length=50)
     """Least time from the last provider call to the first, second, third resend, each no shorter than the one before;
     the last also before all later ones. 1-3600 s each."""

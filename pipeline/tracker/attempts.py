@@ -108,9 +108,12 @@ def is_sent(attempt: TrackedAttempt) -> bool:
 def brings_its_code(attempt: TrackedAttempt) -> bool:
     """Whether its provider took the message, so that its code is, or was, on the way to the person.
 
-    Not by a report of failure alone: that one may stand beside a refusal.
+    Not by a report of failure alone: that one may stand beside a refusal. Nor while such a report says that the message
+    did not arrive: then the person holds another one's code, if any.
     """
-    return attempt.shown.result is AttemptResult.ACCEPTED or attempt.shown.status in _ON_ITS_WAY
+    return not is_negative(attempt) and (
+        attempt.shown.result is AttemptResult.ACCEPTED or attempt.shown.status in _ON_ITS_WAY
+    )
 
 
 def is_taken(attempt: TrackedAttempt) -> bool:

@@ -94,8 +94,9 @@ def _after_the_end(state: TrackerState) -> ReplyReason:
 def _generation_of(turn: Turn, typed: str) -> int | None:
     """Which of the verification's codes was typed; None when it is none that is right now.
 
-    A new one ends those before it when its message was taken by a provider. Until then (the answer is not there, lost,
-    or a refusal) the person may hold an earlier one only, so both are right. All are compared, whichever it is, so that
+    A new one ends those before it when its message was taken by a provider and is not known to have failed. Else (the
+    answer is not there, lost, a refusal, or it was not delivered) the person may hold an earlier one only, so both are
+    right. All are compared, whichever it is, so that
     the time tells nothing.
     """
     state = turn.state

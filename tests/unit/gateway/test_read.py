@@ -58,13 +58,13 @@ async def test_later_it_is_told_as_its_last_outcome_has_it(api: ApiBench) -> Non
 
 @pytest.mark.parametrize("path", ["/v2", "/" + "a" * 49, "/a.b", "/%00", "/%2B4915112345678", "/%F0%9F%A6%8A"])
 async def test_what_is_not_there_is_404(api: ApiBench, path: str) -> None:
-    assert_problem(await api.get(path), 404, "not_found")
+    assert_problem(await api.get(path), 404, "unknown_verification")
 
 
 async def test_another_tenants_id_is_404_like_none(api: ApiBench) -> None:
     await api.start({"recipient": PHONE, "verification_id": "v1"})
     other, none = await api.get("/v1", caller="other"), await api.get("/v2", caller="other")
-    assert_problem(other, 404, "not_found")
+    assert_problem(other, 404, "unknown_verification")
     assert other.content == none.content
     assert await listed(api) == ["v1"]
     assert (await api.get(caller="other")).json() == {"items": [], "next_cursor": None}

@@ -194,12 +194,23 @@ def test_two_codes_that_are_both_right_open_it_once() -> None:
     assert verdict(world, FIRST, "c2") == ReplyReason.ALREADY_VERIFIED
 
 
-def test_a_message_that_failed_on_its_way_leaves_the_earlier_code_void_and_the_next_route_brings_the_new_one() -> None:
+@pytest.mark.parametrize("typed", [FIRST, SECOND])
+def test_while_the_message_with_the_new_code_is_known_to_have_failed_both_are_right(typed: str) -> None:
+    """The person holds the earlier one alone, or the new one by a report that was wrong."""
     world = resent()
     route(world)
     world.tell(2, provider="neutrino")
     world.report(2, AttemptStatus.UNDELIVERED, provider="neutrino")
-    assert world.asked()[-1].generation == 1
+    assert world.asked()[-1].generation == 1, "the next route brings the new one all the same"
+    assert verdict(world, typed) == ReplyReason.VALID
+
+
+def test_a_message_that_arrives_after_all_ends_the_earlier_code() -> None:
+    world = resent()
+    route(world)
+    world.tell(2, provider="neutrino")
+    world.report(2, AttemptStatus.UNDELIVERED, provider="neutrino")
+    world.report(2, AttemptStatus.DELIVERED, provider="neutrino")
     assert verdict(world, FIRST) == ReplyReason.WRONG_CODE
 
 
