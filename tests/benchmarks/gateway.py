@@ -47,10 +47,10 @@ class _Ledger:
         return Started(Known.NEW, 0, entry.view)
 
     async def begin(self, begun: Any, *, created_at: int) -> Any:
-        raise NotImplementedError
+        raise AssertionError("no start asks for this")
 
     async def answered(self, begun: Any, *, status: int, answer: bytes) -> None:
-        raise NotImplementedError
+        raise AssertionError("no start asks for this")
 
 
 class _Acknowledging:
@@ -122,7 +122,7 @@ def gateway(producer: _Acknowledging) -> Any:
 
 
 async def _unused(request: Any, caller: Any) -> Any:
-    raise NotImplementedError
+    raise AssertionError("no start asks for this")
 
 
 def bodies(count: int) -> list[bytes]:

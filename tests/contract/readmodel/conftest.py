@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.readmodel.database import Database
+from pipeline.readmodel.migrating import migrate
+from pipeline.readmodel.verifications import SqlVerifications
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.testing.readmodel import MemoryReadModel
 from tests.contract.readmodel.database import DatabaseUnderTest
+from tests.contract.readmodel.projecting import World
 from tests.contract.readmodel.support import HORIZON_MS, NOW, ReadModelUnderTest
 
 
@@ -43,6 +47,27 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/data/readmodel.sqlite"
     found: str = request.getfixturevalue("postgres_url")
     return found
+
+
+@pytest.fixture
+async def world(url: str) -> World:
+    """A log and a database, for what folds one into the other."""
+    return World(url)
+
+
+@pytest.fixture
+async def database(world: World) -> AsyncIterator[Database]:
+    """The database of that world, up to date."""
+    await migrate(world.settings)
+    database = Database(world.settings)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def verifications(database: Database) -> SqlVerifications:
+    """What a gateway would read of it."""
+    return SqlVerifications(database)
 
 
 @pytest.fixture(params=["memory", *ENGINES])

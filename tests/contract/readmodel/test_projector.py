@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -12,31 +11,12 @@ from sqlalchemy import Connection, text
 from pipeline import topics
 from pipeline.readmodel.database import Database
 from pipeline.readmodel.fold_write import FoldWriter
-from pipeline.readmodel.migrating import migrate
 from pipeline.readmodel.ports import Filter
 from pipeline.readmodel.verifications import SqlVerifications
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
 from pipeline.records.types import AttemptStatus
 from tests.contract.readmodel.projecting import World, until, until_got
 from tests.contract.readmodel.support import final, ids, outcome, report, shown
-
-
-@pytest.fixture
-async def world(url: str) -> World:
-    return World(url)
-
-
-@pytest.fixture
-async def database(world: World) -> AsyncIterator[Database]:
-    await migrate(world.settings)
-    database = Database(world.settings)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def verifications(database: Database) -> SqlVerifications:
-    return SqlVerifications(database)
 
 
 async def listed(verifications: SqlVerifications) -> list[str]:

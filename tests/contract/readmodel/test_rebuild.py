@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from sqlalchemy import Connection, text
 from pipeline.errors import ReadModelUnavailable, UsageError
 from pipeline.readmodel import rebuild, shadow
 from pipeline.readmodel.database import Database
-from pipeline.readmodel.migrating import migrate
 from pipeline.readmodel.positions import TOPICS
 from pipeline.readmodel.rebuild import Progress, Rebuild, Rebuilt
 from pipeline.readmodel.verifications import SqlVerifications
@@ -22,24 +20,6 @@ from tests.contract.readmodel.projecting import PARTITIONS, World, until, until_
 from tests.contract.readmodel.support import final, outcome, report, shown, start
 
 Rows = list[tuple[Any, ...]]
-
-
-@pytest.fixture
-async def world(url: str) -> World:
-    return World(url)
-
-
-@pytest.fixture
-async def database(world: World) -> AsyncIterator[Database]:
-    await migrate(world.settings)
-    database = Database(world.settings)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def verifications(database: Database) -> SqlVerifications:
-    return SqlVerifications(database)
 
 
 def quiet(_: Progress) -> None:
