@@ -14,32 +14,25 @@ import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from pipeline.clock import Clock, Seldom
 from pipeline.errors import DeadlinePassed, Infrastructure, ReadModelUnavailable, Refused
 from pipeline.gateway import bodies
-from pipeline.gateway.caller import Caller, Scope
-from pipeline.gateway.door import Endpoint, Handler
+from pipeline.gateway.caller import Caller
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.idempotency import Once, read_key, retry_after_s
 from pipeline.gateway.presence import while_there
 from pipeline.gateway.problems import HttpProblem
+from pipeline.gateway.trace import trace_of
 from pipeline.model.fields import VERIFICATION_ID, check_ip
 from pipeline.model.keys import KeyRing
 from pipeline.model.public_seal import seal_public
 from pipeline.model.reasons import ProblemReason, ReplyReason
-from pipeline.model.trace import TRACEPARENT, carried
 from pipeline.readmodel.ports import Verifications
 from pipeline.readmodel.view import rfc3339
 from pipeline.records.public import CodeCheck, Command, Reply
 from pipeline.records.types import CommandAction, ReplyKind
 from pipeline.runtime.api import Headers
-
-CHECK: Final = "/v1/verifications/{id}/check"
-RESEND: Final = "/v1/verifications/{id}/resend"
-FAILOVER: Final = "/v1/verifications/{id}/failover"
-CANCEL: Final = "/v1/verifications/{id}/cancel"
 
 RETRY_AFTER_S: Final = "1"
 """When Kafka may take the record again."""
@@ -106,15 +99,6 @@ class Asks:
         self._reply_timeout_s = reply_timeout_s
         self._max_body_bytes = max_body_bytes
         self._seldom = Seldom()
-
-    def routes(self, guard: Callable[[Scope, Handler], Endpoint]) -> list[Route]:
-        """All four, each behind ``guard``."""
-        return [
-            Route(CHECK, guard("check", self.check), methods=["POST"]),
-            Route(RESEND, guard("manage", self.resend), methods=["POST"]),
-            Route(FAILOVER, guard("manage", self.failover), methods=["POST"]),
-            Route(CANCEL, guard("manage", self.cancel), methods=["POST"]),
-        ]
 
     async def check(self, request: Request, caller: Caller) -> Response:
         """200 with what the code is worth."""
@@ -187,7 +171,7 @@ class Asks:
     ) -> Response:
         key = read_key(request, caller, self._key_ring)
         asked = made(self._new_id() if key is None else key.key)
-        trace = carried([(TRACEPARENT, request.headers.get(TRACEPARENT, "").encode("latin-1"))])
+        trace = trace_of(request)
 
         async def work() -> Response:
             reply = await self._reply(request, caller, asked, trace)

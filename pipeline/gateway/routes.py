@@ -45,10 +45,7 @@ def operations(
         Operation("POST", VERIFICATIONS, guard("start", starts.start)),
         Operation("GET", VERIFICATIONS, guard("read", reads.list)),
         Operation("GET", VERIFICATION, guard("read", reads.get)),
-        Operation("POST", f"{VERIFICATION}/check", guard("check", check)),
-        Operation("POST", f"{VERIFICATION}/resend", guard("manage", resend)),
-        Operation("POST", f"{VERIFICATION}/failover", guard("manage", failover)),
-        Operation("POST", f"{VERIFICATION}/cancel", guard("manage", cancel)),
+        *questions(guard=guard, check=check, resend=resend, failover=failover, cancel=cancel),
         Operation("GET", "/v1/schemas/{fingerprint}", published.schema),
         Operation("GET", "/v1/keys/seal", published.key),
     ]
@@ -58,6 +55,16 @@ def operations(
             Operation("GET", "/docs", published.docs),
         ]
     return found
+
+
+def questions(*, guard: Guard, check: Handler, resend: Handler, failover: Handler, cancel: Handler) -> list[Operation]:
+    """What is asked of a running verification."""
+    return [
+        Operation("POST", f"{VERIFICATION}/check", guard("check", check)),
+        Operation("POST", f"{VERIFICATION}/resend", guard("manage", resend)),
+        Operation("POST", f"{VERIFICATION}/failover", guard("manage", failover)),
+        Operation("POST", f"{VERIFICATION}/cancel", guard("manage", cancel)),
+    ]
 
 
 def routes(found: Sequence[Operation]) -> list[Route]:

@@ -22,10 +22,10 @@ from pipeline.gateway.idempotency import IdempotencyKey, read_key
 from pipeline.gateway.problems import FieldError, HttpProblem
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Encoder
+from pipeline.gateway.trace import trace_of
 from pipeline.model.capabilities import ProviderCapabilities
 from pipeline.model.keys import KeyRing, seal_public
 from pipeline.model.reasons import ProblemReason, Reason
-from pipeline.model.trace import TRACEPARENT, carried
 from pipeline.model.validate import Planned, Validator
 from pipeline.readmodel.ports import Known, Ledger, Start, Started
 from pipeline.readmodel.view import to_json
@@ -40,7 +40,6 @@ from pipeline.tracker.outcome import build
 LOCATION: Final = "/v1/verifications/"
 ACK_BY: Final = "ack_by"
 """Header of a request's record: epoch milliseconds, decimal. Appended later, it is ended by the router unsent."""
-_TRACEPARENT: Final = TRACEPARENT.encode()
 _FROM_ABSENCE: Final = (Reason.MISSING_FIELD, Reason.NO_CHANNEL)
 
 _log = structlog.get_logger("gateway")
@@ -111,7 +110,8 @@ class Starts:
         if known.version == 0:
             # Also when it was seen before: whoever asked then may have been told 503, and Kafka may never have had it.
             repeatable = given is not None or key is not None
-            await self._publish(wanted, request, ack_by_at=None if repeatable else now_ms + self._produce_timeout_ms)
+            ack_by_at = None if repeatable else now_ms + self._produce_timeout_ms
+            await self._publish(self._emit(wanted, planned, request, ack_by_at))
         return _accepted(wanted.verification_id, known)
 
     def _entry(
@@ -131,9 +131,9 @@ class Starts:
             begun=None if key is None else key.begun(body),
         )
 
-    async def _publish(self, wanted: VerificationRequest, request: Request, *, ack_by_at: int | None) -> None:
+    async def _publish(self, emit: Emit) -> None:
         try:
-            await self._publisher.publish([self._emit(wanted, request, ack_by_at)])
+            await self._publisher.publish_one(emit)
         except PipelineError as error:
             if (left_out := self._seldom.passes(self._clock.monotonic_s())) is not None:
                 _log.warning("start_not_written", error=type(error).__name__, cause=str(error), left_out=left_out)
@@ -143,7 +143,7 @@ class Starts:
                 headers={"Retry-After": RETRY_AFTER_S},
             ) from None
 
-    def _emit(self, wanted: VerificationRequest, request: Request, ack_by_at: int | None) -> Emit:
+    def _emit(self, wanted: VerificationRequest, planned: Planned, request: Request, ack_by_at: int | None) -> Emit:
         """``ack_by_at`` only for an id that was made at random.
 
         A caller who is told 503 asks again. With an id that it can repeat the second record is the first one's
@@ -156,16 +156,12 @@ class Starts:
                 self._key_ring.public_key(), wanted.code, verification_id=wanted.verification_id, field="code"
             )
             record = replace(wanted, code=None, code_sealed=sealed)
-        headers: Headers = (*self._encoder.headers(record), *_trace(request))
+        headers: Headers = (*self._encoder.headers(record), *trace_of(request))
         if ack_by_at is not None:
             headers = (*headers, (ACK_BY, str(ack_by_at).encode()))
-        key = self._validator.key_recipient(wanted).canonical.encode()
+        assert planned.key is not None, "without one it would have been refused"
+        key = planned.key.canonical.encode()
         return Emit(topic=topics.REQUESTS, key=key, value=self._encoder.encode(record), headers=headers)
-
-
-def _trace(request: Request) -> Headers:
-    found = [value for name, value in request.scope["headers"] if name == _TRACEPARENT]
-    return carried([(TRACEPARENT, found[0])]) if found else ()
 
 
 def _all_errors(started: bodies.Started, planned: Planned) -> list[FieldError]:

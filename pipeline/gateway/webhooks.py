@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from pipeline.clock import Clock, Seldom
 from pipeline.errors import PipelineError
+from pipeline.gateway.door import unavailable
 from pipeline.gateway.edge import Measures
 from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.publisher import Publisher
@@ -28,7 +29,6 @@ from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
 
 OTHER_PROVIDER: Final = "other"
 """Label of webhooks for a provider that is not configured."""
-_RETRY_AFTER_S: Final = "5"
 
 _log = structlog.get_logger("gateway")
 
@@ -92,7 +92,7 @@ class WebhookReceiver:
             return problem(HTTPStatus.NOT_FOUND, ProblemReason.UNKNOWN_PROVIDER)
         if not provider.webhooks_enabled:
             self._count(name, "disabled")
-            return _unavailable(ProblemReason.WEBHOOK_DISABLED)
+            return unavailable(ProblemReason.WEBHOOK_DISABLED)
         try:
             body = await read_body(request, self._max_body_bytes)
         except ClientDisconnect:
@@ -150,7 +150,7 @@ class WebhookReceiver:
             # Anything short of an acknowledgement of all: the provider sends it again, and repeats are harmless.
             _log.warning("webhook_not_written", provider=name, error=type(error).__name__, cause=str(error))
             self._count(name, "unavailable")
-            return _unavailable(ProblemReason.LOG_UNAVAILABLE)
+            return unavailable(ProblemReason.LOG_UNAVAILABLE)
         self._count(name, "accepted" if reports else "ignored")
         # Taken all the same: a word that a provider has added must not make it send the report again and again.
         told = [report[0].status for report in reports]
@@ -168,7 +168,3 @@ class WebhookReceiver:
 
     def _count(self, provider: str, result: str) -> None:
         self._measures.apply([("webhooks_total", 1.0, {"provider": provider, "result": result})])
-
-
-def _unavailable(reason: ProblemReason) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": _RETRY_AFTER_S})

@@ -47,6 +47,8 @@ class Planned:
 
     plan: Plan
     refusals: tuple[Refused, ...] = ()
+    key: Recipient | None = None
+    """The recipient it is placed by, None when that cannot be read."""
 
     @property
     def refused(self) -> Refused | None:
@@ -216,6 +218,7 @@ class Validator:
                 requested_at=requested_at,
             ),
             tuple(findings.refusals),
+            key,
         )
 
     def own_code(self, request: VerificationRequest) -> str | None:

@@ -21,6 +21,7 @@ from pipeline.gateway.idempotency import Once
 from pipeline.gateway.limits import Limits
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Reports
+from pipeline.gateway.routes import questions, routes
 from pipeline.gateway.webhooks import WebhookReceiver
 from pipeline.model.keys import KeyRing
 from pipeline.model.reasons import ReplyReason
@@ -129,7 +130,15 @@ class AsksBench:
             measures=self.measures,
             clock=self.clock,
             new_id=lambda: "a-request",
-            api=asks.routes(door.guard),
+            api=routes(
+                questions(
+                    guard=door.guard,
+                    check=asks.check,
+                    resend=asks.resend,
+                    failover=asks.failover,
+                    cancel=asks.cancel,
+                )
+            ),
         )
         await asking.start()
         transport = httpx.ASGITransport(app=app)
