@@ -124,10 +124,11 @@ class _Shortcut:
 
 def _templates(routes: Sequence[Route]) -> Callable[[str], str]:
     """The route template of a path, for labels and logs: a token is as good as a signature and stands in neither."""
-    known = [(route.path_regex, route.path) for route in routes]
+    whole = {route.path: route.path for route in routes if "{" not in route.path}
+    known = [(route.path_regex, route.path) for route in routes if "{" in route.path]
 
     def route_of(path: str) -> str:
-        return next((template for form, template in known if form.match(path)), OTHER_ROUTE)
+        return whole.get(path) or next((template for form, template in known if form.match(path)), OTHER_ROUTE)
 
     return route_of
 

@@ -89,7 +89,8 @@ class Door:
             except ReadModelUnavailable as error:
                 self._tell("readmodel_unavailable", cause=str(error))
                 response = unavailable(ProblemReason.READMODEL_UNAVAILABLE)
-            response.headers.update(told)
+            # Added as they are: no handler sets any of these, and looking for each among the others costs more.
+            response.raw_headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
             return response
 
         return endpoint

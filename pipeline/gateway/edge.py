@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.clock import Clock
@@ -79,7 +78,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._request_id(Headers(scope=scope).get("x-request-id", ""))
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = self._request_id(given.decode("latin-1"))
         began_s = self._clock.monotonic_s()
         status = 0
 

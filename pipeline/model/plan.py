@@ -73,6 +73,7 @@ class StepPlanner:
         self._policy = policy
         self._providers = providers
         self._receiptless: dict[tuple[Channel, str | None, bool], bool] = {}
+        self._automatic_steps: dict[tuple[str, str | None, Channel | None, bool], Sequence[Step]] = {}
         self._place = place
         self._recipients = recipients
         self._templates = {name: needs(template) for name, template in templates.items()}
@@ -103,13 +104,7 @@ class StepPlanner:
         for index, default in enumerate(request.channel_defaults):
             self._check(default, f"channel_defaults[{index}]", brand=brand, payment=payment)
         test = self._recipients.is_test(key.recipient)
-        asked: Sequence[Step] = request.steps or automatic_steps(
-            key.recipient,
-            listed=self._policy.automatic,
-            prefer=request.prefer_channel,
-            providers=self._providers,
-            test=test,
-        )
+        asked: Sequence[Step] = request.steps or self._automatic(key.recipient, request.prefer_channel, test=test)
         automatic = not request.steps
         steps: list[PlannedStep] = []
         identities = {key.recipient.canonical: key}
@@ -128,6 +123,16 @@ class StepPlanner:
                 identities[recipient.canonical] = identity
             steps.append(self._planned(merged, identity, index=index, language=language, automatic=automatic))
         return self._in_time(steps, expires_in_s=expires_in_s, tenant=self._tenants[tenant], automatic=automatic)
+
+    def _automatic(self, recipient: Recipient, prefer: Channel | None, *, test: bool) -> Sequence[Step]:
+        asked = recipient.kind, recipient.line_type, prefer, test
+        steps = self._automatic_steps.get(asked)
+        if steps is None:
+            # A few kinds of line and channels, and most requests ask for the same.
+            steps = self._automatic_steps[asked] = automatic_steps(
+                recipient, listed=self._policy.automatic, prefer=prefer, providers=self._providers, test=test
+            )
+        return steps
 
     def _check(self, step: Step, name: str, *, brand: bool, payment: bool) -> None:
         check_step(step, name, brand=brand, payment=payment, providers=self._providers, templates=self._templates)
