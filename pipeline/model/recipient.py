@@ -20,6 +20,10 @@ from pipeline.errors import Refused
 from pipeline.model.country import normalise_country
 from pipeline.model.reasons import Reason
 
+# Numbers of all the world need about 1,000 expressions (0.7 MB), twice as many as Python keeps compiled: without this
+# each is compiled anew whenever its country comes round again, and a number costs 1 ms instead of 30 µs.
+phonenumbers.enable_pattern_cache()
+
 _MAX_TYPED: Final = 320
 _LINE_TYPES: Final[dict[int, str]] = {
     PhoneNumberType.FIXED_LINE: "fixed_line",

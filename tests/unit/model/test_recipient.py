@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import random
+import re
 from collections.abc import Callable
 
 import phonenumbers
@@ -198,3 +200,24 @@ def test_a_number_in_e164_is_read_as_the_library_reads_it() -> None:
     assert len(texts) > 10_000
     wrong = [text for text in texts if _read_by(_parsed, text) != _read_by(phonenumbers.parse, text)]
     assert wrong == []
+
+
+def test_numbers_of_all_countries_in_turn_compile_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [
+        phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    ]
+    typed = [phonenumbers.format_number(each, phonenumbers.PhoneNumberFormat.E164) for each in examples if each]
+    assert len(typed) > 200
+
+    def read_all(begin: str) -> None:
+        for number in typed:  # spelled otherwise each time, as the very same text is remembered
+            with contextlib.suppress(Refused):
+                canonical(begin + number)
+
+    def compiled_again(*_: object) -> None:
+        raise AssertionError("this was compiled before")
+
+    read_all("")
+    monkeypatch.setattr(re, "compile", compiled_again)
+    read_all(" ")
