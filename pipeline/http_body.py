@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
-COMPRESSED: Final = frozenset({"br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "x-compress", "x-gzip", "zstd"})
+COMPRESSED: Final = frozenset({"br", "compress", "dcb", "dcz", "deflate", "gzip", "x-compress", "x-gzip", "zstd"})
 """The codings of IANA's registry that compress a body. Other words (some clients say ``utf-8``) do not."""
 ACCEPTED: Final = {"Accept-Encoding": "identity"}
 """What a 415 tells of codings (RFC 7694). A compressed body could be a thousand times what the limit lets in."""
