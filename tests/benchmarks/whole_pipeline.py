@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.error import HTTPError
 
 from pipeline.clock import SystemClock
 from pipeline.dev.ports import free_port
@@ -65,7 +66,7 @@ def running(bootstrap: str, folder: Path) -> Iterator[Running]:
     with ExitStack() as stack:
         simulator = stack.enter_context(child(file, "simulator"))
         pipeline = stack.enter_context(child(file, "run", "all"))
-        _wait_for(f"http://{HOST}:{settings.simulator.port}/healthz", simulator)
+        wait_for(f"http://{HOST}:{settings.simulator.port}/healthz", simulator)
         wait_until_ready(settings, pipeline)
         yield Running(settings, pipeline)
 
@@ -142,7 +143,13 @@ def child(file: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command of ours with these settings, ended by SIGTERM."""
     command = [sys.executable, "-m", "pipeline", "--config", str(file), *arguments]
     # Errors are to be seen, but what the simulator says to a person would stand in the middle of the table.
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL)) as process:
+        yield process
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not outlive the block: SIGTERM, and SIGKILL if need be."""
     try:
         yield process
     finally:
@@ -162,25 +169,27 @@ def cpu_s(process: subprocess.Popen[bytes]) -> float:
 
 def wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
     """Wait until the process says that all of it works."""
-    _wait_for(f"http://{HOST}:{settings.metrics.port}/readyz", process)
+    wait_for(f"http://{HOST}:{settings.metrics.port}/readyz", process)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
-    """Wait until a page is 200."""
+def wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float = 60.0, *, status: int = 200) -> None:
+    """Wait until a page answers with this status."""
     end_s = time.monotonic() + timeout_s
-    while not _answers(url):
+    while _status(url) != status:
         assert process.poll() is None, "the process has ended"
         assert time.monotonic() < end_s, f"{url} is not ready"
         time.sleep(0.2)
 
 
-def _answers(url: str) -> bool:
-    """Whether this page is 200."""
+def _status(url: str) -> int | None:
+    """What this page answers with; None while nobody does."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
+            return int(response.status)
+    except HTTPError as error:
+        return error.code
     except OSError:
-        return False
+        return None
 
 
 async def evenly(rate: float, count: int) -> AsyncIterator[tuple[int, float]]:
