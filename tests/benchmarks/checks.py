@@ -1,19 +1,16 @@
 """From asking for a check to its reply, through the whole pipeline, and what the replies to others cost.
 
-``pipeline run all`` and ``pipeline simulator`` are processes of their own; this one asks at an even pace whatever
-becomes of it, each check the right code of another verification that was sent before. All of it, broker included,
-shares the machine.
+Checks are asked at an even pace whatever becomes of them, each the right code of another verification that was sent
+before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline import topics
@@ -26,11 +23,11 @@ from pipeline.request_reply import RequestReply
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import KafkaLog
 from pipeline.runtime.log import Log, TopicPartition, scan
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker, deployment, fill, topics_of
-from tests.benchmarks.start_to_call import PARTITIONS, child, configuration, cpu_s, create_topics, wait_for
+from tests.benchmarks.whole_pipeline import PARTITIONS, cpu_s, evenly, running
 
 RATE, WARM_UP_S, RUN_S = 100, 3, 15
 PREPARE_RATE = 200
@@ -41,13 +38,10 @@ FOREIGN, WINDOW = 60_000, 10_000
 
 async def prepare(client: VerificationClient, count: int) -> list[str]:
     """Verifications with a code that is known here, each sent."""
-    began_s = time.perf_counter()
+    recipients = numbers(count)
     starting: list[asyncio.Task[str]] = []
-    for n, recipient in enumerate(numbers(count)):
-        ahead_s = began_s + n / PREPARE_RATE - time.perf_counter()
-        if ahead_s > 0:
-            await asyncio.sleep(ahead_s)
-        request = VerificationRequest(verification_id=f"bench-{n}", recipient=recipient, code=CODE)
+    async for n, _ in evenly(PREPARE_RATE, count):
+        request = VerificationRequest(verification_id=f"bench-{n}", recipient=recipients[n], code=CODE)
         starting.append(asyncio.create_task(client.start(request)))
     ids = await asyncio.gather(*starting)
     for verification_id in ids:
@@ -68,12 +62,8 @@ async def ask(client: VerificationClient, ids: list[str]) -> dict[str, tuple[flo
         assert reply.ok, reply.reason
 
     asking: list[asyncio.Task[None]] = []
-    began_s = time.perf_counter()
-    for n, verification_id in enumerate(ids):
-        ahead_s = began_s + n / RATE - time.perf_counter()
-        if ahead_s > 0:
-            await asyncio.sleep(ahead_s)
-        asking.append(asyncio.create_task(one(verification_id)))
+    async for n, _ in evenly(RATE, len(ids)):
+        asking.append(asyncio.create_task(one(ids[n])))
     await asyncio.gather(*asking)
     return taken
 
@@ -151,21 +141,10 @@ async def foreign_us(bootstrap: str) -> list[float]:
 
 def measure(bootstrap: str) -> Figures:
     """``check_100_p50_ms``, ``check_100_p99_ms`` and ``foreign_reply_us``."""
-    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
-        del os.environ[name]  # every one of them would be taken for a setting
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        file = configuration(bootstrap, folder)
-        settings = load(file)
-        asyncio.run(create_topics(settings))
-        simulator = stack.enter_context(child(file, "simulator"))
-        pipeline = stack.enter_context(child(file, "run", "all"))
-        wait_for(f"http://127.0.0.1:{settings.simulator.port}/healthz", simulator)
-        wait_for(f"http://127.0.0.1:{settings.metrics.port}/readyz", pipeline)
+    with tempfile.TemporaryDirectory() as folder, running(bootstrap, Path(folder)) as (settings, pipeline):
         asked, spent_s, where = on_loop(lambda: latencies(settings, lambda: cpu_s(pipeline)))
     taken = [ended_ms - began_ms for began_ms, ended_ms in asked.values()]
     note = f"{RATE}/s for {RUN_S} s over Kafka, {PARTITIONS} partitions; run all used {spent_s / RUN_S:.0%} of a core"
-    where = f"max {max(taken):.0f} ms; p50/p99 of its legs: {where}"
     foreign = f"fetched, in {PARTITIONS} partitions, {WINDOW} a run"
     return {
         f"check_{RATE}_p50_ms": Figure(percentile(taken, 0.50), "ms", note),

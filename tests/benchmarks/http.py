@@ -1,28 +1,25 @@
 """The REST API under load: CPU of a gateway per start that Kafka and the database hold, and how long a check takes.
 
-The gateway is a process of its own, as is the rest; this one asks over connections that are kept open. The goals are
-4,000 starts per second and core, and checks at 100 per second within 40 ms (half of them) and 150 ms (all but 1 %).
+Asked over connections that are kept open. The goals are 4,000 starts per second and core, and checks at 100 per second
+within 40 ms (half of them) and 150 ms (all but 1 %).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import tempfile
 import time
 from collections.abc import Awaitable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import load
 from tests.benchmarks.figures import Figure, Figures, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker
-from tests.benchmarks.start_to_call import child, configuration, cpu_s, create_topics, wait_for
+from tests.benchmarks.whole_pipeline import HOST, KEY, child, cpu_s, evenly, place, running, wait_until_ready
+from tests.postgres_fixtures import PostgresAbsent, PostgresServer
 
-KEY = "bench"
 CONNECTIONS = 64
 WARM_UP, STARTS = 3_000, 20_000
 CHECKED, RATE, CHECKS = 400, 100, 2_000
@@ -36,14 +33,14 @@ class Connection:
         self._port = port
 
     async def open(self) -> Connection:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._reader, self._writer = await asyncio.open_connection(HOST, self._port)
         return self
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
         """Status and body of the answer."""
         content = json.dumps(body).encode()
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         self._writer.write(head.encode() + content)
@@ -73,28 +70,12 @@ async def in_parallel(port: int, bodies: Sequence[dict[str, Any]], connections: 
     return ids
 
 
-def configured(bootstrap: str, folder: Path, database: str) -> Path:
-    """The whole pipeline with an API key and this database."""
-    folder.mkdir()
-    file = configuration(bootstrap, folder, database)
-    with file.open("a") as more:
-        more.write(
-            f'[gateway.api_keys.bench]\nkey = "{KEY}"\nrate_per_s = 100000\n'
-            f'scopes = ["start", "check", "read", "manage"]\n'
-        )
-    return file
-
-
-def starts(bootstrap: str, folder: Path, database: str, name: str) -> Figures:
-    """CPU of a gateway per start, and what a core of it would take."""
-    file = configured(bootstrap, folder, database)
-    settings = load(file)
-    asyncio.run(create_topics(settings))
-    people = numbers(WARM_UP + STARTS)
-    with ExitStack() as stack:
-        gateway = stack.enter_context(child(file, "run", "gateway"))
-        wait_for(f"http://127.0.0.1:{settings.metrics.port}/readyz", gateway)
-        bodies = [{"recipient": person, "external_id": "bench"} for person in people]
+def starts(bootstrap: str, folder: Path, name: str, database: str | None = None) -> Figures:
+    """CPU of a gateway per start, and what a core of it would take; ``name`` is the database's."""
+    file, settings = place(bootstrap, folder, database)
+    bodies = [{"recipient": person, "external_id": "bench"} for person in numbers(WARM_UP + STARTS)]
+    with child(file, "run", "gateway") as gateway:
+        wait_until_ready(settings, gateway)
         on_loop(lambda: in_parallel(settings.gateway.port, bodies[:WARM_UP]))
         before_s, began_s = cpu_s(gateway), time.monotonic()
         on_loop(lambda: in_parallel(settings.gateway.port, bodies[WARM_UP:]))
@@ -107,16 +88,19 @@ def starts(bootstrap: str, folder: Path, database: str, name: str) -> Figures:
     }
 
 
-def checks(bootstrap: str, folder: Path, database: str) -> Figures:
+def starts_on_postgresql(bootstrap: str, folder: Path) -> Figures:
+    """The same on PostgreSQL, whose own work is in other processes; none where the machine has no PostgreSQL."""
+    try:
+        with PostgresServer() as server:
+            return starts(bootstrap, folder, "postgresql", f"{server.url}/postgres")
+    except PostgresAbsent as absent:
+        print(f"http: nothing measured on PostgreSQL: {absent}", flush=True)
+        return {}
+
+
+def checks(bootstrap: str, folder: Path) -> Figures:
     """How long a check takes, over HTTP and back."""
-    file = configured(bootstrap, folder, database)
-    settings = load(file)
-    asyncio.run(create_topics(settings))
-    with ExitStack() as stack:
-        simulator = stack.enter_context(child(file, "simulator"))
-        pipeline = stack.enter_context(child(file, "run", "all"))
-        wait_for(f"http://127.0.0.1:{settings.simulator.port}/healthz", simulator)
-        wait_for(f"http://127.0.0.1:{settings.metrics.port}/readyz", pipeline)
+    with running(bootstrap, folder) as (settings, _):
         port = settings.gateway.port
         bodies = [
             {"recipient": person, "code": CODE, "max_checks": 10, "expires_in_s": 600} for person in numbers(CHECKED)
@@ -146,12 +130,8 @@ async def paced(port: int, ids: Sequence[str], number: int) -> list[float]:
         assert json.loads(answer)["reason"] == "wrong_code", answer
         idle.append(connection)
 
-    began_s = time.perf_counter()
     asked: list[Awaitable[None]] = []
-    for n in range(number):
-        at_s = began_s + n / RATE
-        if (ahead_s := at_s - time.perf_counter()) > 0:
-            await asyncio.sleep(ahead_s)
+    async for n, at_s in evenly(RATE, number):
         asked.append(asyncio.ensure_future(one(at_s, ids[n % len(ids)])))
     await asyncio.gather(*asked)
     for connection in idle:
@@ -161,13 +141,11 @@ async def paced(port: int, ids: Sequence[str], number: int) -> list[float]:
 
 def measure(bootstrap: str) -> Figures:
     """The figures named ``http_…``; PostgreSQL's where there is one."""
-    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
-        del os.environ[name]  # every one of them would be taken for a setting
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        figures |= starts(bootstrap, place / "sqlite", f"sqlite:///{place}/starts.sqlite", "sqlite")
-        figures |= checks(bootstrap, place / "checks", f"sqlite:///{place}/checks.sqlite")
+        figures |= starts(bootstrap, Path(folder) / "sqlite", "sqlite")
+        figures |= starts_on_postgresql(bootstrap, Path(folder) / "postgresql")
+        figures |= checks(bootstrap, Path(folder) / "checks")
     return figures
 
 
