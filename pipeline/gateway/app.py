@@ -33,7 +33,7 @@ _REASONS: Final = {404: ProblemReason.NOT_FOUND, 405: ProblemReason.METHOD_NOT_A
 def create_app(
     *,
     webhooks: WebhookReceiver,
-    ready: Callable[[], bool],
+    missing: Callable[[], Sequence[str]],
     measures: Measures,
     clock: Clock,
     new_id: Callable[[], str],
@@ -43,16 +43,23 @@ def create_app(
 ) -> ASGIApp:
     """All routes below the layer that gives ids, security headers and measurements; ``api`` are those of the REST API.
 
-    A handler may raise HttpProblem. A body has ``body_timeout_s`` to arrive. ``https`` says that callers reach us so.
+    ``missing`` tells what keeps the gateway from being ready. A handler may raise HttpProblem. A body has
+    ``body_timeout_s`` to arrive. ``https`` says that callers reach us so.
     """
 
     async def healthz(request: Request) -> Response:
         return _json({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        if ready():
+        what = list(missing())
+        if not what:
             return _json({"status": "ready"})
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemReason.NOT_READY, headers={"Retry-After": "1"})
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            ProblemReason.NOT_READY,
+            members={"missing": what},
+            headers={"Retry-After": "1"},
+        )
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -26,7 +26,7 @@ SENTENCES: Final[Mapping[ProblemReason, str]] = {
     ProblemReason.METHOD_NOT_ALLOWED: "This address does not take this method.",
     ProblemReason.MISSING_SCOPE: "The API key may not do this.",
     ProblemReason.NOT_FOUND: "There is nothing at this address.",
-    ProblemReason.NOT_READY: "The gateway is starting or stopping.",
+    ProblemReason.NOT_READY: "The gateway starts, stops or cannot reach Kafka; `missing` says which.",
     ProblemReason.RATE_LIMITED: "The API key was used too often; `Retry-After` says when to come again.",
     ProblemReason.READMODEL_UNAVAILABLE: "The database of verifications does not answer: send it again.",
     ProblemReason.REPLY_TIMEOUT: "No answer came in time; ask again with the same Idempotency-Key.",

@@ -53,12 +53,14 @@ class GatewayServer:
         webhooks: Mapping[str, Webhooks],
         recipient_key: Callable[[str], str],
         api: Api | None = None,
+        needs: Callable[[], Sequence[str]] = tuple,
         clock: Clock | None = None,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         """``webhooks`` holds the providers that report deliveries, by instance name.
 
         ``recipient_key`` hashes a canonical recipient as the router does. Without ``api`` only webhooks are taken.
+        ``needs`` tells what the gateway lacks of others, once it has started.
         """
         self._settings = settings
         self._log = log
@@ -66,6 +68,7 @@ class GatewayServer:
         self._measures = measures
         self._webhooks = webhooks
         self._api = api
+        self._needs = needs
         self._clock = clock or SystemClock()
         self._new_id = new_id
         self._producer: Producer | None = None
@@ -73,10 +76,9 @@ class GatewayServer:
         self._server: HttpServer | None = None
         self._ready = False
 
-    @property
-    def ready(self) -> bool:
-        """Started and not stopping."""
-        return self._ready
+    def missing(self) -> list[str]:
+        """What keeps it from being ready; nothing when it is started, not stopping, and has what it needs."""
+        return list(self._needs()) if self._ready else ["gateway: not listening yet, or stopping"]
 
     @property
     def url(self) -> str:
@@ -113,7 +115,7 @@ class GatewayServer:
         )
         app = create_app(
             webhooks=receiver,
-            ready=lambda: self._ready,
+            missing=self.missing,
             measures=self._measures,
             clock=self._clock,
             new_id=self._new_id,

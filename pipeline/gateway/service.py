@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from pipeline.gateway.reach import Reach
 from pipeline.gateway.rest import Rest, settled
 from pipeline.gateway.server import GatewayServer
 from pipeline.process import Parts
@@ -35,6 +36,7 @@ class GatewayService:
             horizon_ms=settings.policy.id_horizon_s * 1_000,
             max_waiting=settings.gateway.max_waiting,
         )
+        self._reach = Reach(log=parts.log, clock=parts.clock, patience_s=settings.gateway.unready_after_s)
         self._server = GatewayServer(
             settings=settings.gateway,
             log=parts.log,
@@ -43,6 +45,7 @@ class GatewayService:
             webhooks=reporting(registry.load(settings)),
             recipient_key=parts.key_ring.recipient_key,
             api=Rest(parts, self._readmodel),
+            needs=self._reach.missing,
             clock=parts.clock,
         )
         self._stopping = asyncio.Event()
@@ -55,6 +58,7 @@ class GatewayService:
     async def run(self) -> None:
         """Listen until :meth:`stop`; raises Misconfigured when the database is of another release."""
         database = asyncio.create_task(self._readmodel.run(), name="readmodel")
+        reaching = asyncio.create_task(self._reach.run(), name="reach")
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             settling = asyncio.create_task(settled(self._readmodel, within_s=self._patience_s))
@@ -65,6 +69,7 @@ class GatewayService:
             await self._server.start()
             await asyncio.wait((database, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            reaching.cancel()
             stopping.cancel()
             await self._server.stop()
             # Last: who was still being answered needed it.
@@ -76,5 +81,5 @@ class GatewayService:
         self._stopping.set()
 
     def missing(self) -> list[str]:
-        """What is still needed before it takes webhooks."""
-        return [] if self._server.ready else ["gateway: not listening yet"]
+        """What it needs before it is ready. The database is not: webhooks need none, and what does is told 503."""
+        return self._server.missing()

@@ -58,6 +58,8 @@ class GatewaySettings(Section):
     """How long keys of ``pipeline api-keys`` are still taken while the database does not answer; then 503."""
     body_timeout_s: float = Field(10.0, gt=0, le=300)
     """How long a caller may take to send the head of a request, and then its body; then 408."""
+    unready_after_s: float = Field(15.0, gt=0, le=86_400)
+    """How long Kafka may answer nothing before ``/readyz`` says 503; requests that come all the same are answered."""
     docs: bool = True
     """Whether ``/openapi.json`` and its page ``/docs`` are served."""
     api_keys: dict[Name, ApiKeySettings] = {}

@@ -34,6 +34,7 @@ directory = "{folder}/keys"
 [gateway]
 port = {gateway}
 public_url = "http://{host}:{gateway}"
+unready_after_s = 4
 [gateway.api_keys.shop]
 key = "acceptance-shop"
 scopes = ["start", "check", "read", "manage"]
@@ -130,7 +131,7 @@ class Child:
 
     def ready(self, within_s: float = 60.0) -> None:
         """Wait until it says so itself."""
-        eventually(lambda: self._is_ready(), within_s, lambda: f"{self.name} is not ready:\n{self.logged[-3000:]}")
+        eventually(lambda: self.is_ready, within_s, lambda: f"{self.name} is not ready:\n{self.logged[-3000:]}")
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -153,7 +154,9 @@ class Child:
         """Whether it is started and has not ended."""
         return self._process is not None and self._process.running
 
-    def _is_ready(self) -> bool:
+    @property
+    def is_ready(self) -> bool:
+        """Whether it says so itself."""
         assert self.running, f"{self.name} ended:\n{self.logged[-3000:]}"
         try:
             return httpx.get(f"http://{HOST}:{self._port}/readyz", timeout=5).status_code == 200

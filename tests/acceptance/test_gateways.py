@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
 from pipeline.dev.broker import DevBroker
 from tests.acceptance.api import Api, new_key
-from tests.acceptance.harness import Deployment, Simulator
+from tests.acceptance.harness import Deployment, Simulator, eventually
 from tests.kafka_fixtures import scratch
 
 pytestmark = pytest.mark.kafka
@@ -128,7 +129,14 @@ def test_without_its_broker_it_says_503_and_nothing_is_lost_or_doubled_when_aske
             assert {answer.status_code for answer in away} == {503}
             assert {answer.json()["reason"] for answer in away} == {"log_unavailable"}
             assert all(int(answer.headers["Retry-After"]) >= 1 for answer in away)
+            eventually(lambda: _readiness(door)[0] == 503, 5, lambda: "ready although Kafka is away")
+            assert any("Kafka" in what for what in _readiness(door)[1]["missing"])
+            # Out of the balancer, but whoever asks is still told what is known and when to come again.
+            assert door.http.get("/v1/verifications").status_code == 200
+            assert door.http.get("/healthz").status_code == 200
+            assert not house.children["all"].is_ready
             thawing.join()
+            eventually(lambda: _readiness(door)[0] == 200, 15, lambda: f"{_readiness(door)}")
             started = [_insist(door, person, key) for person, key in zip(persons, keys, strict=True)]
             assert len(set(started)) == len(persons)
             for person, verification_id in zip(persons, started, strict=True):
@@ -140,6 +148,12 @@ def test_without_its_broker_it_says_503_and_nothing_is_lost_or_doubled_when_aske
             door.close()
             house.stop()
             house.simulator.close()
+
+
+def _readiness(door: Api) -> tuple[int, dict[str, Any]]:
+    """What a load balancer is told."""
+    answer = door.http.get("/readyz")
+    return answer.status_code, dict(answer.json())
 
 
 def _insist(door: Api, person: str, key: str) -> str:

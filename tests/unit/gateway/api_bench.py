@@ -151,7 +151,7 @@ class ApiBench:
         )
         self.app = create_app(
             webhooks=receiver,
-            ready=lambda: True,
+            missing=tuple,
             measures=self.measures,
             clock=self.clock,
             new_id=lambda: "made-here",

@@ -126,7 +126,7 @@ class AsksBench:
         )
         app = create_app(
             webhooks=receiver,
-            ready=lambda: True,
+            missing=tuple,
             measures=self.measures,
             clock=self.clock,
             new_id=lambda: "a-request",

@@ -36,7 +36,7 @@ class Bench:
     measures: FakeMeasures = field(default_factory=FakeMeasures)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
     public_url: str = ""
-    ready: bool = True
+    missing: list[str] = field(default_factory=list)
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Bench:
         )
         app = create_app(
             webhooks=receiver,
-            ready=lambda: self.ready,
+            missing=lambda: self.missing,
             measures=self.measures,
             clock=self.clock,
             new_id=lambda: "made-here",

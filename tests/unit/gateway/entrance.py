@@ -108,7 +108,7 @@ class Entrance:
         )
         self.app = create_app(
             webhooks=receiver,
-            ready=lambda: True,
+            missing=tuple,
             measures=self.measures,
             clock=self.clock,
             new_id=lambda: "made-here",

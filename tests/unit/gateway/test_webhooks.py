@@ -153,8 +153,10 @@ async def test_requests_are_measured_by_route_template(bench: Bench) -> None:
 
 async def test_readiness_follows_the_server_and_liveness_does_not(bench: Bench) -> None:
     assert (await bench.http.get("/readyz")).status_code == 200
-    bench.ready = False
-    assert_problem(await bench.http.get("/readyz"), 503, "not_ready")
+    bench.missing = ["gateway: Kafka has not answered for 20 s"]
+    refused = await bench.http.get("/readyz")
+    assert_problem(refused, 503, "not_ready")
+    assert refused.json()["missing"] == bench.missing
     assert (await bench.http.get("/healthz")).status_code == 200
 
 
