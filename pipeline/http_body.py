@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.requests import ClientDisconnect, Request
+
+COMPRESSED: Final = frozenset({"br", "compress", "dcb", "dcz", "deflate", "gzip", "x-compress", "x-gzip", "zstd"})
+"""The codings of IANA's registry that compress a body. Other words (some clients say ``utf-8``) do not."""
+ACCEPTED: Final = {"Accept-Encoding": "identity"}
+"""What a 415 tells of codings (RFC 7694). A compressed body could be a thousand times what the limit lets in."""
+
+
+def encodings(request: Request) -> frozenset[str]:
+    """The codings a body is said to be in (RFC 9110 8.4), in lower case; none for one that came as it is."""
+    found = request.headers.getlist("content-encoding")
+    if not found:
+        return frozenset()
+    return frozenset(word.strip().lower() for line in found for word in line.split(",")) - {"", "identity"}
 
 
 async def read_body(request: Request, limit: int) -> bytes | None:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.gateway.forms import Form, invalid_fields
 from pipeline.gateway.problems import FieldError, HttpProblem
-from pipeline.http_body import read_body
+from pipeline.http_body import ACCEPTED, encodings, read_body
 from pipeline.model.reasons import ProblemReason, Reason
 from pipeline.records.public import Step, VerificationRequest
 
@@ -121,6 +121,8 @@ async def read_raw(request: Request, limit: int, *, optional: bool = False) -> b
         raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"})
     if optional and not raw:
         return b"{}"
+    if encodings(request):
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_ENCODING, headers=ACCEPTED)
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_MEDIA_TYPE)
     return raw

@@ -34,6 +34,7 @@ SENTENCES: Final[Mapping[ProblemReason, str]] = {
     ProblemReason.TOO_LARGE: "The body, or the head, is too large.",
     ProblemReason.UNAUTHENTICATED: "Send a valid API key: `Authorization: Bearer KEY`.",
     ProblemReason.UNKNOWN_PROVIDER: "No provider of this name with webhooks is configured.",
+    ProblemReason.UNSUPPORTED_ENCODING: "The body must come as it is, without a `Content-Encoding`.",
     ProblemReason.UNSUPPORTED_MEDIA_TYPE: "The body must be `application/json`.",
     ProblemReason.WEBHOOK_DISABLED: "No webhook secret is configured, and unsigned reports are never taken.",
 }

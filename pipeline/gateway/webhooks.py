@@ -22,7 +22,7 @@ from pipeline.gateway.problems import HttpProblem, problem
 from pipeline.gateway.publisher import Publisher
 from pipeline.gateway.reports import Reports
 from pipeline.gateway.trace import trace_of
-from pipeline.http_body import read_body
+from pipeline.http_body import ACCEPTED, COMPRESSED, encodings, read_body
 from pipeline.model.reasons import ProblemReason
 from pipeline.records.types import AttemptStatus
 from pipeline.senders.provider import BadWebhook, Report, Unplaced, Webhook
@@ -108,6 +108,10 @@ class WebhookReceiver:
             return problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemReason.TOO_LARGE, headers={"Connection": "close"}
             )
+        if body and encodings(request) & COMPRESSED:
+            # No provider is known to. Whether the signature is over these bytes or over the others nobody could say.
+            self._count(name, "encoded")
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemReason.UNSUPPORTED_ENCODING, headers=ACCEPTED)
         webhook = self._webhook(request, body)
         greeting = provider.handshake(webhook)
         if greeting is not None:

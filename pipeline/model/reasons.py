@@ -108,6 +108,7 @@ class ProblemReason(StrEnum):
     TOO_LARGE = "too_large"
     UNAUTHENTICATED = "unauthenticated"
     UNKNOWN_PROVIDER = "unknown_provider"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     WEBHOOK_DISABLED = "webhook_disabled"
 

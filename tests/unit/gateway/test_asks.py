@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -298,6 +299,9 @@ async def test_a_command_with_a_body_that_is_no_json_is_refused(bench: AsksBench
         assert_problem(answer, 400, "malformed_json")
         answer = await gateway.post(f"v/{action}", b"{}", **{"Content-Type": "text/plain"})
         assert_problem(answer, 415, "unsupported_media_type")
+        coded = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = await gateway.post(f"v/{action}", gzip.compress(b"{}"), **coded)
+        assert_problem(answer, 415, "unsupported_encoding")
         answer = await gateway.post(f"v/{action}", b" " * 4_096, **{"Content-Type": "application/json"})
         assert_problem(answer, 413, "too_large")
     assert await bench.asked(topics.COMMANDS, 0) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -323,6 +324,21 @@ async def test_only_json_in_utf_8_is_taken(api: ApiBench, media_type: str, taken
         assert answer.status_code == 202
     else:
         assert_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate, identity", "utf-8"])
+async def test_a_body_in_a_coding_is_refused_by_that_name_and_told_what_is_taken(api: ApiBench, coding: str) -> None:
+    body = gzip.compress(orjson.dumps({"recipient": PHONE}))
+    answer = await api.start(body, headers={"Content-Type": "application/json", "Content-Encoding": coding})
+    assert_problem(answer, 415, "unsupported_encoding")
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert api.producer.written == []
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_a_body_that_says_it_came_as_it_is_is_taken(api: ApiBench, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    assert (await api.start(orjson.dumps({"recipient": PHONE}), headers=headers)).status_code == 202
 
 
 async def test_it_needs_a_key_with_the_scope_start(api: ApiBench) -> None:

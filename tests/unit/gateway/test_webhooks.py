@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
 import pytest
@@ -84,6 +85,20 @@ async def test_an_unknown_provider_is_not_found_and_does_not_become_a_label(benc
 
 async def test_a_signed_body_that_makes_no_sense_is_malformed(bench: Bench) -> None:
     assert_problem(await bench.post(b"{}"), 400, "malformed")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "br", "Deflate", "identity, gzip"])
+async def test_a_compressed_report_is_refused_by_that_name(bench: Bench, coding: str) -> None:
+    answer = await bench.post(gzip.compress(b'["v1"]'), headers={**RIGHT, "Content-Encoding": coding})
+    assert_problem(answer, 415, "unsupported_encoding")
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert bench.producer.written == []
+    assert bench.counted("webhooks_total", "ycloud", "encoded") == 1
+
+
+@pytest.mark.parametrize("word", ["identity", "utf-8", ""])
+async def test_a_report_with_a_word_there_that_is_no_coding_is_taken(bench: Bench, word: str) -> None:
+    assert (await bench.post(headers={**RIGHT, "Content-Encoding": word})).status_code == 200
 
 
 async def test_a_signed_event_that_is_not_ours_is_taken_and_counted(bench: Bench) -> None:
