@@ -44,7 +44,10 @@ def decode(wanted: Filter) -> Position | None:
     found = _opened(wanted.cursor)
     match found:
         case [str(list_hash), int(created_at), str(verification_id)] if (
-            list_hash == _list_hash(wanted) and 0 <= created_at < 1 << 63 and "\0" not in verification_id
+            list_hash == _list_hash(wanted)
+            and not isinstance(created_at, bool)  # which Python takes for a number, and PostgreSQL does not
+            and 0 <= created_at < 1 << 63
+            and "\0" not in verification_id
         ):
             return Position(created_at, verification_id)
         case _:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from pipeline.errors import ReadModelUnavailable
+from pipeline.errors import ReadModelUnavailable, UsageError
 from pipeline.readmodel.address import Address, parse
 from pipeline.settings.edges import ReadModelSettings
 
@@ -38,6 +39,8 @@ class UnfitValue(ValueError):
 class Database:
     """The engine; ``patient`` is for work that may take as long as it takes (migrations, a rebuild).
 
+    Raises UsageError when SQLite's folder cannot be made.
+
     A committed write survives the machine's end on both: SQLite syncs the log at each commit (``synchronous=FULL``;
     ``NORMAL`` would be faster, and lose starts that a caller was told of when the power fails), as PostgreSQL does by
     default.
@@ -50,7 +53,7 @@ class Database:
         """Of one statement, and of connecting."""
         arguments: dict[str, Any] = {}
         if self.address.file is not None:
-            self.address.file.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.address.file.parent)
             arguments["timeout"] = settings.timeout_s
         else:
             ms = "0" if patient else str(int(settings.timeout_s * 1000))
@@ -161,6 +164,13 @@ def _blames_value(error: StatementError) -> bool:
 
 def _worth_another_try(error: DBAPIError) -> bool:
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _LOST_TO_ANOTHER
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"readmodel.url: its folder {folder} cannot be made ({error.strerror})") from None
 
 
 def _open_sqlite(connection: Any, _: object) -> None:

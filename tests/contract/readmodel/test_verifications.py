@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -269,6 +271,33 @@ async def test_a_cursor_of_another_list_is_refused(model: ReadModelUnderTest, ot
 async def test_a_cursor_that_is_none_of_ours_is_refused(model: ReadModelUnderTest, cursor: str) -> None:
     with pytest.raises(Refused):
         await page_of(model, cursor=cursor)
+
+
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [
+        (0, "0" * 12),
+        (1, True),
+        (1, 1.5),
+        (1, "1"),
+        (1, None),
+        (1, -1),
+        (1, 1 << 63),
+        (2, 1),
+        (2, None),
+        (2, "v\0"),
+        (2, []),
+    ],
+)
+async def test_a_cursor_that_somebody_changed_is_refused(model: ReadModelUnderTest, place: int, at: object) -> None:
+    await model.fold(*(outcome(f"v{n}", created_at=NOW + n) for n in range(3)))
+    given = (await page_of(model, limit=1)).next_cursor
+    assert given is not None
+    told = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    told[place] = at
+
+    with pytest.raises(Refused):
+        await page_of(model, cursor=base64.urlsafe_b64encode(json.dumps(told).encode()).rstrip(b"=").decode())
 
 
 async def test_the_page_size_may_change_from_page_to_page(model: ReadModelUnderTest) -> None:

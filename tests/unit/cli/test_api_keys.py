@@ -186,6 +186,16 @@ def test_a_key_of_the_settings_is_revoked_there(operator: Operator) -> None:
     assert "[gateway.api_keys.old]" in err
 
 
+def test_a_folder_of_the_database_that_cannot_be_made_is_told_without_a_traceback(operator: Operator) -> None:
+    (operator.folder / "taken").write_text("a file where the folder would be")
+    operator.settings.write_text(
+        operator.settings.read_text().replace(str(operator.file), f"{operator.folder}/taken/x/y")
+    )
+    err = refused(operator, "new", "shop")
+    assert "readmodel.url: its folder" in err
+    assert "Traceback" not in err
+
+
 def test_a_misspelt_name_is_told_what_it_may_mean(operator: Operator) -> None:
     operator.gets("new", "shop")
     assert "'shop'" in refused(operator, "revoke", "shopp")
