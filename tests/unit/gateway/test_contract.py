@@ -15,11 +15,12 @@ from pipeline.gateway import contract_words as words
 from pipeline.gateway.app import HEALTHZ, READYZ, WEBHOOKS, WEBHOOKS_OF_A_MESSAGE
 from pipeline.gateway.bodies import REFUSED, StartBody
 from pipeline.gateway.contract import contract, reasons, resolved
-from pipeline.gateway.read import DEFAULT_LIMIT, MAX_CURSOR, MAX_LIMIT
+from pipeline.gateway.read import DEFAULT_LIMIT, MAX_LIMIT
 from pipeline.model.fields import USE_CASES
 from pipeline.model.reasons import ProblemReason, Reason, ReplyReason
 from pipeline.model.steps import MAX_OPTIONS, MAX_STEPS
 from pipeline.model.validate import DEFAULT_EXPIRES_IN_S, DEFAULT_MAX_CHECKS
+from pipeline.readmodel.cursor import MAX_CHARS
 from pipeline.records.public import Attempt, Step, StepView, VerificationOutcome, VerificationRequest
 from pipeline.records.types import Channel, VerificationState
 from pipeline.settings import Settings
@@ -265,7 +266,7 @@ def test_defaults_are_those_of_the_code() -> None:
     for name in ("mode", "steps", "channel_defaults", "metadata"):
         assert told[name]["default"] == getattr(empty, name)
     (limit, cursor) = (each["schema"] for each in _operation("listVerifications").node["parameters"][:2])
-    assert (limit["default"], limit["maximum"], cursor["maxLength"]) == (DEFAULT_LIMIT, MAX_LIMIT, MAX_CURSOR)
+    assert (limit["default"], limit["maximum"], cursor["maxLength"]) == (DEFAULT_LIMIT, MAX_LIMIT, MAX_CHARS)
 
 
 # --- examples -------------------------------------------------------------------------------------------------------

@@ -137,7 +137,6 @@ async def test_a_parameter_without_a_value_counts_as_not_given(api: ApiBench) ->
         ("to=0000-00-00", "to"),
         ("external_id=" + "x" * 129, "external_id"),
         ("external_id=%00", "external_id"),
-        ("cursor=" + "x" * 513, "cursor"),
         ("externalid=1", "externalid"),
         ("limit=1&limit=2", "limit"),
     ],
@@ -159,7 +158,8 @@ async def test_every_wrong_parameter_is_named_in_one_answer(api: ApiBench) -> No
 
 async def test_a_cursor_of_no_list_or_of_another_one_is_400(api: ApiBench) -> None:
     fold(api, 3)
-    assert_problem(await api.get(cursor="nonsense"), 400, "bad_cursor")
+    for nonsense in ("nonsense", "x" * 257, "x" * 5_000):
+        assert_problem(await api.get(cursor=nonsense), 400, "bad_cursor")
     cursor = (await api.get(limit="1")).json()["next_cursor"]
     assert_problem(await api.get(limit="1", cursor=cursor, state="sent"), 400, "bad_cursor")
     assert_problem(await api.get(limit="1", cursor=cursor, caller="other"), 400, "bad_cursor")
