@@ -95,7 +95,7 @@ def sender(
 
 @app.command()
 def gateway(ctx: typer.Context, instance: Instance = None) -> None:
-    """Take the providers' webhooks.
+    """Serve the REST API, and take the providers' webhooks.
 
     Example: `pipeline run gateway`
     """
@@ -117,12 +117,14 @@ def everything(ctx: typer.Context, instance: Instance = None) -> None:
 
 def _run(loaded: Settings, name: str, instance: int | None, make: Callable[[Parts], Sequence[Service]]) -> None:
     from pipeline.logs import configure
-    from pipeline.process import Process, opened, run_loop
+    from pipeline.process import Process, opened, run_loop, spare_collections
 
     configure(loaded.logging)
 
     async def work() -> None:
         async with opened(loaded, client_id=name, instance=instance) as parts:
-            await Process(parts, make(parts)).run()
+            process = Process(parts, make(parts))
+            spare_collections()
+            await process.run()
 
     run_loop(work())
