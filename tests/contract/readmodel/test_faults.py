@@ -242,7 +242,7 @@ async def test_what_says_that_nothing_is_missing_answers(url: str) -> None:
     )
     running = asyncio.create_task(model.run())
     async with asyncio.timeout(30):
-        while model.missing():
+        while model.missing():  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert (await model.ledger.start(start("v1"))).known is Known.NEW
     model.stop()
