@@ -15,7 +15,7 @@ from tests.acceptance.stranger import Stranger, assert_exact, new_id
 
 pytestmark = pytest.mark.kafka
 
-EARLY_MS, OTHERS = 100, 600
+EARLY_MS, OTHERS = 100, 150
 
 
 def delivered(stranger: Stranger, simulator: Simulator, person: str, **fields: Any) -> tuple[str, str]:
