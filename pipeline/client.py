@@ -103,7 +103,10 @@ class VerificationClient:
         end_user_ip: str | None = None,
         timeout_s: float = REPLY_S,
     ) -> Reply:
-        """Check a typed code; the same ``check_id`` always gets the same reply and counts once.
+        """Check a typed code; the same ``check_id`` gets the same reply and counts once.
+
+        A right or counted wrong code is answered alike while the verification is remembered (a day after its end); of
+        refusals that cost nothing the last ten are, and a forgotten one is judged as if it came now.
 
         With a ``tenant`` a verification of another one is unknown. Raises DeadlinePassed when no reply came in time and
         LogUnavailable when none can be read or too many wait (ask again with the same id), and UsageError when the
@@ -131,8 +134,9 @@ class VerificationClient:
         """Send a step once more, by default the active one, by another route than last time where there is one.
 
         The reply says whether it is begun (``ok``), else the reason, and with ``resend_too_soon`` when it may be asked
-        again (``retry_at``, epoch milliseconds). The same ``command_id`` gets the same reply and is carried out once.
-        Raises what :meth:`check` raises.
+        again (``retry_at``, epoch milliseconds). The same ``command_id`` gets the same reply and is carried out once;
+        of refusals the last ten are remembered, and a forgotten one is looked at as if it came now. Raises what
+        :meth:`check` raises.
         """
         return await self._command(CommandAction.RESEND, verification_id, step_index, command_id, tenant, timeout_s)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.model.reasons import Reason
+from pipeline.model.reference import parse_reference
 from pipeline.records.types import AttemptStatus
 
 RANK: Final[Mapping[AttemptStatus, int]] = {
@@ -33,6 +34,34 @@ DELIVERED: Final = frozenset((AttemptStatus.DELIVERED, AttemptStatus.READ))
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _REASONS: Final = frozenset(Reason)
+
+
+class Named(NamedTuple):
+    """What tells an attempt from all others: as outcomes show it, or as a report names it."""
+
+    attempt_id: str
+    provider: str
+    reference: str | None
+    """Of a report None when its writer did not tell; an attempt always has one."""
+
+
+def is_of(report: Named, attempt: Named) -> bool:
+    """Whether a report tells of this attempt.
+
+    Two decisions can exist for one id, and the attempts of both have the same names, maybe at the same provider: only
+    the reference tells whose message it is. Believed, a report of the one that lost would call a message delivered
+    that never was.
+    """
+    same = (report.attempt_id, report.provider) == (attempt.attempt_id, attempt.provider)
+    return same and report.reference in (None, attempt.reference)
+
+
+def is_sound(report: Named) -> bool:
+    """Whether the reference, if any, is one of the attempt reported on; anybody may write to this topic."""
+    if report.reference is None:
+        return True
+    parsed = parse_reference(report.reference)
+    return parsed is not None and parsed.attempt_id == report.attempt_id
 
 
 def known_reason(reason: str | None) -> str | None:

@@ -33,6 +33,11 @@ def reference(verification_id: str, n: int, decision_id: str) -> str:
     return f"{verification_id}_{n}_{characters}"
 
 
+def told_reference(header: bytes | None) -> str | None:
+    """What the header :data:`REFERENCE_HEADER` says; None without one."""
+    return None if header is None else header.decode("utf-8", "replace")
+
+
 def parse_reference(text: str) -> Reference | None:
     """Read a reference back; None when it is not one of ours (another system on the same provider account).
 

@@ -11,6 +11,7 @@ import structlog
 from pipeline import topics
 from pipeline.clock import Clock, Seldom
 from pipeline.errors import DeadLetterReason, Infrastructure, Poison, UnknownSchema
+from pipeline.model.reference import REFERENCE_HEADER, told_reference
 from pipeline.readmodel.fold import Folding
 from pipeline.records.codec import Codec
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
@@ -63,7 +64,8 @@ class Decoder:
     def _fold(self, folding: Folding, record: Record) -> None:
         told: VerificationOutcome | DeliveryStatus
         told = self._codec.decode(_TYPES[record.topic], record.value, public=True)
-        folding.add(told, recorded_at=record.timestamp_ms)
+        reference = told_reference(record.header(REFERENCE_HEADER))
+        folding.add(told, recorded_at=record.timestamp_ms, reference=reference)
 
     async def _look_again(self) -> None:
         now_s = self._clock.monotonic_s()

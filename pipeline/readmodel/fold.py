@@ -46,6 +46,8 @@ class DeliveryRow(NamedTuple):
     verification_id: str
     attempt_id: str
     provider: str
+    reference: str
+    """Empty where the report named none."""
     status: str
     rank: int
     reason: str | None
@@ -53,6 +55,11 @@ class DeliveryRow(NamedTuple):
     recorded_at: int
     cost: str | None
     currency: str | None
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Of two reports of one key the one with the higher rank counts."""
+        return (self.verification_id, self.attempt_id, self.provider, self.reference)
 
 
 def outcome_row(outcome: VerificationOutcome) -> Row:
@@ -77,19 +84,22 @@ def _listed(text: str | None) -> str | None:
     return text if text is None or len(text) <= LISTED_CHARS else None
 
 
-def delivery_row(status: DeliveryStatus, recorded_at: int) -> DeliveryRow | None:
-    """The row of a report; None when it tells nothing. ``recorded_at`` is the time of its record.
+def delivery_row(status: DeliveryStatus, recorded_at: int, reference: str | None) -> DeliveryRow | None:
+    """The row of a report; None when it tells nothing, or of no attempt there can be.
+
+    ``recorded_at`` is the time of its record, ``reference`` that of the message reported on, when its writer told it.
 
     It occurred when the tracker would say so: the first plausible time told, else that of the record.
     """
     rank = delivery.RANK[status.status]
-    if rank == 0:
+    if rank == 0 or not delivery.is_sound(delivery.Named(status.attempt_id, status.provider, reference)):
         return None
     told = (plausible(at, received_at=recorded_at) for at in (status.occurred_at, status.received_at))
     return DeliveryRow(
         verification_id=status.verification_id,
         attempt_id=status.attempt_id,
         provider=status.provider,
+        reference=reference or "",
         status=status.status.value,
         rank=rank,
         reason=delivery.known_reason(status.reason),
@@ -105,6 +115,7 @@ def late(row: DeliveryRow) -> Late:
     return Late(
         row.attempt_id,
         row.provider,
+        row.reference or None,
         AttemptStatus(row.status),
         row.reason,
         row.occurred_at,
@@ -119,19 +130,23 @@ class Folding:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.reports: dict[tuple[str, str, str], DeliveryRow] = {}
+        self.reports: dict[tuple[str, str, str, str], DeliveryRow] = {}
 
-    def add(self, record: VerificationOutcome | DeliveryStatus, *, recorded_at: int) -> None:
-        """Take one more record, in the order of its partition; ``recorded_at`` is its time in the log."""
+    def add(
+        self, record: VerificationOutcome | DeliveryStatus, *, recorded_at: int, reference: str | None = None
+    ) -> None:
+        """Take one more record, in the order of its partition.
+
+        ``recorded_at`` is its time in the log, ``reference`` what a report's header says.
+        """
         if isinstance(record, VerificationOutcome):
             known = self.rows.get(record.verification_id)
             if known is None or (record.created_at, record.version) > known.age:
                 self.rows[record.verification_id] = outcome_row(record)
-        elif (told := delivery_row(record, recorded_at)) is not None:
-            key = (told.verification_id, told.attempt_id, told.provider)
-            before = self.reports.get(key)
+        elif (told := delivery_row(record, recorded_at, reference)) is not None:
+            before = self.reports.get(told.key)
             if before is None or told.rank > before.rank:
-                self.reports[key] = told
+                self.reports[told.key] = told
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.reports)

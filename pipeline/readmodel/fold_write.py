@@ -12,7 +12,7 @@ from pipeline.readmodel.late import is_needless
 from pipeline.readmodel.statements import AnyRow, Insert, InsertMany, any_of
 from pipeline.readmodel.tables import Folded
 
-_KEY: Final = ("verification_id", "attempt_id", "provider")
+_KEY: Final = ("verification_id", "attempt_id", "provider", "reference")
 
 
 class FoldWriter:

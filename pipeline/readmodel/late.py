@@ -25,6 +25,8 @@ class Late(NamedTuple):
 
     attempt_id: str
     provider: str
+    reference: str | None
+    """Of the message reported on; None when its writer did not tell."""
     status: AttemptStatus
     reason: str | None
     occurred_at: int
@@ -34,12 +36,20 @@ class Late(NamedTuple):
     recorded_at: int
     """Of its record; epoch milliseconds."""
 
+    @property
+    def named(self) -> delivery.Named:
+        """The attempt it names."""
+        return delivery.Named(self.attempt_id, self.provider, self.reference)
+
 
 def merged(view: bytes, reports: Iterable[Late]) -> bytes:
     """The view with every report that tells more of an attempt than it does; the attempts' states only ever rise."""
     shown = orjson.loads(view)
     changed = False
-    for report in reports:
+    # One with a reference and one without may tell of the same attempt: the lower first, as each may add to it.
+    for report in sorted(
+        reports, key=lambda each: (delivery.RANK[each.status], each.occurred_at, each.reference or "")
+    ):
         attempt = _attempt_of(shown, report)
         if attempt is not None:
             _join(attempt, report)
@@ -76,7 +86,8 @@ def _named(shown: dict[str, Any], report: Late) -> dict[str, Any] | None:
     if _is_of_earlier_life(shown, report):
         return None
     for attempt in shown["attempts"]:
-        if attempt["attempt_id"] == report.attempt_id and attempt["provider"] == report.provider:
+        named = delivery.Named(attempt["attempt_id"], attempt["provider"], attempt["reference"])
+        if delivery.is_of(report.named, named):
             found: dict[str, Any] = attempt
             return found
     return None

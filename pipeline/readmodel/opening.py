@@ -70,10 +70,12 @@ class ReadModel:
 
     async def _work(self) -> None:
         await prepared(self._settings, self.database)
-        self._ready = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self.ledger.run(), name="ledger")
             group.create_task(self._purge.run(), name="purge")
+            # The ledger answers from its first turn on; who is told before that nothing is missing is turned away.
+            await asyncio.sleep(0)
+            self._ready = True
 
     def stop(self) -> None:
         """Begin a clean end."""

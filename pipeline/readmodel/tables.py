@@ -67,6 +67,8 @@ def folded(metadata: MetaData, *, suffix: str = "", index_suffix: str = "") -> F
         Column("verification_id", key(), primary_key=True),
         Column("attempt_id", key(), primary_key=True),
         Column("provider", key(), primary_key=True),
+        # Empty where the report named none; two messages can have all the rest alike.
+        Column("reference", key(), primary_key=True),
         Column("status", Text, nullable=False),
         Column("rank", Integer, nullable=False),
         Column("reason", Text),

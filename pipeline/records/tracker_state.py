@@ -165,9 +165,11 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     delivered_at: TimeMs | None = None
     verified_at: TimeMs | None = None
     final_at: TimeMs | None = None
+    expiry_put_off_until_at: TimeMs = 0
+    """Until when the expiry waits once more for misplaced checks, as nobody looked at its moment; 0: it never did."""
     updated_at: TimeMs = 0
     replies: list[Reply] = []
-    """The last ones of each kind, oldest first."""
+    """The last ones of each kind, oldest first; all that changed something."""
     waiting: list[WaitingRequest] = []
     provider_check: ProviderCheck | None = None
     """At most one outstanding."""

@@ -76,6 +76,9 @@ class PolicySettings(Section):
     """Wait of a step at a provider that reports no delivery."""
     provider_check_s: int = Field(35, ge=5, le=60)
     """How long one provider that made a code has to judge a typed one; more than its ``timeout_s``."""
+    misplaced_grace_ms: int = Field(500, ge=0, le=5_000)
+    """How much later than ``expires_at`` an expiry is told, so that checks in time from a wrong partition, which are
+    passed on first, are still judged; 0 where all who publish checks key them by verification id with murmur2."""
     min_time_left_s: int = Field(15, ge=0, le=300)
     """Nothing is sent with less time left than this."""
     max_attempts_total: int = Field(6, ge=1, le=50)

@@ -29,7 +29,7 @@ class Tables:
     """What a database would hold."""
 
     verifications: dict[str, Row] = field(default_factory=dict)
-    deliveries: dict[tuple[str, str, str], DeliveryRow] = field(default_factory=dict)
+    deliveries: dict[tuple[str, str, str, str], DeliveryRow] = field(default_factory=dict)
     starts: dict[str, tuple[str, str]] = field(default_factory=dict)
     idempotency: dict[str, _Asked] = field(default_factory=dict)
     api_keys: dict[str, StoredKey] = field(default_factory=dict)
@@ -55,18 +55,19 @@ class MemoryReadModel:
             raise ReadModelUnavailable("the database of verifications was told to be away")
         return self.tables
 
-    def fold(self, record: VerificationOutcome | DeliveryStatus, *, recorded_at: int = 0) -> None:
-        """Take an outcome or a delivery report as the projector does."""
+    def fold(
+        self, record: VerificationOutcome | DeliveryStatus, *, recorded_at: int = 0, reference: str | None = None
+    ) -> None:
+        """Take an outcome or a delivery report as the projector does; ``reference``: the report's header."""
         if isinstance(record, VerificationOutcome):
             row = outcome_row(record)
             known = self.tables.verifications.get(row.id)
             if known is None or known.version == 0 or row.age > known.age:
                 self.tables.verifications[row.id] = row
-        elif (told := delivery_row(record, recorded_at)) is not None:
-            key = (told.verification_id, told.attempt_id, told.provider)
-            before = self.tables.deliveries.get(key)
+        elif (told := delivery_row(record, recorded_at, reference)) is not None:
+            before = self.tables.deliveries.get(told.key)
             if before is None or told.rank > before.rank:
-                self.tables.deliveries[key] = told
+                self.tables.deliveries[told.key] = told
 
 
 class MemoryLedger:

@@ -42,6 +42,11 @@ _CLASS_REASON: Final = {
 }
 
 
+def named(attempt: TrackedAttempt) -> delivery.Named:
+    """What a report must name to be of it."""
+    return delivery.Named(attempt.shown.attempt_id, attempt.shown.provider, attempt.shown.reference)
+
+
 def begin(
     verification_id: str, plan: Plan, route: AttemptPlan, *, wish: int = 0, resend: bool = False
 ) -> TrackedAttempt:

@@ -17,7 +17,6 @@ from pipeline.errors import DeadLetterReason, Poison, UnknownWriter
 from pipeline.model import delivery
 from pipeline.model.limits import EARLY_KEPT, KEPT_TEXT
 from pipeline.model.reasons import STATE, Reason
-from pipeline.model.reference import parse_reference
 from pipeline.records.internal import Decision, Plan, SendResult
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.tracker_state import EarlyStatus, OutstandingRoute, TrackedAttempt
@@ -212,14 +211,12 @@ def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | 
     ``reference`` is that of the message reported on, when its writer told it.
     """
     state, told = turn.state, _bounded(told)
-    number = attempt_number(told)
-    if number is None or not _is_named_by(told, reference):
+    number, named = attempt_number(told), delivery.Named(told.attempt_id, told.provider, reference)
+    if number is None or not delivery.is_sound(named):
         _unmatched(turn, told)
     elif number <= len(state.attempts):
         attempt = state.attempts[number - 1]
-        if attempt.shown.provider != told.provider or reference not in (None, attempt.shown.reference):
-            # The same attempt id under a decision that lost, at another provider or even at this one: believed, it
-            # would call a message delivered that never was.
+        if not delivery.is_of(named, facts.named(attempt)):
             _unmatched(turn, told)
             return
         _replace(turn, facts.with_status(attempt, told, recorded_at))
@@ -239,14 +236,6 @@ def _bounded(told: DeliveryStatus) -> DeliveryStatus:
         cost=None if told.cost is None or len(told.cost) > KEPT_TEXT else told.cost,
         currency=None if told.currency is None or len(told.currency) > KEPT_TEXT else told.currency,
     )
-
-
-def _is_named_by(told: DeliveryStatus, reference: str | None) -> bool:
-    """Whether the reference, if any, is one of the attempt reported on; anybody may write to this topic."""
-    if reference is None:
-        return True
-    parsed = parse_reference(reference)
-    return parsed is not None and parsed.attempt_id == told.attempt_id
 
 
 def _unmatched(turn: Turn, told: DeliveryStatus) -> None:

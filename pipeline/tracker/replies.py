@@ -7,6 +7,7 @@ import msgspec
 from pipeline import topics
 from pipeline.model.limits import (
     EARLY_KEPT,
+    EFFECTS_KEPT,
     PROVIDER_CHECKS_WAITING,
     REPLIES_KEPT,
     UNKNOWN_ID_GRACE_MS,
@@ -216,13 +217,18 @@ def _unknown_reply(turn: Turn, request: WaitingRequest) -> Reply:
 
 def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
     replies = [*turn.state.replies, reply]
-    alike = [each for each in replies if each.kind is reply.kind]
-    if len(alike) > REPLIES_KEPT:
-        # Each kind has its own room: commands must not push out the reply that a repeated check would get.
+    # Each kind has its own room: commands must not push out the reply that a repeated check would get. And so do those
+    # that changed something: refusals must not push out what a repetition would count or send again.
+    alike = [each for each in replies if (each.kind, _has_effect(each)) == (reply.kind, _has_effect(reply))]
+    if len(alike) > (EFFECTS_KEPT if _has_effect(reply) else REPLIES_KEPT):
         replies.remove(alike[0])
     turn.put(replies=replies)
     turn.emit(topics.REPLIES, reply)
     _count(turn, request, reply.reason)
+
+
+def _has_effect(reply: Reply) -> bool:
+    return reply.ok or reply.reason == ReplyReason.WRONG_CODE
 
 
 def _count(turn: Turn, request: WaitingRequest, reason: str) -> None:

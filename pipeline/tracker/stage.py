@@ -13,7 +13,7 @@ from pipeline.model.fields import VERIFICATION_ID, check_echo
 from pipeline.model.keys import KeyRing
 from pipeline.model.limits import KEPT_TEXT, REQUEST_ID_LENGTH
 from pipeline.model.reasons import Reason
-from pipeline.model.reference import REFERENCE_HEADER
+from pipeline.model.reference import REFERENCE_HEADER, told_reference
 from pipeline.model.trace import carried
 from pipeline.records.codec import Codec
 from pipeline.records.internal import Decision, SendResult
@@ -68,9 +68,7 @@ class TrackerStage:
             status = self._decode(DeliveryStatus, record, public=True)
             _expect_id(status.verification_id)
             turn = self._turn(status.verification_id, record, state, now_ms)
-            header = record.header(REFERENCE_HEADER)
-            reference = None if header is None else header.decode("utf-8", "replace")
-            join.status(turn, status, record.timestamp_ms, reference)
+            join.status(turn, status, record.timestamp_ms, told_reference(record.header(REFERENCE_HEADER)))
         elif record.topic == topics.TRACKER_INBOX:
             return self._forwarded(record, state, now_ms)
         elif record.topic in (topics.CHECKS, topics.COMMANDS):

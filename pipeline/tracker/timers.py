@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.model.limits import HORIZONS_MS, IN_FLIGHT_MS, UNDECIDED_STATE_MS
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
-from pipeline.records.types import AttemptResult
+from pipeline.records.types import AttemptResult, VerificationMode
 from pipeline.runtime.api import Deadline, Lane
 from pipeline.settings import PolicySettings
 from pipeline.tracker import figures, join, lookups, outcome, replies, steps, wishes
@@ -78,7 +78,7 @@ def next_due(state: TrackerState, policy: PolicySettings) -> Due | None:
             # The expiry waits for it: a check in time by its append time is in time whenever its provider answers.
             dues.append(Due(state.provider_check.until_at, What.PROVIDER_CHECK))
         else:
-            dues.append(Due(_ends_at(state), What.EXPIRY))
+            dues.append(Due(_expires_at(state, policy), What.EXPIRY))
         for attempt in state.attempts:
             lookup_at = lookups.next_at(attempt)
             if lookup_at is not None:
@@ -93,16 +93,39 @@ def _counts(attempt: TrackedAttempt) -> bool:
     return attempt.shown.result in (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT)
 
 
-def _ends_at(state: TrackerState) -> int:
-    """The first millisecond at which a check would be too late.
+def _expires_at(state: TrackerState, policy: PolicySettings) -> int:
+    """When the expiry is told: from the first millisecond at which a check would be too late, and some time more.
 
     Before the first call is known to have happened, the end waits for calls that may be running, so that a message that
     just made it is not called too late; but not for ever, in case no answer comes at all.
     """
-    end = outcome.expires_at(state)
-    if state.sent_at is None and steps.in_flight(state):
-        end += IN_FLIGHT_MS
-    return end + 1
+    may_be_called = state.sent_at is None and steps.in_flight(state)
+    wait_ms = IN_FLIGHT_MS if may_be_called else _grace_ms(state, policy)
+    return max(outcome.expires_at(state) + 1 + wait_ms, state.expiry_put_off_until_at)
+
+
+def _grace_ms(state: TrackerState, policy: PolicySettings) -> int:
+    """How long checks in time may be on their way from a wrong partition, whose task passes them on.
+
+    What this task has read says nothing of them: the record it waits for is written once the other task has read it.
+    Whether a check is in time stays a matter of its append time; in reach mode there is none to wait for.
+    """
+    assert state.plan is not None
+    return 0 if state.plan.mode is VerificationMode.REACH else policy.misplaced_grace_ms
+
+
+def _expire(turn: Turn, due_at: int) -> None:
+    """End it; but when nobody looked at that moment, nobody passed anything on then either, and the grace is now.
+
+    Once for one end: a task that is always late would else put it off for ever. Also after a wait for a provider's
+    verdict or for a call's answer, which looks the same from here and costs no more than the grace.
+    """
+    grace_ms = _grace_ms(turn.state, turn.tools.policy)
+    was_put_off = turn.state.expiry_put_off_until_at == due_at
+    if grace_ms and not was_put_off and turn.now_ms - due_at > grace_ms:
+        turn.put(expiry_put_off_until_at=turn.now_ms + grace_ms)
+    else:
+        steps.expire(turn)
 
 
 def fire(turn: Turn) -> bool:
@@ -124,7 +147,7 @@ def _handle(turn: Turn, due: Due) -> None:
     if due.what is What.UNKNOWN_ID:
         replies.answer_unknown(turn, due.at_ms)
     elif due.what is What.EXPIRY:
-        steps.expire(turn)
+        _expire(turn, due.at_ms)
     elif due.what is What.WAIT:
         turn.put_attempt(msgspec.structs.replace(wishes.leading(turn.state), wait_over=True))
         steps.settle(turn)

@@ -11,7 +11,9 @@ from pipeline import topics
 from pipeline.records.internal import SendResult
 from pipeline.records.public import CodeCheck, Reply, Step, VerificationOutcome, VerificationRequest
 from pipeline.records.types import AttemptResult, Channel, VerificationState
+from pipeline.runtime.log import TopicPartition
 from pipeline.testing import virtual_time
+from pipeline.testing.memory_log import Faults
 from tests.unit.deployment import PARTITIONS, Deployment, home
 from tests.unit.senders.doubles import command
 
@@ -85,6 +87,33 @@ def test_a_check_is_in_time_by_when_it_was_appended_though_the_tracker_comes_bac
         async with world.running():
             await asyncio.sleep(5)
         assert await reasons(world) == [reason]
+
+    run()
+
+
+@pytest.mark.parametrize(("late_ms", "reason"), [(0, "valid"), (-30, "valid"), (1, "expired")])
+def test_a_check_of_the_last_moment_is_in_time_by_when_it_was_appended_while_it_is_passed_on(
+    late_ms: int, reason: str
+) -> None:
+    class SlowElsewhere(Faults):
+        async def before_append(self, writer: str, partition: TopicPartition) -> None:
+            if writer == f"tracker.{ELSEWHERE}":
+                await asyncio.sleep(0.1)
+
+    @story
+    async def run(world: Deployment) -> None:
+        async with world.running():
+            code = await sent(world)
+            (last,) = (await world.read(topics.OUTCOMES, VerificationOutcome))[-1:]
+            world.cluster.faults = SlowElsewhere()
+            await asyncio.sleep((last.expires_at + late_ms - world.clock.now_ms()) / 1000)
+            await check(world, code, ELSEWHERE)
+            await asyncio.sleep(5)
+        assert await reasons(world) == [reason]
+        outcomes = await world.read(topics.OUTCOMES, VerificationOutcome)
+        (final,) = (outcome for outcome in outcomes if outcome.is_final)
+        assert final.state == {"valid": "verified", "expired": "expired"}[reason]
+        assert final.updated_at - final.expires_at < 1_000, "to the second, whichever it is"
 
     run()
 

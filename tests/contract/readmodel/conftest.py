@@ -26,9 +26,9 @@ class MemoryUnderTest:
         self.verifications = self.model.verifications
         self.api_keys = self.model.api_keys
 
-    async def fold(self, *records: VerificationOutcome | DeliveryStatus) -> None:
+    async def fold(self, *records: VerificationOutcome | DeliveryStatus, reference: str | None = None) -> None:
         for record in records:
-            self.model.fold(record, recorded_at=NOW + 10_000)
+            self.model.fold(record, recorded_at=NOW + 10_000, reference=reference)
 
     async def another(self) -> ReadModelUnderTest:
         return self

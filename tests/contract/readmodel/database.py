@@ -47,11 +47,10 @@ class DatabaseUnderTest:
         if self._running is not None:
             await self._running
 
-    async def fold(self, *records: VerificationOutcome | DeliveryStatus) -> None:
-
+    async def fold(self, *records: VerificationOutcome | DeliveryStatus, reference: str | None = None) -> None:
         folding = Folding()
         for record in records:
-            folding.add(record, recorded_at=NOW + 10_000)
+            folding.add(record, recorded_at=NOW + 10_000, reference=reference)
         database = self.model.database
         writer = FoldWriter(LIVE, is_postgresql=database.is_postgresql)
         await database.write(lambda connection: writer(connection, folding))

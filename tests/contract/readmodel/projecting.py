@@ -13,7 +13,7 @@ from pipeline.readmodel.projector import Projector
 from pipeline.readmodel.verifications import SqlVerifications
 from pipeline.records.codec import Codec
 from pipeline.records.public import DeliveryStatus, VerificationOutcome
-from pipeline.runtime.api import Emit, Measure
+from pipeline.runtime.api import Emit, Headers, Measure
 from pipeline.runtime.partition import partition_for
 from pipeline.settings.edges import ReadModelSettings
 from pipeline.testing.clock import ManualClock
@@ -64,9 +64,9 @@ class World:
             await self.publish_bytes(topic, record.verification_id, CODEC.encode(record))
         await producer.stop()
 
-    async def publish_bytes(self, topic: str, key: str, value: bytes) -> None:
+    async def publish_bytes(self, topic: str, key: str, value: bytes, headers: Headers = ()) -> None:
         producer = await (await self.log()).producer()
-        await producer.send(Emit(topic, key.encode(), value, partition_for(key.encode(), PARTITIONS)))
+        await producer.send(Emit(topic, key.encode(), value, partition_for(key.encode(), PARTITIONS), headers))
         await producer.stop()
 
     def decoder(self) -> Decoder:

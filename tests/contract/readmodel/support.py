@@ -27,8 +27,8 @@ class ReadModelUnderTest(Protocol):
     @property
     def api_keys(self) -> ApiKeys: ...
 
-    async def fold(self, *records: VerificationOutcome | DeliveryStatus) -> None:
-        """Fold records as the projector does; records of one call are one batch."""
+    async def fold(self, *records: VerificationOutcome | DeliveryStatus, reference: str | None = None) -> None:
+        """Fold records as the projector does; records of one call are one batch, ``reference`` is of its reports."""
 
     async def another(self) -> ReadModelUnderTest:
         """A second gateway with connections of its own to the same database."""
@@ -43,6 +43,7 @@ def attempt(verification_id: str, n: int = 1, **changes: Any) -> Attempt:
         "step_index": n - 1,
         "channel": Channel.SMS,
         "provider": "ycloud",
+        "reference": f"{verification_id}_{n}_abcdef",
         "result": AttemptResult.ACCEPTED,
         "status": AttemptStatus.SENT,
         "sent_at": NOW + 100,

@@ -229,3 +229,21 @@ async def test_a_full_pool_is_waited_for_only_so_long(url: str) -> None:
                 await database.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
     finally:
         await database.close()
+
+
+async def test_what_says_that_nothing_is_missing_answers(url: str) -> None:
+    """At once: whoever starts in the very turn of the loop in which it says so is not turned away."""
+    model = ReadModel(
+        settings=ReadModelSettings.model_validate({"url": url}),
+        clock=ManualClock(NOW),
+        idempotency_ms=24 * HOUR,
+        horizon_ms=HORIZON_MS,
+        max_waiting=10,
+    )
+    running = asyncio.create_task(model.run())
+    async with asyncio.timeout(30):
+        while model.missing():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert (await model.ledger.start(start("v1"))).known is Known.NEW
+    model.stop()
+    await running

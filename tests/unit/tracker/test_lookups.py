@@ -9,7 +9,7 @@ import pytest
 from pipeline import topics
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import AttemptResult, AttemptStatus, Channel, CodeHolder, CommandKind, VerificationState
-from tests.unit.tracker.world import T0, World
+from tests.unit.tracker.world import GRACE_MS, T0, World
 
 State = VerificationState
 LOOKUPS = [10, 30, 60]
@@ -186,7 +186,7 @@ def test_look_ups_that_a_stop_made_overdue_are_asked_once(world: World) -> None:
 def test_nobody_is_asked_about_a_code_that_is_dead(world: World) -> None:
     _sent(world)
     world.now_ms = T0 + 3_600_000
-    world.advance(0)
+    world.advance(GRACE_MS)
     assert _asked(world) == []
     assert world.last.is_final
 

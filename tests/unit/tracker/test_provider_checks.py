@@ -20,7 +20,7 @@ from pipeline.records.types import (
     RoutingKind,
     VerificationState,
 )
-from tests.unit.tracker.world import RING, T0, World, make_world
+from tests.unit.tracker.world import GRACE_MS, RING, T0, World, make_world
 
 State = VerificationState
 MADE = {"code_holder": CodeHolder.PROVIDER, "has_check": True}
@@ -534,7 +534,7 @@ def test_so_is_each_of_those_that_waited_behind_it(made: World) -> None:
 def test_the_end_waits_no_longer_than_the_check(made: World) -> None:
     made.advance_to(T0 + 300_000)
     made.check("123456")
-    made.advance(35_000)
+    made.advance(35_000 + GRACE_MS)
     assert (made.last.state, made.last.reason) == (State.EXPIRED, Reason.EXPIRED)
     assert [reply.reason for reply in made.replies] == [ReplyReason.PROVIDER_UNAVAILABLE]
 

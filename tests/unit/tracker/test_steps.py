@@ -16,7 +16,7 @@ from pipeline.records.types import (
     ResultClass,
     VerificationState,
 )
-from tests.unit.tracker.world import CODEC, T0, World, make_world
+from tests.unit.tracker.world import CODEC, GRACE_MS, T0, World, make_world
 
 State = VerificationState
 
@@ -247,7 +247,7 @@ def test_a_sender_that_says_too_late_is_not_asked_again(world: World) -> None:
     world.advance(299_000)
     world.tell(result=AttemptResult.EXPIRED, finished_at=T0 + 300_001)
     assert world.asked() == []
-    world.advance(1_002)
+    world.advance(1_002 + GRACE_MS)
     assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.TOO_LATE)
 
 
@@ -264,7 +264,7 @@ def test_no_route_is_asked_for_with_too_little_time_left(world: World) -> None:
     world.advance(285_000)
     world.report(status=AttemptStatus.UNDELIVERED)
     assert world.asked() == []
-    world.advance(15_001)
+    world.advance(15_001 + GRACE_MS)
     assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.EXPIRED)
 
 

@@ -9,7 +9,7 @@ from pipeline.records.types import AttemptResult, AttemptStatus, DecisionKind, V
 from pipeline.runtime.api import Deadline, Lane
 from pipeline.runtime.frontier import Frontier
 from pipeline.tracker.stage import TrackerStage
-from tests.unit.tracker.world import T0, World
+from tests.unit.tracker.world import GRACE_MS, T0, World, make_world
 
 State = VerificationState
 
@@ -20,8 +20,12 @@ def _deadline(world: World) -> Deadline:
     return deadline
 
 
-def test_the_code_expires_right_after_its_last_millisecond(sent: World) -> None:
-    sent.advance_to(T0 + 300_000)
+@pytest.mark.parametrize("grace_ms", [0, GRACE_MS, 5_000])
+def test_the_code_expires_right_after_its_last_millisecond_and_the_way_from_a_wrong_partition(grace_ms: int) -> None:
+    sent = make_world(misplaced_grace_ms=grace_ms)
+    sent.decide(sent.accepted())
+    sent.tell()
+    sent.advance_to(T0 + 300_000 + grace_ms)
     assert not sent.last.is_final
     sent.advance(1)
     assert (sent.last.state, sent.last.reason, sent.last.is_final) == (State.EXPIRED, Reason.EXPIRED, True)
@@ -30,7 +34,7 @@ def test_the_code_expires_right_after_its_last_millisecond(sent: World) -> None:
 def test_a_code_that_nobody_saw_expire_does_so_once_when_somebody_looks(sent: World) -> None:
     sent.now_ms = T0 + 4_000_000
     for _ in range(3):
-        sent.fire_due()
+        sent.advance(GRACE_MS)
     finals = [outcome for outcome in sent.outcomes if outcome.is_final]
     assert [(final.state, final.expires_at) for final in finals] == [(State.EXPIRED, T0 + 300_000)]
     assert sent.counted("outcomes_total") == 1
@@ -59,6 +63,49 @@ def test_it_ends_as_too_late_also_when_no_answer_ever_comes(world: World) -> Non
     assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.TOO_LATE)
 
 
+def test_it_ends_once_also_when_no_answer_came_and_nobody_looked(world: World) -> None:
+    world.decide(world.accepted())
+    world.now_ms = T0 + 3_600_000
+    world.fire_due()
+    assert not world.last.is_final
+    world.advance(GRACE_MS)
+    assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.TOO_LATE)
+
+
+def test_a_tracker_that_is_always_late_puts_the_end_off_once(sent: World) -> None:
+    for _ in range(3):
+        deadline = sent.next_deadline_ms()
+        assert deadline is not None
+        sent.now_ms = deadline + 10_000
+        sent.fire_due()
+        if sent.last.is_final:
+            break
+    assert sent.last.is_final
+    assert sent.last.updated_at == T0 + 300_001 + GRACE_MS + 10_000 + GRACE_MS + 10_000
+
+
+def test_a_receipt_that_moves_the_end_gives_the_new_one_its_own_grace(world: World) -> None:
+    """The end that was put off was the queue's; the code's life begins with a call that only shows now."""
+    world.decide(world.accepted())
+    world.now_ms = T0 + 400_000
+    world.fire_due()
+    world.tell(called_at=T0 + 299_000, finished_at=T0 + 300_000)
+    world.now_ms = T0 + 700_000
+    world.advance(GRACE_MS - 1)
+    assert not world.last.is_final
+    world.advance(1)
+    assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.EXPIRED)
+
+
+def test_reach_mode_has_no_checks_to_wait_for(world: World) -> None:
+    world.decide(world.accepted(plan=world.plan(mode=VerificationMode.REACH)))
+    world.tell()
+    world.advance_to(T0 + 300_000)
+    assert not world.last.is_final
+    world.advance(1)
+    assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.EXPIRED)
+
+
 def test_a_receipt_proves_the_call_whose_answer_was_lost(world: World) -> None:
     world.decide(world.accepted())
     world.report(status=AttemptStatus.SENT)
@@ -70,7 +117,7 @@ def test_a_sender_that_says_expired_ends_it_at_the_queue_deadline(world: World) 
     world.decide(world.accepted())
     world.advance_to(T0 + 300_000)
     world.tell(result=AttemptResult.EXPIRED)
-    world.advance(1)
+    world.advance(1 + GRACE_MS)
     assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.TOO_LATE)
 
 

@@ -31,6 +31,8 @@ PARTITIONS = 4
 CODEC = Codec()
 RING = KeyRing.for_tests()
 DECISION = "aa" * 16
+GRACE_MS = PolicySettings().misplaced_grace_ms
+"""How much later than the end an expiry is told."""
 
 
 class World(Drive[TrackerState]):

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("verification_id", _key(), primary_key=True),
         sa.Column("attempt_id", _key(), primary_key=True),
         sa.Column("provider", _key(), primary_key=True),
+        sa.Column("reference", _key(), primary_key=True),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("rank", sa.Integer, nullable=False),
         sa.Column("reason", sa.Text),
