@@ -5,6 +5,7 @@ The rules are the tracker's, the same as for whoever writes to the topics; here 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
@@ -26,6 +27,7 @@ from pipeline.gateway.problems import HttpProblem
 from pipeline.gateway.trace import trace_of
 from pipeline.model.fields import VERIFICATION_ID, check_ip
 from pipeline.model.keys import KeyRing
+from pipeline.model.limits import UNKNOWN_ID_WAIT_MS
 from pipeline.model.public_seal import seal_public
 from pipeline.model.reasons import ProblemReason, ReplyReason
 from pipeline.readmodel.ports import Verifications
@@ -38,6 +40,9 @@ RETRY_AFTER_S: Final = "1"
 """When Kafka may take the record again."""
 GONE: Final = 499
 """What nginx made customary for a client that left before the answer; nobody sees it but our own figures."""
+UNKNOWN_AFTER_S: Final = UNKNOWN_ID_WAIT_MS / 1_000
+"""When an unknown verification is told, from the beginning of the question. The tracker knows at once of another
+tenant's, and of one that nobody has only after that time: whoever is told sooner would know which of the two it is."""
 
 _log = structlog.get_logger("gateway")
 
@@ -184,7 +189,7 @@ class Asks:
     ) -> Reply | None:
         """The tracker's reply, None for a client that left; raises HttpProblem 404, 503, 504."""
         try:
-            reply = await while_there(request, self._asker.ask(asked, timeout_s=self._reply_timeout_s, trace=trace))
+            reply = await while_there(request, self._asked(asked, trace))
         except DeadlinePassed:
             raise await self._timed_out(caller, asked) from None
         except Infrastructure as error:
@@ -195,6 +200,14 @@ class Asks:
             ) from None
         if reply is not None and reply.reason == ReplyReason.UNKNOWN_VERIFICATION:
             raise _unknown()
+        return reply
+
+    async def _asked(self, asked: CodeCheck | Command, trace: Headers) -> Reply:
+        loop = asyncio.get_running_loop()
+        tell_unknown_at_s = loop.time() + UNKNOWN_AFTER_S
+        reply = await self._asker.ask(asked, timeout_s=self._reply_timeout_s, trace=trace)
+        if reply.reason == ReplyReason.UNKNOWN_VERIFICATION:
+            await asyncio.sleep(tell_unknown_at_s - loop.time())
         return reply
 
     async def _timed_out(self, caller: Caller, asked: CodeCheck | Command) -> HttpProblem:

@@ -19,7 +19,7 @@ from pipeline.gateway.problems import problem
 from pipeline.model.reasons import ProblemReason
 
 MAX_HEAD_BYTES: Final = 32_768
-"""Request line and headers together."""
+"""Request line and headers together; also what comes with a body and is none of it, before more of the body comes."""
 MAX_HEADERS: Final = 100
 GRACE_S: Final = 1.0
 """So that a body that is too slow is answered where it is read, before its connection is cut here."""
@@ -46,6 +46,8 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._chunk_bytes = 0
+        self._beside_bytes = 0
+        """What came after a head since the body last grew: chunk extensions and trailers, which no handler sees."""
         self._too_large = False
         self._unwritten: tuple[RequestResponseCycle, float] | None = None
         """An answer that the client does not take, and since when."""
@@ -66,6 +68,15 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._too_large = True
+                self.send_400_response("")
+            return
+        self._beside_bytes += len(data)
+        if self._beside_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._too_large = True
+            if self.cycle.response_complete:
+                # It was answered before it had ended, and a second answer would be taken for that of another request.
+                self.transport.abort()
+            else:
                 self.send_400_response("")
 
     def _feed(self, data: bytes) -> None:
@@ -97,6 +108,12 @@ class Connection(HttpToolsProtocol):
         if self._since_s is None:
             self._since_s = self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # The parser tells of trailers by the same call. They are no headers (RFC 9110, 6.5.1): a proxy before us that
+        # sets, drops or checks a header has not looked at them, and without end they would fill our memory.
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADERS or (
             # The sum is only made where it could be too much.
@@ -110,8 +127,14 @@ class Connection(HttpToolsProtocol):
                 raise _NoProxy
             return
         self._in_head = False
+        self._beside_bytes = -self._chunk_bytes
         self._since_s = self.loop.time()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        # What came together with some of the body is counted with the next of it, or hardly.
+        self._beside_bytes = -self._chunk_bytes
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():

@@ -362,3 +362,45 @@ async def drip(client: Client, data: bytes) -> None:
     for byte in data:
         await client.send(bytes([byte]))
         await asyncio.sleep(0.02)
+
+
+CHUNKED = b"POST /v1/things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+"""A head without its end."""
+
+
+async def test_a_trailer_is_no_header(server: Server) -> None:
+    async with server.client() as client:
+        await client.send(CHUNKED + b"\r\n2\r\n{}\r\n0\r\n" + KEY + b"\r\n" + GET)
+        assert [(await client.answer())[0] for _ in range(2)] == [401, 200]
+        await client.send(CHUNKED + KEY + b"\r\n2\r\n{}\r\n0\r\n" + KEY + b"Idempotency-Key: k\r\n\r\n" + GET)
+        assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("key", [KEY, b""], ids=["known", "answered 401 before it ends"])
+@pytest.mark.parametrize(
+    "endless",
+    [b"x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 200, b"y" * 8_192],
+    ids=["trailers", "one trailer"],
+)
+async def test_trailers_without_end_are_refused_before_they_are_remembered(
+    server: Server, key: bytes, endless: bytes
+) -> None:
+    async with server.client() as client:
+        await client.send(CHUNKED + key + b"\r\n2\r\n{}\r\n0\r\nx: ")
+        began_s = time.monotonic()
+        sent = 0
+        while not client.reader.at_eof() and sent < 64 * MAX_HEAD_BYTES and not client.writer.is_closing():
+            await client.send(endless)
+            await asyncio.sleep(0)
+            sent += len(endless)
+        assert sent < 64 * MAX_HEAD_BYTES
+        assert time.monotonic() - began_s < TIMEOUT_S
+        got = await client.rest()
+    assert got.count(b"HTTP/1.1 ") <= 1
+
+
+async def test_a_body_in_the_smallest_chunks_is_taken(server: Server) -> None:
+    body = b"{" + b" " * 12_000 + b"}"
+    async with server.client() as client:
+        await client.send(CHUNKED + KEY + b"\r\n" + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+        assert (await client.answer())[0] == 200

@@ -350,6 +350,23 @@ async def test_an_unknown_verification_or_another_tenants_is_404(
 
 
 @both
+async def test_how_long_a_404_takes_does_not_tell_whether_there_is_such_an_id(
+    bench: AsksBench, action: str, body: Any, topic: str, kind: ReplyKind
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with bench.open() as gateway:
+        # The tracker knows at once of another tenant's.
+        for number, known_after_s in enumerate((0.0, 1.5)):
+            began_s = loop.time()
+            asked = gateway.post(f"v/{action}", body, caller="somebody-else")
+            await bench.asked(topic, number + 1)
+            await asyncio.sleep(known_after_s)
+            await bench.reply(f"made-{number}", ReplyReason.UNKNOWN_VERIFICATION, kind=kind)
+            assert_problem(await asked, 404, "unknown_verification")
+            assert loop.time() - began_s == pytest.approx(2.0, abs=0.1)
+
+
+@both
 async def test_the_key_needs_the_scope(bench: AsksBench, action: str, body: Any, topic: str, kind: ReplyKind) -> None:
     async with bench.open() as gateway:
         for scope in {"start", "read", "check", "manage"} - {"check" if action == "check" else "manage"}:
