@@ -25,11 +25,11 @@ REPLIES_KEPT: Final = 10
 """Replies of each kind remembered per verification of those that changed nothing (a refusal, a check too late): a
 repeated request is answered alike. Forgotten ones are judged anew, which can neither count nor send anything twice."""
 
-EFFECTS_KEPT: Final = 32
+EFFECTS_KEPT: Final = 128
 """Replies of each kind remembered that did change something: a wrong code counted, the right one, a command carried
 out. Forgotten, a repeated request would count or send once more, so this is no bound within reach: of checks there are
-``max_checks`` (10 at most) and one, of commands the resends, the attempts and a cancel. Only failovers that join one
-under way are without end."""
+``max_checks`` (10 at most) and one, of commands the resends and the attempts (50 at most of each, as settings say, 3
+and 6 by default) and a cancel. Only failovers that join one under way are without end."""
 
 EARLY_KEPT: Final = 32
 """Records of each kind kept per verification before what they belong to is known; more are dropped and counted."""

@@ -60,10 +60,27 @@ def test_a_command_is_carried_out_once_whatever_was_refused_since(action: Comman
 
 def test_what_is_remembered_is_bounded_all_the_same(sent: World) -> None:
     """Failovers that join the one under way are accepted without end."""
-    for i in range(MANY):
+    for i in range(2 * EFFECTS_KEPT):
         reply = sent.command(CommandAction.FAILOVER, f"m{i}", step_index=0)
         assert reply is not None
         assert reply.ok
         sent.command(CommandAction.RESEND, f"no{i}", step_index=7)
     kept = [reply.ok for reply in sent.state[b"v1"].replies]
     assert (kept.count(True), kept.count(False)) == (EFFECTS_KEPT, REPLIES_KEPT)
+
+
+def test_the_first_of_as_many_resends_as_settings_allow_is_still_answered_alike() -> None:
+    world = make_world(max_attempts_total=50, max_resends=50, resend_cooldown_s=[1])
+    world.decide(world.accepted(plan=world.plan(1, expires_in_s=3_600)))
+    world.tell()
+    world.advance(2_000)
+    first = world.command(CommandAction.RESEND, "m0", step_index=0)
+    for n in range(2, 51):
+        world.route("neutrino")
+        world.tell(n, provider="neutrino")
+        world.advance(1_500)
+        world.command(CommandAction.RESEND, f"m{n}", step_index=0)
+    asked = len(world.asked())
+    assert asked == 49
+    assert world.command(CommandAction.RESEND, "m0", step_index=0) == first
+    assert len(world.asked()) == asked
