@@ -16,6 +16,7 @@ from pipeline import topics
 from pipeline.errors import DeadlinePassed, LogUnavailable, Poison, Refused, UsageError
 from pipeline.following import Follower
 from pipeline.model import fields
+from pipeline.model.addressee import TENANT_HEADER, is_for
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Command, Reply
 from pipeline.records.types import ReplyKind
@@ -38,6 +39,8 @@ class _Waiter(NamedTuple):
 
     kind: ReplyKind
     request_id: str
+    tenant: str | None
+    """Who asks, None for whoever may; another one's question may have the same id."""
     answer: asyncio.Future[Reply | Exception]
 
 
@@ -76,7 +79,7 @@ class RequestReply:
             raise LogUnavailable(f"{self._count} requests already wait for a reply")
         topic = topics.CHECKS if kind is ReplyKind.CHECK else topics.COMMANDS
         key = request.verification_id.encode()
-        waiter = _Waiter(kind, request_id, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(kind, request_id, request.tenant, asyncio.get_running_loop().create_future())
         # Before publishing: the reply may overtake the acknowledgement.
         self._waiting.setdefault(key, []).append(waiter)
         self._count += 1
@@ -108,8 +111,13 @@ class RequestReply:
         except Poison as poison:
             log.warning("unreadable", action="record_skipped", topic=record.topic, reason=poison.reason)
             return
+        asked_by = record.header(TENANT_HEADER)
         for waiter in self._waiting.get(reply.verification_id.encode(), ()):
-            if (waiter.kind, waiter.request_id) == (reply.kind, reply.request_id) and not waiter.answer.done():
+            if (
+                (waiter.kind, waiter.request_id) == (reply.kind, reply.request_id)
+                and is_for(asked_by, waiter.tenant)
+                and not waiter.answer.done()
+            ):
                 waiter.answer.set_result(reply)
 
     def tell(self, error: Callable[[], Exception]) -> None:

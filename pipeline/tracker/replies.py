@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline import topics
+from pipeline.model.addressee import to_tenant
 from pipeline.model.limits import (
     EARLY_KEPT,
     EFFECTS_KEPT,
@@ -110,7 +111,7 @@ def answer(turn: Turn, request: WaitingRequest, code: str | None) -> None:
     if _is_foreign(turn.state, request):
         # Not remembered: another tenant must not be able to push this one's replies out.
         # Every repetition is answered alike anyway.
-        turn.emit(topics.REPLIES, _unknown_reply(turn, request))
+        _publish(turn, request, _unknown_reply(turn, request))
         _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
         return
     if _repeat(turn, request):
@@ -168,7 +169,7 @@ def _repeat(turn: Turn, request: WaitingRequest) -> bool:
     """
     for reply in turn.state.replies:
         if reply.request_id == request.request_id and reply.kind is request.kind:
-            turn.emit(topics.REPLIES, reply)
+            _publish(turn, request, reply)
             return True
     return False
 
@@ -223,8 +224,14 @@ def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
     if len(alike) > (EFFECTS_KEPT if _has_effect(reply) else REPLIES_KEPT):
         replies.remove(alike[0])
     turn.put(replies=replies)
-    turn.emit(topics.REPLIES, reply)
+    _publish(turn, request, reply)
     _count(turn, request, reply.reason)
+
+
+def _publish(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
+    plan = turn.state.plan
+    asked_by = request.tenant if plan is None or _is_foreign(turn.state, request) else plan.tenant
+    turn.emit(topics.REPLIES, reply, headers=to_tenant(asked_by))
 
 
 def _has_effect(reply: Reply) -> bool:

@@ -11,12 +11,13 @@ import pytest
 
 from pipeline import topics
 from pipeline.errors import DeadlinePassed, LogUnavailable, UsageError
+from pipeline.model.addressee import to_tenant
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Command, Reply
 from pipeline.records.types import AvroRecord, CommandAction, ReplyKind, VerificationState
 from pipeline.request_reply import Asking
-from pipeline.runtime.api import Emit
+from pipeline.runtime.api import Emit, Headers
 from pipeline.runtime.log import TopicPartition, scan
 from pipeline.testing import virtual_time
 from pipeline.testing.clock import ManualClock
@@ -88,14 +89,15 @@ class World:
             await asking.stop()
             assert asking.waiting == 0
 
-    async def reply(self, verification_id: str, request_id: str, **more: Any) -> None:
+    async def reply(self, verification_id: str, request_id: str, *, to: str | None = None, **more: Any) -> None:
         fields: dict[str, Any] = {"kind": ReplyKind.CHECK, "reason": ReplyReason.WRONG_CODE, **more}
-        await self.write(verification_id, Reply(request_id=request_id, verification_id=verification_id, **fields))
+        reply = Reply(request_id=request_id, verification_id=verification_id, **fields)
+        await self.write(verification_id, reply, to_tenant(to))
 
-    async def write(self, key: str | None, record: AvroRecord | bytes | None) -> None:
+    async def write(self, key: str | None, record: AvroRecord | bytes | None, headers: Headers = ()) -> None:
         producer = await self.log.producer()
         value = self.codec.encode(record) if isinstance(record, AvroRecord) else record
-        await producer.send(Emit(topics.REPLIES, None if key is None else key.encode(), value, 0))
+        await producer.send(Emit(topics.REPLIES, None if key is None else key.encode(), value, 0, headers))
 
     async def written(self, topic: str, count: int) -> list[Any]:
         """What stands on the topic once there is as much."""
@@ -108,8 +110,8 @@ class World:
             await asyncio.sleep(0.01)
 
 
-def check(verification_id: str = "v", check_id: str = "K") -> CodeCheck:
-    return CodeCheck(check_id=check_id, verification_id=verification_id, code="000000")
+def check(verification_id: str = "v", check_id: str = "K", tenant: str | None = None) -> CodeCheck:
+    return CodeCheck(check_id=check_id, verification_id=verification_id, code="000000", tenant=tenant)
 
 
 def command(verification_id: str = "v", command_id: str = "K") -> Command:
@@ -144,6 +146,19 @@ async def test_all_who_wait_for_one_id_get_its_one_reply(world: World) -> None:
         await world.written(topics.CHECKS, 3)
         await world.reply("v", "K", state=VerificationState.SENT)
         assert [reply.state for reply in await asyncio.gather(*asked)] == ["sent"] * 3
+
+
+@world
+async def test_of_two_tenants_that_ask_under_one_id_each_gets_its_own_reply(world: World) -> None:
+    async with world.asking() as asking:
+        asked = [ask(asking, check(tenant=tenant)) for tenant in ("shop", "kiosk", None)]
+        await world.written(topics.CHECKS, 3)
+        await world.reply("v", "K", to="shop", ok=True, checks_left=1)
+        await world.reply("v", "K", to="+4915123456789", checks_left=2)
+        await world.reply("v", "K", to="kiosk", checks_left=3)
+        replies = await asyncio.gather(*asked)
+        # Who names no tenant takes the first: whose question it was cannot be told.
+        assert [reply.checks_left for reply in replies] == [1, 3, 1]
 
 
 @world

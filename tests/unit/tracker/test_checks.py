@@ -4,6 +4,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.errors import DeadLetterReason
+from pipeline.model.addressee import TENANT_HEADER
 from pipeline.model.keys import seal_public
 from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.internal import Decision
@@ -60,6 +61,21 @@ def test_a_reply_that_was_given_is_not_repeated_to_another_tenant(sent: World) -
         assert (strange.ok, strange.reason) == (False, ReplyReason.UNKNOWN_VERIFICATION)
         assert (strange.state, strange.checks_left, strange.expires_at) == (State.UNKNOWN, 0, None)
     assert sent.check(sent.code, "c1") == first
+
+
+def test_each_reply_says_whose_question_it_answers(world: World) -> None:
+    for tenant in ("shop", "default", None):
+        world.check(world.wrong, "c1", tenant=tenant)
+    world.decide(world.accepted())
+    for tenant in ("shop", "default", None, "+4915123456789"):
+        world.check(world.wrong, "c1", tenant=tenant)
+    told = [
+        (dict(emit.headers)[TENANT_HEADER], reply.reason)
+        for emit, reply in zip([e for e in world.emits if e.topic == topics.REPLIES], world.replies, strict=True)
+    ]
+    foreign, own = ReplyReason.UNKNOWN_VERIFICATION, ReplyReason.WRONG_CODE
+    assert [each for each in told if each[1] == own] == [(b"default", own)] * 4
+    assert [each for each in told if each[1] == foreign] == [(b"shop", foreign), (b"shop", foreign), (b"", foreign)]
 
 
 def test_of_checks_that_wait_under_one_id_another_tenants_does_not_hide_the_right_one(world: World) -> None:
