@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from pipeline.process import spare_collections
 from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
@@ -23,6 +24,7 @@ RESULT = Path("build/bench.json")
 def run(name: str, bootstrap: str | None) -> Figures:
     """One benchmark, here and now."""
     module = importlib.import_module(f"tests.benchmarks.{name}")
+    spare_collections()  # as each process of ours does
     found: Figures = module.measure() if bootstrap is None else module.measure(bootstrap)
     return found
 
