@@ -139,7 +139,7 @@ class KafkaLog:
         return producer
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; raises Misconfigured when it does not exist, LogUnavailable when none says."""
+        """How many partitions the topic has; raises Misconfigured when it does not exist, and LogUnavailable."""
         client = self._started()._client
         name = self._settings.topic_prefix + topic
         found = client.cluster.partitions_for_topic(name)
