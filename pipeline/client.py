@@ -40,8 +40,8 @@ class VerificationClient:
     Outcomes and replies are read from the end of their topics at the moment of entering, so enter before publishing.
     A broker that is away is waited for. When reading itself fails (a right was taken away, a damaged batch), whoever
     waits is told the cause at once with LogUnavailable, and so is whoever asks before reading goes on where it was.
-    Outside of its ``async with`` everybody is told UsageError, also who waits while it is left; who is publishing then
-    is told LogUnavailable, as nobody knows whether it was written.
+    Outside of its ``async with`` everybody is told UsageError, also who waits while it is left; only an outcome seen
+    before can still be had. Who is publishing then is told LogUnavailable, as nobody knows whether it was written.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class VerificationClient:
 
         Of those seen before the call only the latest counts; of those that come later each one does, also where the
         next comes with it. Raises DeadlinePassed, LogUnavailable when outcomes cannot be read, UsageError when the
-        client is closed, and whatever ``until`` raises.
+        client is closed and has not seen it, and whatever ``until`` raises.
         """
         try:
             async with asyncio.timeout(timeout_s):

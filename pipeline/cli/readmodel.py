@@ -65,7 +65,7 @@ def rebuild(ctx: typer.Context, as_json: Json = False) -> None:
         print_json({**done._asdict(), "skipped": skipped})
         return
     message(
-        f"Rebuilt from {done.records} records; {done.carried_over} rows carried over that Kafka keeps no more, "
+        f"Rebuilt from {done.records} records; {done.carried_over} rows carried over that were not among them, "
         f"{skipped} records passed over that could not be read."
     )
 
@@ -83,9 +83,11 @@ def migrate(
 
     Example: `pipeline readmodel migrate`
     """
+    from pipeline.readmodel.migrating import expect_revision
     from pipeline.readmodel.migrating import migrate as run
 
     loaded = settings(ctx)
+    expect_revision(to)
     if to != "head" and not yes:
         typer.confirm(f"Take the tables back to {to}? What only later tables hold is lost", abort=True, err=True)
     found = asyncio.run(run(loaded.readmodel, to=to))

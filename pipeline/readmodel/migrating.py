@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, UsageError
 from pipeline.readmodel.database import Database
 from pipeline.settings.edges import ReadModelSettings
 
@@ -46,8 +46,9 @@ async def look(database: Database) -> Tables:
 async def migrate(settings: ReadModelSettings, *, to: str = "head") -> Tables:
     """Update the tables, or take them back to an earlier revision (``base``: none); how they stand then.
 
-    Raises ReadModelUnavailable.
+    Raises ReadModelUnavailable, and UsageError for a revision that is not known, or not before the tables'.
     """
+    expect_revision(to)
     database = Database(settings, patient=True)
     try:
         await database.write(lambda connection: _migrate(connection, to))
@@ -68,6 +69,14 @@ async def prepare(settings: ReadModelSettings, database: Database) -> None:
     if not settings.migrate:
         raise Misconfigured(f"readmodel: {Standing.BEHIND.value}, as readmodel.migrate is off")
     await migrate(settings)
+
+
+def expect_revision(to: str) -> None:
+    """Raises UsageError when ``to`` is nothing to migrate to."""
+    _, scripts = _scripts()
+    known = ["head", "base", *sorted(script.revision for script in scripts.walk_revisions())]
+    if to not in known:
+        raise UsageError(f"to: there is no revision {to!r}; use one of {', '.join(known)}")
 
 
 def _scripts() -> tuple[Config, ScriptDirectory]:
@@ -94,8 +103,12 @@ def _migrate(connection: Connection, to: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     config, scripts = _scripts()
-    if _look(connection).standing is Standing.AHEAD:
+    found = _look(connection)
+    if found.standing is Standing.AHEAD:
         return
+    passed = {script.revision for script in scripts.iterate_revisions(found.revision, "base")} if found.revision else ()
+    if to not in ("head", "base", *passed):
+        raise UsageError(f"to: the tables are at {found.revision or 'none'}, before {to}; only going back needs it")
 
     def steps(revision: Any, _: MigrationContext) -> Any:
         if to == "head":

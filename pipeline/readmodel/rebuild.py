@@ -61,7 +61,7 @@ class Rebuilt(NamedTuple):
 
     records: int
     carried_over: int
-    """Rows that only the old tables had."""
+    """Rows that only the old tables had: Kafka keeps them no more, or a projector was ahead of the reading."""
     epoch: int
 
 

@@ -155,7 +155,7 @@ class Log(Protocol):
         """A started producer."""
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; raises Misconfigured when it does not exist."""
+        """How many partitions a topic has; raises Misconfigured when it does not exist, and LogUnavailable."""
 
     async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset still kept."""

@@ -24,7 +24,7 @@ SETTLES_S = 20.0
 def test_every_command_of_the_tutorial_over_http_is_answered_as_it_says(
     deployment: Deployment, simulator: Simulator, people: Iterator[str]
 ) -> None:
-    numbers = {theirs: next(people) for theirs in ("+4915112345678", "+4915112345679", "+4915112345680")}
+    numbers = {theirs: next(people) for theirs in ("+4915112345677", "+4915112345679", "+4915112345680")}
     here = {
         "Bearer tutorial": "Bearer acceptance-shop",
         "http://127.0.0.1:8080": deployment.api_url,
@@ -40,7 +40,7 @@ def test_every_command_of_the_tutorial_over_http_is_answered_as_it_says(
     for step in page:
         looks_up = "--json" not in step.commands and "-X POST" not in step.commands
         if "/check" in step.commands:
-            shell.here["923415"] = simulator.code(numbers["+4915112345678"])
+            shell.here["923415"] = simulator.code(numbers["+4915112345677"])
         deadline = time.monotonic() + (SETTLES_S if looks_up else 0)
         while True:
             answered = shell.type(step.commands)

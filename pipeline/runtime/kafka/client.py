@@ -139,20 +139,23 @@ class KafkaLog:
         return producer
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; raises Misconfigured when it does not exist."""
+        """How many partitions the topic has; raises Misconfigured when it does not exist, and LogUnavailable."""
         client = self._started()._client
         name = self._settings.topic_prefix + topic
         found = client.cluster.partitions_for_topic(name)
         if not found:
             client.add_topic(name)
+        answered = True
         for wait_s in METADATA_WAITS_S:
             if found:
                 break
             # An update that is under way was asked for before this topic was added and says nothing of it, and the
             # library hands the very same one to everybody who asks meanwhile. So one "no" is no answer.
             await asyncio.sleep(wait_s)
-            await client.force_metadata_update()
+            answered = await client.force_metadata_update()
             found = client.cluster.partitions_for_topic(name)
+        if not found and not answered:
+            raise LogUnavailable(f"no Kafka broker tells of topic {name}")
         if not found:
             raise Misconfigured(f"topic {name} does not exist; create the topics first (pipeline topics apply)")
         return len(found)

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from pipeline.errors import Misconfigured, SettingsError
+from pipeline.errors import Misconfigured, SettingsError, UsageError
 from pipeline.readmodel.address import parse
 from pipeline.readmodel.database import Database
 from pipeline.readmodel.migrating import Standing, look, migrate, prepare
@@ -52,6 +52,16 @@ async def test_they_go_down_to_nothing_and_up_again(url: str) -> None:
         assert (await migrate(settings)).standing is Standing.CURRENT
     finally:
         await database.close()
+
+
+async def test_a_revision_that_cannot_be_gone_back_to_is_refused_with_the_reason(url: str) -> None:
+    settings = settings_of(url)
+    with pytest.raises(UsageError, match=r"to: there is no revision '9999'; use one of head, base, 0001"):
+        await migrate(settings, to="9999")
+    with pytest.raises(UsageError, match="to: the tables are at none, before 0001"):
+        await migrate(settings, to="0001")
+    await migrate(settings)
+    assert (await migrate(settings, to="0001")).standing is Standing.CURRENT
 
 
 async def test_many_processes_that_start_at_once_migrate_once(url: str) -> None:
