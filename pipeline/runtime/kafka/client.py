@@ -147,7 +147,7 @@ class KafkaLog:
             client.add_topic(name)
         answered = True
         for wait_s in METADATA_WAITS_S:
-            if found:
+            if found or not answered:
                 break
             # An update that is under way was asked for before this topic was added and says nothing of it, and the
             # library hands the very same one to everybody who asks meanwhile. So one "no" is no answer.
