@@ -145,16 +145,17 @@ class KafkaLog:
         found = client.cluster.partitions_for_topic(name)
         if not found:
             client.add_topic(name)
-        answered = True
+        unanswered = 0
         for wait_s in METADATA_WAITS_S:
-            if found or not answered:
+            if found or unanswered > 1:
                 break
             # An update that is under way was asked for before this topic was added and says nothing of it, and the
-            # library hands the very same one to everybody who asks meanwhile. So one "no" is no answer.
+            # library hands the very same one to everybody who asks meanwhile. So one "no" is no answer, nor is one
+            # failure; but each failure takes as long as a request may.
             await asyncio.sleep(wait_s)
-            answered = await client.force_metadata_update()
+            unanswered = 0 if await client.force_metadata_update() else unanswered + 1
             found = client.cluster.partitions_for_topic(name)
-        if not found and not answered:
+        if not found and unanswered:
             raise LogUnavailable(f"no Kafka broker tells of topic {name}")
         if not found:
             raise Misconfigured(f"topic {name} does not exist; create the topics first (pipeline topics apply)")
