@@ -15,15 +15,14 @@ import tempfile
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.dev.ports import free_port
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
+from tests.benchmarks.http_load import in_parallel, post
 from tests.benchmarks.kafka import broker
 from tests.benchmarks.whole_pipeline import (
     HOST,
-    KEY,
     child,
     cpu_s,
     ended,
@@ -43,7 +42,7 @@ CODE = "482913"
 
 
 class Connection:
-    """One HTTP/1.1 connection that is kept open, with as little of a client as can be."""
+    """One HTTP/1.1 connection that is kept open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -52,14 +51,9 @@ class Connection:
         self._reader, self._writer = await asyncio.open_connection(HOST, self._port)
         return self
 
-    async def post(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        content = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        )
-        self._writer.write(head.encode() + content)
+        self._writer.write(request)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         lines = answer.decode("latin-1").lower().split("\r\n")
         length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
@@ -67,23 +61,6 @@ class Connection:
 
     def close(self) -> None:
         self._writer.close()
-
-
-async def in_parallel(port: int, bodies: Sequence[dict[str, Any]], connections: int = CONNECTIONS) -> list[str]:
-    """Start all of these over some connections, each after its answer; the ids."""
-    waiting = iter(bodies)
-    ids: list[str] = []
-
-    async def one() -> None:
-        connection = await Connection(port).open()
-        for body in waiting:
-            status, answer = await connection.post("/v1/verifications", body)
-            assert status == 202, answer
-            ids.append(json.loads(answer)["verification_id"])
-        connection.close()
-
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return ids
 
 
 def starts(bootstrap: str, folder: Path, name: str, database: str | None = None) -> Figures:
@@ -113,13 +90,14 @@ def bare_us() -> float:
 
 def costs_us(server: subprocess.Popen[bytes], port: int) -> list[float]:
     """CPU per start of a server that is warm, of each run."""
-    bodies = [{"recipient": person, "external_id": "bench"} for person in numbers(WARM_UP + RUN * RUNS)]
-    on_loop(lambda: in_parallel(port, bodies[:WARM_UP]))
+    people = numbers(WARM_UP + RUN * RUNS)
+    sent = [post("/v1/verifications", {"recipient": person, "external_id": "bench"}) for person in people]
+    on_loop(lambda: in_parallel(port, sent[:WARM_UP], CONNECTIONS))
     runs: list[float] = []
-    for at in range(WARM_UP, len(bodies), RUN):
-        some = bodies[at : at + RUN]
+    for at in range(WARM_UP, len(sent), RUN):
+        some = sent[at : at + RUN]
         before_s = cpu_s(server)
-        on_loop(lambda some=some: in_parallel(port, some))
+        on_loop(lambda some=some: in_parallel(port, some, CONNECTIONS))
         runs.append((cpu_s(server) - before_s) / RUN * 1e6)
     return runs
 
@@ -138,10 +116,9 @@ def checks(bootstrap: str, folder: Path) -> Figures:
     """How long a check takes, over HTTP and back."""
     with running(bootstrap, folder) as (settings, _):
         port = settings.gateway.port
-        bodies = [
-            {"recipient": person, "code": CODE, "max_checks": 10, "expires_in_s": 600} for person in numbers(CHECKED)
-        ]
-        ids = on_loop(lambda: in_parallel(port, bodies, 4))
+        asked = {"code": CODE, "max_checks": 10, "expires_in_s": 600}
+        started = [post("/v1/verifications", {"recipient": person, **asked}) for person in numbers(CHECKED)]
+        ids = [json.loads(answer)["verification_id"] for answer in on_loop(lambda: in_parallel(port, started, 4))]
         time.sleep(5)
         on_loop(lambda: paced(port, ids[: CHECKED // 4], 200))
         taken = on_loop(lambda: paced(port, ids, CHECKS))
@@ -160,7 +137,8 @@ async def paced(port: int, ids: Sequence[str], number: int) -> list[float]:
     async def one(at_s: float, verification_id: str) -> None:
         connection = idle.pop() if idle else await Connection(port).open()
         # From when it should have been asked: a client that is late itself would hide what others wait for.
-        status, answer = await connection.post(f"/v1/verifications/{verification_id}/check", {"code": "000000"})
+        asked = post(f"/v1/verifications/{verification_id}/check", {"code": "000000"})
+        status, answer = await connection.ask(asked)
         taken.append((time.perf_counter() - at_s) * 1_000)
         assert status == 200, answer
         assert json.loads(answer)["reason"] == "wrong_code", answer
