@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 
 from pipeline.model.public_seal import PublicKey, seal_public
-from pipeline.runtime.partition import partition_for
-from tests.acceptance.harness import PARTITIONS, Deployment, Simulator
+from tests.acceptance.harness import Deployment, Simulator
 from tests.acceptance.stranger import Stranger, assert_exact, new_id
 
 pytestmark = pytest.mark.kafka
-
-EARLY_MS, OTHERS = 100, 150
 
 
 def delivered(stranger: Stranger, simulator: Simulator, person: str, **fields: Any) -> tuple[str, str]:
@@ -46,34 +43,6 @@ def test_of_right_answers_at_the_same_moment_exactly_one_is_valid(
         assert (outcome["state"], outcome["failed_checks"]) == ("verified", 0)
         assert outcome["verified_attempt_id"] == f"{verification_id}.1"
         assert_exact(stranger.history(verification_id))
-
-
-def test_a_check_of_the_last_moments_in_a_wrong_partition_is_in_time_by_when_the_broker_appended_it(
-    stranger: Stranger, simulator: Simulator, people: Iterator[str]
-) -> None:
-    """It is passed on first, and is read where the verification lives when that is over by its clock."""
-    verification_id, code = delivered(stranger, simulator, next(people))
-    ends_at = stranger.outcome(verification_id, lambda outcome: outcome["sent_at"])["expires_at"]
-    elsewhere = (partition_for(verification_id.encode(), PARTITIONS) + 1) % PARTITIONS
-    check_id = new_id()
-    stranger.typed[check_id] = code
-    write, check = stranger.check_schema.write, {"check_id": check_id, "verification_id": verification_id, "code": code}
-    # What lies before it there, of verifications that nobody knows, makes its way longer.
-    others = [write({"check_id": new_id(), "verification_id": new_id()}) for _ in range(OTHERS)]
-    time.sleep((ends_at - EARLY_MS) / 1000 - time.time())
-    for other in others:
-        stranger.produce("verification.checks", other, partition=elsewhere)
-    sent = stranger.produce("verification.checks", write(check), partition=elsewhere)
-    stranger.flush()
-    (appended_at,) = (
-        each.timestamp_ms
-        for each in stranger.read("verification.checks")
-        if (each.partition, each.offset) == (sent.partition, sent.offset)
-    )
-    assert 0 <= ends_at - appended_at <= EARLY_MS, f"appended {ends_at - appended_at} ms before the end"
-    assert stranger.reply(check_id)["reason"] == "valid", f"appended {ends_at - appended_at} ms before the end"
-    assert stranger.outcome(verification_id)["state"] == "verified"
-    assert_exact(stranger.history(verification_id))
 
 
 def test_wrong_codes_are_counted_and_the_last_one_ends_it(
