@@ -18,6 +18,10 @@ IN_FLIGHT_MS: Final = 60_000
 """How long after the queue deadline a result may still come: a call begun in the last moment takes up to 30 s, its
 sender 5 s to give up on it, the rest is for a task that moves to another process."""
 
+UNWATCHED_MS: Final = 150
+"""How late an expiry is from which on nobody was looking at its moment: more than a timer of a task that runs is late,
+up to 0.1 s, and far less than the grace for misplaced checks, as whoever comes back within that has passed on none."""
+
 HORIZONS_MS: Final = (60_000, 600_000)
 """Ages at which an attempt is counted as delivered or not."""
 

@@ -102,6 +102,15 @@ class WaitingRequest(AvroRecord, frozen=True, kw_only=True):
     """Since when the tracker lets it wait."""
 
 
+class ToldUnknown(AvroRecord, frozen=True, kw_only=True):
+    """A check or command that was answered ``unknown_verification``, as there was no decision yet."""
+
+    request_id: str = ""
+    kind: ReplyKind = ReplyKind.UNKNOWN
+    tenant: str | None = None
+    told_at: TimeMs = 0
+
+
 class ProviderCheck(AvroRecord, frozen=True, kw_only=True):
     """The one check that waits for a provider's verdict on a typed code."""
 
@@ -170,6 +179,9 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     updated_at: TimeMs = 0
     replies: list[Reply] = []
     """The last ones of each kind, oldest first; all that changed something."""
+    told_unknown: list[ToldUnknown] = []
+    """The last ones of each kind, oldest first. Apart from the replies, as another tenant's are none of its own: whose
+    verification it would be was not known yet."""
     waiting: list[WaitingRequest] = []
     provider_check: ProviderCheck | None = None
     """At most one outstanding."""

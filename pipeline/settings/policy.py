@@ -101,7 +101,8 @@ class PolicySettings(Section):
     allow_provider_codes: bool = True
     """Whether a provider may make the code itself where it cannot carry ours."""
     final_state_s: int = Field(86_400, ge=60)
-    """How long a final state stays for late receipts."""
+    """How long a final state stays for late receipts; and how long its id, published again for another recipient, is
+    known as a conflict."""
     automatic: list[Literal["sms", "voice", "whatsapp", "viber"]] = Field(["sms", "voice"], min_length=1)
     """Channels of an automatic plan for phone numbers, in order; e-mail addresses always use email."""
 

@@ -17,7 +17,7 @@ from pipeline.model.limits import (
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.internal import SendResult
 from pipeline.records.public import Reply
-from pipeline.records.tracker_state import TrackerState, WaitingRequest
+from pipeline.records.tracker_state import ToldUnknown, TrackerState, WaitingRequest
 from pipeline.records.types import ReplyKind, VerificationMode, VerificationState
 from pipeline.tracker import asking, checks, commands, outcome, steps
 from pipeline.tracker.turn import Turn
@@ -171,13 +171,25 @@ def _repeat(turn: Turn, request: WaitingRequest) -> bool:
         if reply.request_id == request.request_id and reply.kind is request.kind:
             _publish(turn, request, reply)
             return True
+    asked_by = _asked_by(turn.state, request)
+    for told in turn.state.told_unknown:
+        if (told.request_id, told.kind) == (request.request_id, request.kind) and told.tenant in (None, asked_by):
+            _publish(turn, request, msgspec.structs.replace(_unknown_reply(turn, request), replied_at=told.told_at))
+            return True
     return False
 
 
 def unknown(turn: Turn, request: WaitingRequest) -> None:
     """No decision was made for this id before the request was written."""
     _no_longer_waiting(turn, request)
-    _send(turn, request, _unknown_reply(turn, request))
+    told = ToldUnknown(request_id=request.request_id, kind=request.kind, tenant=request.tenant, told_at=turn.now_ms)
+    kept = [*turn.state.told_unknown, told]
+    alike = [each for each in kept if each.kind is request.kind]
+    if len(alike) > REPLIES_KEPT:
+        kept.remove(alike[0])
+    turn.put(told_unknown=kept)
+    _publish(turn, request, _unknown_reply(turn, request))
+    _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
 
 
 def wait_deadline(state: TrackerState) -> tuple[int, int] | None:
@@ -229,9 +241,12 @@ def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
 
 
 def _publish(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
-    plan = turn.state.plan
-    asked_by = request.tenant if plan is None or _is_foreign(turn.state, request) else plan.tenant
-    turn.emit(topics.REPLIES, reply, headers=to_tenant(asked_by))
+    turn.emit(topics.REPLIES, reply, headers=to_tenant(_asked_by(turn.state, request)))
+
+
+def _asked_by(state: TrackerState, request: WaitingRequest) -> str | None:
+    """Who names no tenant asks as the verification's own, once that is known."""
+    return request.tenant if state.plan is None or _is_foreign(state, request) else state.plan.tenant
 
 
 def _has_effect(reply: Reply) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.model.limits import HORIZONS_MS, IN_FLIGHT_MS, UNDECIDED_STATE_MS
+from pipeline.model.limits import HORIZONS_MS, IN_FLIGHT_MS, UNDECIDED_STATE_MS, UNWATCHED_MS
 from pipeline.records.tracker_state import TrackedAttempt, TrackerState
 from pipeline.records.types import AttemptResult, VerificationMode
 from pipeline.runtime.api import Deadline, Lane
@@ -122,7 +122,7 @@ def _expire(turn: Turn, due_at: int) -> None:
     """
     grace_ms = _grace_ms(turn.state, turn.tools.policy)
     was_put_off = turn.state.expiry_put_off_until_at == due_at
-    if grace_ms and not was_put_off and turn.now_ms - due_at > grace_ms:
+    if grace_ms and not was_put_off and turn.now_ms - due_at > min(grace_ms, UNWATCHED_MS):
         turn.put(expiry_put_off_until_at=turn.now_ms + grace_ms)
     else:
         steps.expire(turn)

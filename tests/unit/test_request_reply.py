@@ -12,6 +12,7 @@ import pytest
 from pipeline import topics
 from pipeline.errors import DeadlinePassed, LogUnavailable, UsageError
 from pipeline.model.addressee import to_tenant
+from pipeline.model.limits import KEPT_TEXT
 from pipeline.model.reasons import ReplyReason
 from pipeline.records.codec import Codec
 from pipeline.records.public import CodeCheck, Command, Reply
@@ -159,6 +160,17 @@ async def test_of_two_tenants_that_ask_under_one_id_each_gets_its_own_reply(worl
         replies = await asyncio.gather(*asked)
         # Who names no tenant takes the first: whose question it was cannot be told.
         assert [reply.checks_left for reply in replies] == [1, 3, 1]
+
+
+@world
+async def test_who_names_a_tenant_that_replies_cannot_name_is_answered_all_the_same(world: World) -> None:
+    async with world.asking() as asking:
+        for count, tenant in enumerate(("+4915123456789", "kiosk-" * 50), start=1):
+            asked = ask(asking, check(tenant=tenant))
+            await world.written(topics.CHECKS, count)
+            # The tracker keeps no more of it.
+            await world.reply("v", "K", to=tenant[:KEPT_TEXT], reason=ReplyReason.UNKNOWN_VERIFICATION)
+            assert (await asked).reason == ReplyReason.UNKNOWN_VERIFICATION
 
 
 @world

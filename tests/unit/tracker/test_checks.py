@@ -6,6 +6,7 @@ from pipeline import topics
 from pipeline.errors import DeadLetterReason
 from pipeline.model.addressee import TENANT_HEADER
 from pipeline.model.keys import seal_public
+from pipeline.model.limits import UNKNOWN_ID_WAIT_MS
 from pipeline.model.reasons import Reason, ReplyReason
 from pipeline.records.internal import Decision
 from pipeline.records.public import CodeCheck, Command
@@ -61,6 +62,34 @@ def test_a_reply_that_was_given_is_not_repeated_to_another_tenant(sent: World) -
         assert (strange.ok, strange.reason) == (False, ReplyReason.UNKNOWN_VERIFICATION)
         assert (strange.state, strange.checks_left, strange.expires_at) == (State.UNKNOWN, 0, None)
     assert sent.check(sent.code, "c1") == first
+
+
+def test_what_another_tenant_was_told_before_the_decision_is_no_reply_to_its_own_one(world: World) -> None:
+    world.check(world.wrong, "c1", tenant="shop")
+    world.advance(UNKNOWN_ID_WAIT_MS)
+    assert world.replies[-1].reason == ReplyReason.UNKNOWN_VERIFICATION
+    # Nor does it answer a check that overtook its request.
+    assert world.check(world.code, "c1", tenant="default") is None
+    world.decide(world.accepted())
+    own = world.replies[-1]
+    assert (own.request_id, own.ok, own.reason) == ("c1", True, ReplyReason.VALID)
+    strange = world.check(world.code, "c1", tenant="shop")
+    assert strange is not None
+    assert strange.reason == ReplyReason.UNKNOWN_VERIFICATION
+
+
+@pytest.mark.parametrize("first", [None, "default"])
+@pytest.mark.parametrize("again", [None, "default"])
+def test_a_check_told_unknown_before_the_decision_is_told_so_again(
+    world: World, first: str | None, again: str | None
+) -> None:
+    world.check(world.wrong, "c1", tenant=first)
+    world.advance(UNKNOWN_ID_WAIT_MS)
+    told = world.replies[-1]
+    world.check(world.code, "c1", tenant=again)
+    world.decide(world.accepted())
+    assert world.check(world.code, "c1", tenant=again) == told
+    assert world.state[b"v1"].failed_checks == 0
 
 
 def test_each_reply_says_whose_question_it_answers(world: World) -> None:

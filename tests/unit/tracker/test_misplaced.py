@@ -68,10 +68,11 @@ def test_without_grace_the_end_is_told_at_once() -> None:
     assert (world.last.state, world.last.reason) == (State.EXPIRED, Reason.EXPIRED)
 
 
-def test_when_nobody_looked_at_the_end_the_way_begins_when_somebody_does(sent: World) -> None:
-    """Nor did anybody pass it on then: all tasks were away."""
+@pytest.mark.parametrize("away_until", [END + GRACE_MS + 300, T0 + 3_600_000])
+def test_when_nobody_looked_at_the_end_the_way_begins_when_somebody_does(sent: World, away_until: int) -> None:
+    """Nor did anybody pass it on then: all tasks were away, be it for a moment more than the grace."""
     check = _check(sent, END)
-    sent.now_ms = T0 + 3_600_000
+    sent.now_ms = away_until
     sent.fire_due()
     sent.advance(GRACE_MS - 1)
     sent.handle(check)
