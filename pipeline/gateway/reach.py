@@ -33,6 +33,8 @@ class Reach:
         self._patience_s = patience_s
         # The process has connected, or it would not have come so far.
         self._answered_s = clock.monotonic_s()
+        self._asking: set[TopicPartition] = set()
+        self._away = False
 
     def missing(self) -> list[str]:
         """What a person should know who asks why this gateway is not ready."""
@@ -41,22 +43,36 @@ class Reach:
 
     async def run(self) -> None:
         """Go on asking."""
-        looks, away = 0, False
-        while True:
-            answered = await self._look(looks)
-            looks += 1
-            if answered:
-                self._answered_s = self._clock.monotonic_s()
-            if away is answered:
-                away = not answered
-                _log.warning("kafka_away" if away else "kafka_back")
-            await asyncio.sleep(self._patience_s / LOOKS)
+        looks = 0
+        async with asyncio.TaskGroup() as under_way:
+            while True:
+                asked = await self._partition(looks)
+                looks += 1
+                # Not one behind the other: a leader that hangs lets its question wait for most of the patience.
+                if asked is not None and asked not in self._asking:
+                    self._asking.add(asked)
+                    under_way.create_task(self._look(asked))
+                await asyncio.sleep(self._patience_s / LOOKS)
 
-    async def _look(self, looks: int) -> bool:
+    async def _partition(self, looks: int) -> TopicPartition | None:
         try:
             partitions = await self._kafka.partitions(topics.REQUESTS)
         except Exception as error:
             _log.warning("partitions_unknown", cause=repr(error))
-            return False
-        asked = TopicPartition(topics.REQUESTS, looks % partitions)
-        return await ends_within(self._kafka, [asked], ASK_WITHIN_S, stage="gateway") is not None
+            self._heard(answered=False)
+            return None
+        return TopicPartition(topics.REQUESTS, looks % partitions)
+
+    async def _look(self, asked: TopicPartition) -> None:
+        try:
+            ends = await ends_within(self._kafka, [asked], ASK_WITHIN_S, stage="gateway")
+        finally:
+            self._asking.discard(asked)
+        self._heard(answered=ends is not None)
+
+    def _heard(self, *, answered: bool) -> None:
+        if answered:
+            self._answered_s = self._clock.monotonic_s()
+        if self._away is answered and (answered or self.missing()):
+            self._away = not answered
+            _log.warning("kafka_away" if self._away else "kafka_back")

@@ -92,7 +92,7 @@ class AsksBench:
         self.producer = Unsteady(self.log)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Gateway]:
+    async def open(self, *, reply_s: float = REPLY_S) -> AsyncIterator[Gateway]:
         """A gateway of its own over the same log and database."""
         publisher = Publisher(producer=self.producer, timeout_s=PRODUCE_S, max_waiting=MAX_WAITING)
         asking = Asking(
@@ -110,7 +110,7 @@ class AsksBench:
             clock=self.clock,
             measures=self.measures,
             new_id=lambda: f"made-{next(ids)}",
-            reply_timeout_s=REPLY_S,
+            reply_timeout_s=reply_s,
             max_body_bytes=MAX_BODY,
         )
         door = Door(keys=Keys(), limits=Limits(clock=self.clock), clock=self.clock)

@@ -367,6 +367,20 @@ async def test_how_long_a_404_takes_does_not_tell_whether_there_is_such_an_id(
 
 
 @both
+async def test_who_waits_less_than_an_unknown_id_takes_is_told_504_of_another_tenants_too(
+    bench: AsksBench, action: str, body: Any, topic: str, kind: ReplyKind
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with bench.open(reply_s=0.3) as gateway:
+        began_s = loop.time()
+        asked = gateway.post(f"v/{action}", body, caller="somebody-else")
+        await bench.asked(topic, 1)
+        await bench.reply("made-0", ReplyReason.UNKNOWN_VERIFICATION, kind=kind)
+        assert_problem(await asked, 504, "reply_timeout")
+        assert loop.time() - began_s == pytest.approx(0.3, abs=0.1)
+
+
+@both
 async def test_the_key_needs_the_scope(bench: AsksBench, action: str, body: Any, topic: str, kind: ReplyKind) -> None:
     async with bench.open() as gateway:
         for scope in {"start", "read", "check", "manage"} - {"check" if action == "check" else "manage"}:

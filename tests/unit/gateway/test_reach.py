@@ -19,10 +19,11 @@ PATIENCE_S = 0.06
 
 
 class Brokers:
-    """As much of a log as is asked; ``silent`` are the partitions whose leader answers nobody."""
+    """As much of a log as is asked; leaders of ``silent`` partitions refuse, those of ``hanging`` ones never answer."""
 
     def __init__(self) -> None:
         self.silent: set[int] = set()
+        self.hanging: set[int] = set()
         self.asked: list[int] = []
 
     async def partitions(self, topic: str) -> int:
@@ -34,6 +35,8 @@ class Brokers:
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         (one,) = partitions
         self.asked.append(one.partition)
+        if one.partition in self.hanging:
+            await asyncio.Event().wait()
         if one.partition in self.silent:
             raise LogUnavailable("no answer")
         return {one: 0}
@@ -92,3 +95,15 @@ async def test_one_leader_that_is_away_is_not_all_of_kafka() -> None:
             await looks(brokers, 4)
             assert reach.missing() == []
     assert {0, 1, 2} <= set(brokers.asked)
+
+
+async def test_one_leader_that_hangs_keeps_nobody_from_asking_the_others() -> None:
+    brokers, clock = Brokers(), ManualClock()
+    brokers.hanging = {1}
+    async with reaching(brokers, clock) as reach:
+        for _ in range(4):
+            await looks(brokers, 2)
+            clock.advance(round(PATIENCE_S * 1_000) + 1)
+            await looks(brokers, 2)
+            assert reach.missing() == []
+    assert brokers.asked.count(1) == 1, "it is asked again while the question is under way"
