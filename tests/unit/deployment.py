@@ -175,7 +175,7 @@ class Deployment:
             )
             app = create_app(
                 webhooks=receiver,
-                ready=lambda: True,
+                missing=list,
                 measures=self.figures,
                 clock=self.clock,
                 new_id=lambda: "made-here",
