@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import msgspec
 
 from pipeline import topics
@@ -21,6 +24,8 @@ from pipeline.records.tracker_state import ToldUnknown, TrackerState, WaitingReq
 from pipeline.records.types import ReplyKind, VerificationMode, VerificationState
 from pipeline.tracker import asking, checks, commands, outcome, steps
 from pipeline.tracker.turn import Turn
+
+T = TypeVar("T")
 
 
 def ask(turn: Turn, request: WaitingRequest, code: str | None) -> None:
@@ -183,11 +188,7 @@ def unknown(turn: Turn, request: WaitingRequest) -> None:
     """No decision was made for this id before the request was written."""
     _no_longer_waiting(turn, request)
     told = ToldUnknown(request_id=request.request_id, kind=request.kind, tenant=request.tenant, told_at=turn.now_ms)
-    kept = [*turn.state.told_unknown, told]
-    alike = [each for each in kept if each.kind is request.kind]
-    if len(alike) > REPLIES_KEPT:
-        kept.remove(alike[0])
-    turn.put(told_unknown=kept)
+    turn.put(told_unknown=_with_one_more(turn.state.told_unknown, told, lambda each: each.kind, REPLIES_KEPT))
     _publish(turn, request, _unknown_reply(turn, request))
     _count(turn, request, ReplyReason.UNKNOWN_VERIFICATION)
 
@@ -229,15 +230,22 @@ def _unknown_reply(turn: Turn, request: WaitingRequest) -> Reply:
 
 
 def _send(turn: Turn, request: WaitingRequest, reply: Reply) -> None:
-    replies = [*turn.state.replies, reply]
     # Each kind has its own room: commands must not push out the reply that a repeated check would get. And so do those
     # that changed something: refusals must not push out what a repetition would count or send again.
-    alike = [each for each in replies if (each.kind, _has_effect(each)) == (reply.kind, _has_effect(reply))]
-    if len(alike) > (EFFECTS_KEPT if _has_effect(reply) else REPLIES_KEPT):
-        replies.remove(alike[0])
+    most = EFFECTS_KEPT if _has_effect(reply) else REPLIES_KEPT
+    replies = _with_one_more(turn.state.replies, reply, lambda each: (each.kind, _has_effect(each)), most)
     turn.put(replies=replies)
     _publish(turn, request, reply)
     _count(turn, request, reply.reason)
+
+
+def _with_one_more(kept: Sequence[T], one: T, room_of: Callable[[T], object], most: int) -> list[T]:
+    """All and one more, without the oldest in its room when there are more than ``most`` in it."""
+    now = [*kept, one]
+    alike = [each for each in now if room_of(each) == room_of(one)]
+    if len(alike) > most:
+        now.remove(alike[0])
+    return now
 
 
 def _publish(turn: Turn, request: WaitingRequest, reply: Reply) -> None:

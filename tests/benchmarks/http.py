@@ -19,7 +19,7 @@ from pathlib import Path
 from pipeline.dev.ports import free_port
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
-from tests.benchmarks.http_load import in_parallel, post
+from tests.benchmarks.http_load import content_length, in_parallel, post
 from tests.benchmarks.kafka import broker
 from tests.benchmarks.whole_pipeline import (
     HOST,
@@ -54,10 +54,8 @@ class Connection:
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""
         self._writer.write(request)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        lines = answer.decode("latin-1").lower().split("\r\n")
-        length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
-        return int(lines[0].split()[1]), await self._reader.readexactly(length)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        return int(head.split(maxsplit=2)[1]), await self._reader.readexactly(content_length(head))
 
     def close(self) -> None:
         self._writer.close()

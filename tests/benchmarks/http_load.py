@@ -56,7 +56,7 @@ class _Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._got += data
         head, end, body = self._got.partition(b"\r\n\r\n")
-        if not end or len(body) < _length(head):
+        if not end or len(body) < content_length(head):
             return
         if not head.startswith(self._begin):
             self.done.set_exception(AssertionError(self._got))
@@ -75,6 +75,7 @@ class _Caller(asyncio.Protocol):
         self._transport.close()
 
 
-def _length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
+    """Bytes of the body behind this head."""
     _, _, rest = head.lower().partition(b"\r\ncontent-length:")
     return int(rest.partition(b"\r\n")[0])
