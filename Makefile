@@ -10,12 +10,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST_ARGS ?=
+# A process for each core, each with a broker of its own (half a gigabyte); a file's tests stay together.
+WORKERS ?= auto
+PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadfile
+# One after the other: each of these is a whole pipeline under load, and two at once are too slow for codes that live 30 s.
+WHOLE := tests/acceptance
+SEEDS ?= 2000
+JOBS ?= 2
 DEMO_ARGS ?=
+KAFKA_LINES ?= 4.3.1 3.9.1
+FAULTS := tests/faults tests/contract/log tests/integration/runtime
 
-.PHONY: help venv test lint format demo bench schemas reference lock clean
+.PHONY: help venv test test-faults simulate lint format demo bench schemas reference lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED) ## Install everything into .venv (again only when pyproject.toml or the lock changed)
 
@@ -29,7 +38,21 @@ $(INSTALLED): pyproject.toml deploy/requirements.lock
 	@touch $@
 
 test: lint ## Check style and types, then run every test
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/python -m pytest $(PARALLEL) --ignore $(WHOLE)
+	$(BIN)/python -m pytest $(WHOLE)
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
+
+test-faults: venv ## Run every fault test, the long ones too, on each Kafka line (KAFKA_LINES=3.9.1 for one)
+	@for line in $(KAFKA_LINES); do \
+		echo "Kafka $$line"; \
+		TEST_KAFKA_VERSION=$$line $(BIN)/python -m pytest --campaign $(FAULTS) $(PYTEST_ARGS) || failed="$$failed $$line"; \
+	done; test -z "$$failed" || { echo "failed on Kafka$$failed" >&2; exit 1; }
+
+simulate: venv ## Run the whole pipeline in simulated time under seeded faults (SEEDS=2000 JOBS=2)
+	$(BIN)/python -m pipeline.testing.simulation --seeds $(SEEDS) --jobs $(JOBS)
 
 lint: venv ## Check style and types
 	$(BIN)/ruff check .

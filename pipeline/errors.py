@@ -18,6 +18,7 @@
     ├── TaskLost               rebuild the task: fresh producer, re-read positions and state
     │   ├── Fenced             another owner has the task: let it go, never re-initialise in place
     │   └── RecordTooLarge     the broker would refuse this output for ever: quarantine its input
+    ├── UnreadableState        a state entry is no such entry: quarantine what touches it, go on
     ├── Misconfigured          the cluster does not fit the stage (partition counts, two writers): exit
     ├── PoisonRun              suddenly everything is poison: it is us, so stop the stage
     └── HttpProblem            answer the HTTP request with this problem document (pipeline/gateway/problems.py)
@@ -125,6 +126,10 @@ class Fenced(TaskLost):
 
 class RecordTooLarge(TaskLost):
     """An output is larger than the broker takes; the input that caused it will fail every time."""
+
+
+class UnreadableState(PipelineError):
+    """The bytes of a state entry are no such entry; reading them again, or rebuilding the task, changes nothing."""
 
 
 class Misconfigured(PipelineError):

@@ -22,6 +22,8 @@ def unfit(settings: Settings) -> Iterator[Finding]:
         yield from _templates(settings)
     if settings.records.model_fields_set:
         yield from _records(settings.records)
+    if settings.policy.phone_library != "phonenumbers":
+        yield from _phone_library(settings)
     if "id_horizon_s" in settings.policy.model_fields_set:
         yield from _horizon(settings.policy.id_horizon_s)
 
@@ -34,6 +36,15 @@ def _test_numbers(numbers: list[str]) -> Iterator[Finding]:
             read_test_number(typed, f"test_numbers[{place}]")
         except SettingsError as error:
             yield Finding(str(error))
+
+
+def _phone_library(settings: Settings) -> Iterator[Finding]:
+    from pipeline.model.numbering import reader
+
+    try:
+        reader(settings.policy.phone_library)
+    except SettingsError as error:
+        yield Finding(str(error))
 
 
 def _languages(settings: Settings) -> Iterator[Finding]:

@@ -238,8 +238,12 @@ class Metrics:
     task_rebuilds_total = _counter("Tasks rebuilt with a fresh producer, by what made it necessary.", "stage", "cause")
     restore_seconds = _histogram(RESTORE_S, "Seconds to read a task's changelog back.", "stage")
     state_entries = _gauge("State entries held by this process.", "stage")
+    state_decodes_total = _counter(
+        "State entries that had to be decoded, as they were not among the runtime.decoded_entries used last.", "stage"
+    )
     timer_lateness_seconds = _histogram(LATENESS_S, "Seconds between a timer's deadline and its firing.", "stage")
     event_loop_lag_seconds = _histogram(LOOP_S, "Seconds by which the event loop woke up late.")
+    event_loop_tasks = _gauge("Tasks of the event loop that have not ended.")
     clock_skew_seconds = _gauge("Seconds by which another clock is ahead of ours.", "source")
     cost_total = _counter("What providers charged, in units of the currency.", "provider", "currency")
     protections_total = _counter("Requests a protection refused (enforce) or would have (monitor).", "name", "mode")

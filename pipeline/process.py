@@ -23,6 +23,7 @@ from pipeline.http_status import StatusServer
 from pipeline.key_files import load as load_keys
 from pipeline.metrics import Metrics
 from pipeline.model.keys import KeyRing
+from pipeline.model.recipient import read_numbers_with
 from pipeline.records.codec import Codec
 from pipeline.records.publish import publish_schemas
 from pipeline.records.store import SchemaStore
@@ -123,8 +124,9 @@ async def _schemas(settings: Settings, kafka: KafkaLog) -> AsyncIterator[tuple[C
 async def opened(settings: Settings, *, client_id: str, instance: int | None = None) -> AsyncIterator[Parts]:
     """Connect, load keys and schemas; release everything at the end.
 
-    Raises LogUnavailable, Misconfigured (no topics), UsageError (no keys).
+    Raises LogUnavailable, Misconfigured (no topics), UsageError (no keys), SettingsError (an extra is missing).
     """
+    read_numbers_with(settings.policy.phone_library)
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry(), countries=settings.metrics.countries, tenants=tuple(settings.tenants))
     metrics.build_info.info({"version": __version__})
@@ -208,12 +210,13 @@ class Process:
         log.info("stopped", action="process_stopped")
 
     async def _measure(self, ready: Callable[[], None] | None) -> None:
-        """Measure the event loop's lag, and tell when everything is ready."""
+        """Measure the event loop's lag and tasks, and tell when everything is ready."""
         loop = asyncio.get_running_loop()
         while True:
             expected_s = loop.time() + LOOP_LOOK_S
             await asyncio.sleep(LOOP_LOOK_S)
             self._parts.metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - expected_s))
+            self._parts.metrics.event_loop_tasks.set(len(asyncio.all_tasks(loop)))
             if ready is not None and not self.missing():
                 log.info("ready", action="process_ready")
                 ready()

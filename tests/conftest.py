@@ -63,8 +63,22 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for a broker fixture carries the marker ``kafka``, so that `-m "not kafka"` leaves it out."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--campaign``: the long tests too."""
+    parser.addoption("--campaign", action="store_true", help="run the long fault tests as well (make test-faults)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that asks for a broker fixture carries the marker ``kafka``, so that `-m "not kafka"` leaves it out.
+
+    What carries ``campaign`` runs only when it is asked for: by ``--campaign``, not by ``-m``, which is free for other
+    choices.
+    """
+    if not config.getoption("--campaign"):
+        left_out = [item for item in items if item.get_closest_marker("campaign")]
+        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if any(name.startswith("kafka") for name in fixtures):

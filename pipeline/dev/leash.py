@@ -12,6 +12,7 @@ Prints the command's process id as its first line, and ends with the command's e
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -24,7 +25,9 @@ def main(arguments: list[str]) -> int:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
 
     def end_with_wanter() -> None:
-        sys.stdin.buffer.read()
+        # Not by a buffered reader: a thread that sits in one at the end of the interpreter aborts it, and the command's
+        # exit code would be lost. Nobody writes, so a byte or none is the end.
+        os.read(0, 1)
         child.terminate()
         try:
             child.wait(float(grace_s))

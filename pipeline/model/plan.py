@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from pipeline.errors import Refused, SettingsError
 from pipeline.model.capabilities import ProviderCapabilities
@@ -40,8 +41,7 @@ class Seal(Protocol):
         """Seal a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A recipient as a plan names it; most plans have one for all their steps."""
 
     recipient: Recipient

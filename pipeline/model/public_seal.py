@@ -56,9 +56,21 @@ class PublicKey:
         return cls(kid, raw)
 
 
+_SIZES: Final = tuple(size.to_bytes(4, "big") for size in range(256))
+
+
 def prefixed(*parts: bytes | None) -> bytes:
     """Join parts so that no two different lists give the same bytes; None differs from empty."""
-    return b"".join([b"\xff\xff\xff\xff" if part is None else len(part).to_bytes(4, "big") + part for part in parts])
+    joined = b""
+    for part in parts:
+        # A few short parts, hundreds of thousands of times a second: adding is quicker than a list that is joined.
+        joined += b"\xff\xff\xff\xff" if part is None else _length(part) + part
+    return joined
+
+
+def _length(part: bytes) -> bytes:
+    size = len(part)
+    return _SIZES[size] if size < len(_SIZES) else size.to_bytes(4, "big")
 
 
 def _info(record: str, verification_id: str, field: str) -> bytes:

@@ -13,39 +13,19 @@ from functools import lru_cache
 from typing import Final
 
 import idna
-import phonenumbers
-from phonenumbers import PhoneNumberType
 
 from pipeline.errors import Refused
+from pipeline.model import numbering
 from pipeline.model.country import normalise_country
 from pipeline.model.reasons import Reason
 
-# Numbers of all the world need about 1,000 expressions (0.7 MB), twice as many as Python keeps compiled: without this
-# each is compiled anew whenever its country comes round again, and a number costs 1 ms instead of 30 µs.
-phonenumbers.enable_pattern_cache()
-
 _MAX_TYPED: Final = 320
-_LINE_TYPES: Final[dict[int, str]] = {
-    PhoneNumberType.FIXED_LINE: "fixed_line",
-    PhoneNumberType.MOBILE: "mobile",
-    PhoneNumberType.FIXED_LINE_OR_MOBILE: "fixed_line_or_mobile",
-    PhoneNumberType.TOLL_FREE: "toll_free",
-    PhoneNumberType.PREMIUM_RATE: "premium_rate",
-    PhoneNumberType.SHARED_COST: "shared_cost",
-    PhoneNumberType.VOIP: "voip",
-    PhoneNumberType.PERSONAL_NUMBER: "personal_number",
-    PhoneNumberType.PAGER: "pager",
-    PhoneNumberType.UAN: "uan",
-    PhoneNumberType.VOICEMAIL: "voicemail",
-}
 UNSUPPORTED_LINE_TYPES: Final = frozenset({"toll_free", "premium_rate", "shared_cost", "pager", "uan", "voicemail"})
 """Lines that no person receives codes on; premium ones earn money for whoever asked."""
 
 # Marks that phones and contact lists put around copied numbers; they carry no digit.
 _INVISIBLE: Final = dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF])
 _PHONE: Final = re.compile(r"[+＋]?[\d ()\[\]./\-\u00a0\u2000-\u200a\u2010-\u2015\u202f\u2212\u3000]{2,60}")
-_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_REGIONS: Final = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 _LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _PLAIN_DOMAIN: Final = re.compile(r"(?!.*--)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _MAX_LOCAL: Final = 64
@@ -70,6 +50,12 @@ class Recipient:
 
     def __repr__(self) -> str:
         return f"Recipient({self.masked!r})"  # the default one would put the full number into tracebacks
+
+
+def read_numbers_with(library: numbering.Library) -> None:
+    """Choose who reads numbers in this process; raises SettingsError as :func:`pipeline.model.numbering.use` does."""
+    numbering.use(library)
+    _canonical.cache_clear()
 
 
 def canonical(recipient: str, country: str | None = None, *, field: str = "recipient") -> Recipient:
@@ -107,17 +93,15 @@ def _phone(text: str, region: str | None) -> Recipient:
     if text[0] not in "+＋":
         if region is None:
             raise _invalid("is a number without + and country code; write it with them or give country")
-        if region not in phonenumbers.SUPPORTED_REGIONS:
+        if not numbering.has_plan(region):
             raise Refused(
                 Reason.INVALID_COUNTRY, "has no numbering plan of its own; write the number with +", "country"
             )
     try:
-        number = _parsed(text, region)
-    except phonenumbers.NumberParseException:
+        number = numbering.read(text, region)
+    except numbering.Unreadable:
         raise _invalid("is no phone number that can exist; check the country code and length") from None
-    # One look-up instead of is_valid_number + number_type: a number is valid exactly when it has a type.
-    kind = phonenumbers.number_type(number)
-    line_type = _LINE_TYPES.get(kind)
+    line_type = number.line_type
     if line_type is None:
         raise _invalid("is not a number in use in its country; check it digit by digit")
     if line_type in UNSUPPORTED_LINE_TYPES:
@@ -126,41 +110,15 @@ def _phone(text: str, region: str | None) -> Recipient:
             f"is a {line_type.replace('_', '-')} number, which cannot be verified; use a personal number",
             "recipient",
         )
-    found = phonenumbers.region_code_for_number(number)
-    national = phonenumbers.national_significant_number(number)
-    prefix = f"+{number.country_code}"
+    found = number.region
+    prefix = f"+{number.code}"
     return Recipient(
         kind="phone",
-        canonical=prefix + national,
+        canonical=prefix + number.national,
         country=_OF_ISLANDS.get(found, found) if found is not None and found.isalpha() else None,
         line_type=line_type,
-        masked=_mask_phone(prefix, national),
+        masked=_mask_phone(prefix, number.national),
     )
-
-
-def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber:
-    """``phonenumbers.parse``, which looks for every spelling there is and so takes half the time of a whole request.
-
-    In E.164 the digits after the country code are the number, unless they begin like a number dialled within its
-    country: then, and in every other spelling, the library decides.
-    """
-    if _E164.fullmatch(text):
-        code = next((int(text[1:end]) for end in (2, 3, 4) if int(text[1:end]) in _REGIONS), None)
-        if code is not None:
-            national = text[1 + len(str(code)) :]
-            dialled = _dialled(code)
-            if national[0] != "0" and (dialled is None or dialled.match(national) is None):
-                return phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
-    return phonenumbers.parse(text, region)
-
-
-@lru_cache(maxsize=512)
-def _dialled(code: int) -> re.Pattern[str] | None:
-    """How numbers begin that are dialled within their country; None where that is like everywhere."""
-    region = phonenumbers.region_code_for_country_code(code)
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
-    prefix = None if metadata is None else metadata.national_prefix_for_parsing
-    return None if not prefix else re.compile(prefix)
 
 
 def _mask_phone(prefix: str, national: str) -> str:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-import phonenumbers
-
 from pipeline.errors import Refused, SettingsError
+from pipeline.model import numbering
 from pipeline.model.country import LANGUAGE
 from pipeline.model.recipient import Recipient, canonical
 
@@ -44,19 +43,19 @@ def read_test_number(typed: str, setting: str) -> Recipient:
     except Refused:
         compact = _SEPARATORS.sub("", typed)
     try:
-        number = phonenumbers.parse(compact) if _INTERNATIONAL.fullmatch(compact) else None
-    except phonenumbers.NumberParseException:
-        number = None
-    if number is None:
+        found = numbering.calling_code(compact) if _INTERNATIONAL.fullmatch(compact) else None
+    except numbering.Unreadable:
+        found = None
+    if found is None:
         raise SettingsError(
             f"{setting}: is neither an e-mail address nor a number; write + and country code before it, such as "
             "+4915112345678"
         )
-    region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    code, region = found
     return Recipient(
         kind="phone",
         canonical=compact,
         country=region if region in LANGUAGE else None,
         line_type="mobile",
-        masked=f"+{number.country_code}***{compact[-1]}",
+        masked=f"+{code}***{compact[-1]}",
     )

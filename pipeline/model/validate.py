@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from pipeline.errors import Poison, Refused
 from pipeline.model import fields
@@ -38,8 +39,7 @@ _TENANT: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """The plan of a request, and why it is refused.
 
     With refusals the plan is only good for an outcome: it has what of the request was in order.
@@ -129,7 +129,10 @@ class Validator:
         tenant_name = take(self._known_tenant, "", request.tenant)
         tenant = self._tenants.get(tenant_name)
         key = take(self.key_recipient, None, request)
-        expires_in_s = take(fields.check_range, None, request.expires_in_s, "expires_in_s", 30, _EMAIL_EXPIRES_IN_S)
+        # What a request leaves out needs no check; most leave out most, and each check is a call within a call.
+        expires_in_s = request.expires_in_s
+        if expires_in_s is not None:
+            expires_in_s = take(fields.check_range, None, expires_in_s, "expires_in_s", 30, _EMAIL_EXPIRES_IN_S)
         expires_in_s = DEFAULT_EXPIRES_IN_S if expires_in_s is None else expires_in_s
         requested_at = take(fields.check_requested_at, recorded_at, request.requested_at, recorded_at=recorded_at)
         horizon_ms = self._policy.id_horizon_s * 1000
@@ -145,13 +148,18 @@ class Validator:
         code, code_length = take(self._code, no_code, request, tenant)
         own = request.code is not None or request.code_sealed is not None
         no_payment: tuple[str | None, str | None] = (None, None)
-        amount, payee = take(fields.check_payment, no_payment, request.amount, request.payee, own_code=own)
+        amount, payee = no_payment
+        if request.amount is not None or request.payee is not None:
+            amount, payee = take(fields.check_payment, no_payment, request.amount, request.payee, own_code=own)
         brand = None if request.brand is None else take(fields.check_line, None, request.brand, "brand", 32)
         signature = request.signature
         if signature is not None:
             signature = take(fields.check_line, None, signature, "signature", 64)
-        max_checks = take(fields.check_range, None, request.max_checks, "max_checks", 1, 10) or DEFAULT_MAX_CHECKS
-        end_user_ip = take(fields.check_ip, None, request.end_user_ip)
+        max_checks = request.max_checks
+        if max_checks is not None:
+            max_checks = take(fields.check_range, None, max_checks, "max_checks", 1, 10)
+        max_checks = max_checks or DEFAULT_MAX_CHECKS
+        end_user_ip = None if request.end_user_ip is None else take(fields.check_ip, None, request.end_user_ip)
         language = None if request.language is None else take(normalise_language, None, request.language)
         if tenant is not None:
             brand = tenant.brand if request.brand is None else brand
@@ -206,7 +214,7 @@ class Validator:
                 brand=brand,
                 signature=signature,
                 signature_by_tenant=signature is not None and request.signature is None,
-                use_case=take(fields.check_use_case, None, request.use_case),
+                use_case=None if request.use_case is None else take(fields.check_use_case, None, request.use_case),
                 end_user_ip_sealed=None
                 if end_user_ip is None
                 else seal(end_user_ip.encode(), verification_id=vid, field="end_user_ip"),

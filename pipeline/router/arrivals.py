@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from pipeline import topics
@@ -17,8 +15,7 @@ from pipeline.router.outputs import RecordCodec
 from pipeline.runtime.api import Headers, Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A request and where its record stood, whether it came directly or was passed on."""
 
     request: VerificationRequest

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from pipeline.model.capabilities import ChannelCapabilities
 from pipeline.model.reasons import Reason
 from pipeline.records.internal import Plan, PlannedStep, TakenMessage, WalkStep
 from pipeline.records.types import Channel, CodeHolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The way one message goes."""
 
     provider: str
@@ -43,8 +44,7 @@ class NoRoute:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """All that a route must fit."""
 
     plan: Plan

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 from pipeline.errors import DeadLetterReason
 
 
@@ -36,8 +38,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka knows headers without a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One input record as the log holds it.
 
     ``topic`` has no deployment prefix. ``timestamp_ms`` is the broker's append time, but on compacted topics
@@ -60,8 +61,7 @@ class Record:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """One output record. Without ``partition`` the key decides (murmur2, as Java clients do)."""
 
     topic: str
@@ -73,8 +73,10 @@ class Emit:
     @property
     def size_bytes(self) -> int:
         """Bytes of key, value and headers, without framing."""
-        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,7 @@ class Input:
         return Queue.BULK if self.lane is Lane.BULK else Queue.INTERACTIVE
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(msgspec.Struct, frozen=True, gc=False):
     """When a state entry wants to be looked at again.
 
     The timer fires once ``at_ms`` is past *and* every input of its lane has been read past ``at_ms`` or to an

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Generic, TypeVar, cast
 
 import structlog
+from msgspec.structs import replace
 
 from pipeline.errors import (
     DeadLetterReason,
@@ -17,6 +17,7 @@ from pipeline.errors import (
     TaskLost,
     UnknownSchema,
     UnpublishedSchema,
+    UnreadableState,
 )
 from pipeline.runtime.api import AsyncStage, Deadline, Effects, Record, Refusal, Stage
 from pipeline.runtime.context import Batch, Context, FailedTimer
@@ -24,6 +25,7 @@ from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.store import Store
+from pipeline.runtime.timers import Timers
 
 log = structlog.get_logger(__name__)
 S = TypeVar("S")
@@ -46,6 +48,7 @@ class Handling(Generic[S]):
         context: Context,
         failures: Failures,
         store: Store[S],
+        timers: Timers,
         marks: Marks,
         frontier: Frontier,
     ) -> None:
@@ -54,6 +57,7 @@ class Handling(Generic[S]):
         self._c = context
         self._failures = failures
         self._store = store
+        self._timers = timers
         self._marks = marks
         self._frontier = frontier
         self.covered: Mapping[str, int] = {}
@@ -78,6 +82,10 @@ class Handling(Generic[S]):
                     self._dead_letter(effects, record, refusal, now_ms)
             except RecordTooLarge:
                 self._quarantine(batch, record, DeadLetterReason.TOO_LARGE, now_ms)
+            except UnreadableState as error:
+                # Many of them are no fault of the entries, so they count like poison.
+                batch.poison.append(DeadLetterReason.HANDLER_REFUSED)
+                self._quarantine(batch, record, DeadLetterReason.HANDLER_REFUSED, now_ms, unreadable=error)
             except (Infrastructure, TaskLost) as error:
                 self.held(error, record.topic, record.offset)
                 raise
@@ -118,12 +126,15 @@ class Handling(Generic[S]):
 
     def timer(self, batch: Batch, key: bytes, deadline: Deadline, now_ms: int) -> None:
         """Fire one deadline, unless the entry has changed it meanwhile."""
-        value = self._store.get(key)
-        if value is None:
+        try:
+            present = self._present(batch, key)
+        except UnreadableState as error:
+            self._quarantine(batch, key, DeadLetterReason.HANDLER_REFUSED, now_ms, unreadable=error)
             return
-        # Of what this transaction has changed it is not known yet whether a deadline can be read from it.
-        present = self.entry(batch, key, value)[1] if key in self._store.changed else self._stage.deadline(value)
         if present != deadline:
+            if key not in self._store.changed:
+                # What was told beside the entry when it was written is not what it has under these settings.
+                self._timers.set(key, present)
             return
         condemned = self._failures.condemned(key)
         if condemned is not None:
@@ -146,6 +157,18 @@ class Handling(Generic[S]):
         self._absorb(batch, effects, key)
         if self._failures:
             batch.done.append(key)
+
+    def _present(self, batch: Batch, key: bytes) -> Deadline | None:
+        value = self._store.get(key)
+        if value is None:
+            return None
+        if key in self._store.changed:
+            # Of what this transaction has changed it is not known yet whether a deadline can be read from it.
+            return self.entry(batch, key, value)[1]
+        try:
+            return self._stage.deadline(value)
+        except Exception as error:
+            raise self._crashed(key, "the deadline of a state entry", error) from error
 
     def event(self, batch: Batch, event: object, now_ms: int) -> None:
         """Handle what launched work has posted."""
@@ -178,7 +201,15 @@ class Handling(Generic[S]):
         value = effects.state[key] if key in effects.state else self._store.get(key)
         return value is not None and self._stage.deadline(value) == deadline
 
-    def _quarantine(self, batch: Batch, work: Record | bytes, reason: DeadLetterReason, now_ms: int) -> None:
+    def _quarantine(
+        self,
+        batch: Batch,
+        work: Record | bytes,
+        reason: DeadLetterReason,
+        now_ms: int,
+        *,
+        unreadable: UnreadableState | None = None,
+    ) -> None:
         """Take work that can never succeed out of the way; what belongs to it ends in the same transaction.
 
         When that failed as well, less is tried each time: first without the stage's outputs, then without the record
@@ -191,7 +222,16 @@ class Handling(Generic[S]):
             if reason == DeadLetterReason.HANDLER_REFUSED
             else "its output is too large"
         )
-        log.error("quarantined", action="quarantined", stage=self._stage.name, partition=self._partition, reason=reason)
+        if unreadable is not None:
+            detail = str(unreadable)
+        log.error(
+            "quarantined",
+            action="quarantined",
+            stage=self._stage.name,
+            partition=self._partition,
+            reason=reason,
+            detail=detail,
+        )
         try:
             effects = self._stage.quarantine(work, self._store, now_ms) if failed < 1 else Effects()
             _check_sizes(effects)
@@ -203,8 +243,7 @@ class Handling(Generic[S]):
                 told = work if failed < 2 else replace(work, key=None, value=None, headers=())
                 self._dead_letter(effects, told, Refusal(reason, detail), now_ms)
             else:
-                value = self._store.get(work) if failed < 2 else None
-                encoded = None if value is None else self._stage.encode(value)
+                encoded = self._as_written(work) if failed < 2 else None
                 timer = FailedTimer(changelog=self._stage.changelog, partition=self._partition, key=work, entry=encoded)
                 effects.emits.append(
                     self._c.dead_letters.for_timer(self._stage.name, timer, Refusal(reason, detail), now_ms)
@@ -218,6 +257,12 @@ class Handling(Generic[S]):
             raise self._crashed(work, f"the dead letter of a {what}", error) from error
         self._absorb(batch, effects, work)
         batch.done.append(work)
+
+    def _as_written(self, key: bytes) -> bytes | None:
+        if key not in self._store.changed:
+            return self._store.written(key)
+        value = self._store.changed[key]
+        return None if value is None else self._stage.encode(value)
 
     def _dead_letter(self, effects: Effects[S], record: Record, refusal: Refusal, now_ms: int) -> None:
         told = record if refusal.source is None else refusal.source

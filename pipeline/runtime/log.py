@@ -66,7 +66,11 @@ class GroupReader(Protocol):
         """Join; callbacks run inside the rebalance: ``on_assigned`` must return at once, ``on_revoked`` may await."""
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
-        """Next records of the partitions not paused; never cancel this call. May also block through a rebalance."""
+        """Next records of the partitions not paused; never cancel this call. May also block through a rebalance.
+
+        A position out of range becomes that of the first record kept. Raises what a callback raised, and LogUnavailable
+        once it was stopped.
+        """
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions owned now."""
@@ -81,7 +85,7 @@ class GroupReader(Protocol):
         """The next fetch of this partition starts at ``offset``; buffered records of it are dropped."""
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        """The group's committed position as the broker has it now."""
+        """The group's committed position as the broker has it now. Raises LogUnavailable."""
 
     async def position(self, partition: TopicPartition) -> int:
         """The next offset to hand out; it moves past markers and aborted records. -1 for a partition not owned.
@@ -105,12 +109,13 @@ class Reader(Protocol):
     async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
         """Next committed records in partition order; an empty list when none came in time.
 
-        A broker that is away is waited for. After any error only a new reader, from the positions one has handled,
-        is sure to miss nothing.
+        A broker that is away is waited for; a position out of range becomes that of the first record kept. After any
+        error only a new reader, from the positions one has handled, is sure to miss nothing; one that was stopped
+        raises LogUnavailable.
         """
 
     async def position(self, partition: TopicPartition) -> int:
-        """The next offset to fetch; it moves past markers and aborted records."""
+        """The next offset to fetch; it moves past markers and aborted records. Raises LogUnavailable."""
 
     async def stop(self) -> None:
         """Release connections."""
@@ -158,13 +163,15 @@ class Log(Protocol):
         """How many partitions a topic has; raises Misconfigured when it does not exist, and LogUnavailable."""
 
     async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The first offset still kept."""
+        """The first offset still kept. Raises LogUnavailable, and a PipelineError where there is no such partition."""
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The high watermark: behind every record written, also those of open transactions."""
+        """The high watermark: behind every record written, also those of open transactions. Raises as above."""
 
     async def offsets_at(self, partitions: Iterable[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
-        """The first offset whose timestamp is not earlier; the end where there is none."""
+        """The first offset, in their order, whose timestamp is not earlier; the end where there is none. Raises as
+        above.
+        """
 
 
 async def scan(

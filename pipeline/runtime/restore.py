@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import orjson
 
 from pipeline.errors import Misconfigured
+from pipeline.runtime.api import Deadline
+from pipeline.runtime.deadline_header import NotTold, told_deadline
 from pipeline.runtime.log import GroupReader, Log, TopicPartition, scan
 
 POSITION_KEY = b"\x00position"
@@ -23,6 +25,10 @@ class Restored:
     """What a changelog partition holds."""
 
     entries: dict[bytes, bytes]
+    deadlines: dict[bytes, Deadline]
+    """As told beside the entries; those that have none are missing."""
+    untold: set[bytes]
+    """Entries beside which nothing is told."""
     positions: dict[str, int]
     was_written: bool
     """False for a stage that has never run."""
@@ -45,15 +51,33 @@ async def read_changelog(
     start = (await log.start_offsets([where]))[where]
     end = (await log.end_offsets([where]))[where]
     entries: dict[bytes, bytes] = {}
+    deadlines: dict[bytes, Deadline] = {}
+    untold: set[bytes] = set()
     async for records in scan(log, {where: start}):
         read(len(records))
         for record in records:
-            assert record.key is not None
+            key = record.key
+            assert key is not None
             if record.value is None:
-                entries.pop(record.key, None)
+                entries.pop(key, None)
+                deadlines.pop(key, None)
+                untold.discard(key)
+                continue
+            entries[key] = record.value
+            try:
+                deadline = told_deadline(record.headers)
+            except NotTold:
+                deadlines.pop(key, None)
+                untold.add(key)
+                continue
+            if deadline is None:
+                deadlines.pop(key, None)
             else:
-                entries[record.key] = record.value
+                deadlines[key] = deadline
+            if untold:
+                untold.discard(key)
     position = entries.pop(POSITION_KEY, None)
+    untold.discard(POSITION_KEY)
     marks: dict[str, int] = {}
     if position is not None:
         stored = orjson.loads(position)
@@ -63,7 +87,7 @@ async def read_changelog(
                 f"{partitions}; partition counts are fixed at creation: use a new topic_prefix and drain the old one"
             )
         marks = stored["marks"]
-    return Restored(entries, marks, end > 0)
+    return Restored(entries, deadlines, untold, marks, end > 0)
 
 
 async def find_positions(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 import structlog
 
-from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind, UnpublishedSchema
+from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind
 from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Measure, Queue, Record, Stage
 from pipeline.runtime.context import Batch, Context
+from pipeline.runtime.deadline_header import deadline_header
 from pipeline.runtime.failures import Failures
 from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.handling import Handling
+from pipeline.runtime.loading import load_state
 from pipeline.runtime.log import TopicPartition, Writer
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.positions import Marks
@@ -28,8 +30,6 @@ S = TypeVar("S")
 
 SLICE = 64
 """Items handled before other coroutines get a turn."""
-LOAD_SLICE = 500
-"""Entries decoded before other coroutines get a turn."""
 BLOCKED_S = 0.02
 """How often a due timer looks whether its inputs were read to their ends; markers at an end raise no event."""
 QUIET_S = 0.2
@@ -50,7 +50,7 @@ class Task(Generic[S]):
         self.moved = 0
         """Counts everything handled and committed, for the watchdog."""
         self.restored = 0
-        """Counts changelog records read back and entries decoded, for the watchdog."""
+        """Counts changelog records read back and entries loaded, for the watchdog."""
         self.waiting_for: str | None = None
         """What the task waits for on purpose (an unknown schema, a key), for people."""
         self.idle = False
@@ -65,7 +65,7 @@ class Task(Generic[S]):
             queue: [TopicPartition(i.topic, partition) for i in stage.inputs if i.queue is queue] for queue in Queue
         }
         self._writer: Writer = context.log.writer(f"{stage.name}.{partition}")
-        self._store: Store[S] = Store()
+        self._store: Store[S] = Store(stage.decode, keep=context.settings.decoded_entries)
         self._timers = Timers()
         self._frontier = Frontier(stage.inputs)
         self._marks = Marks()
@@ -75,10 +75,13 @@ class Task(Generic[S]):
             context=context,
             failures=failures,
             store=self._store,
+            timers=self._timers,
             marks=self._marks,
             frontier=self._frontier,
         )
         self._queues: dict[Queue, deque[Record]] = {queue: deque() for queue in Queue}
+        self._queued = dict.fromkeys(self._inputs, 0)
+        """How many records of each input are queued."""
         self._paused: set[Queue] = set()
         self._events: deque[object] = deque()
         self._ready: deque[tuple[bytes, Deadline]] = deque()
@@ -105,7 +108,15 @@ class Task(Generic[S]):
         )
         # Before the state is decoded: what the former owner wrote may need a schema published a moment ago.
         await self._c.refresh()
-        await self._load(restored.entries)
+        await load_state(
+            self._stage,
+            restored,
+            self._store,
+            self._timers,
+            whole=self._worker is not None,
+            read=self._read_back,
+            held=lambda error, key: self._handling.held(error, self._stage.changelog, key),
+        )
         self._marks.start(positions)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
@@ -129,21 +140,6 @@ class Task(Generic[S]):
 
     def _read_back(self, records: int) -> None:
         self.restored += records
-
-    async def _load(self, entries: Mapping[bytes, bytes]) -> None:
-        state: dict[bytes, S] = {}
-        for number, (key, encoded) in enumerate(entries.items(), start=1):
-            try:
-                value = state[key] = self._stage.decode(encoded)
-            except UnpublishedSchema as error:
-                self._handling.held(error, self._stage.changelog, key)
-                raise
-            self._timers.set(key, self._stage.deadline(value))
-            # A million entries take seconds, in which other tasks of the process have transactions to finish.
-            if number % LOAD_SLICE == 0:
-                self.restored += LOAD_SLICE
-                await asyncio.sleep(0)
-        self._store.load(state)
 
     async def run(self) -> None:
         """Handle work until :meth:`close`; any error but PoisonRun means that the task must be rebuilt."""
@@ -201,19 +197,28 @@ class Task(Generic[S]):
 
     def oldest_ms(self) -> dict[str, int]:
         """Per input with queued records the timestamp of the next one to handle."""
-        oldest: dict[str, int] = {}
+        return {record.topic: record.timestamp_ms for record in self._next_records()}
+
+    def _next_records(self) -> Iterator[Record]:
+        """Of each input with queued records the next one to handle."""
+        left = {topic for topic, queued in self._queued.items() if queued}
         for queue in self._queues.values():
             for record in queue:
-                oldest.setdefault(record.topic, record.timestamp_ms)
-        return oldest
+                if not left:
+                    return
+                if record.topic in left:
+                    left.discard(record.topic)
+                    yield record
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def push(self, records: Sequence[Record]) -> None:
         """Queue fetched records of one input; pauses the inputs of its queue at the high mark."""
-        queue = self._inputs[records[0].topic].queue
+        topic = records[0].topic
+        queue = self._inputs[topic].queue
         waiting = self._queues[queue]
         waiting.extend(records)
+        self._queued[topic] += len(records)
         if len(waiting) >= self._c.settings.queue_high and queue not in self._paused:
             self._paused.add(queue)
             self._c.reader.pause(self._places[queue])
@@ -332,8 +337,10 @@ class Task(Generic[S]):
             bulk = queue is Queue.BULK
             if bulk and batch.bulk >= self._c.settings.max_bulk_records and batch.items > batch.bulk:
                 return False
-            self._handling.record(batch, self._queues[queue][0], now_ms)
+            record = self._queues[queue][0]
+            self._handling.record(batch, record, now_ms)
             self._queues[queue].popleft()
+            self._queued[record.topic] -= 1
             batch.bulk += bulk
             return True
         return False
@@ -377,10 +384,7 @@ class Task(Generic[S]):
 
     async def read_to(self) -> dict[str, int]:
         """Per input the offset before which everything was handled, markers and aborted records included."""
-        positions: dict[str, int] = {}
-        for queue in self._queues.values():
-            for record in queue:
-                positions.setdefault(record.topic, record.offset)
+        positions = {record.topic: record.offset for record in self._next_records()}
         for topic in self._inputs:
             if topic not in positions:
                 positions[topic] = await self._c.reader.position(TopicPartition(topic, self.partition))
@@ -395,12 +399,16 @@ class Task(Generic[S]):
         marks = self._marks.pending()
         if outputs or (marks and (force or self._ridden_enough())):
             await self._transact(batch, outputs, marks)
+            self._store.commit({emit.key: emit.value for emit in entries if emit.key is not None})
             for key, deadline in deadlines:
                 self._timers.set(key, deadline)
         elif marks and self._uncommitted_since_s is None:
             # Records that changed nothing open no transaction; their offsets ride with the next one.
             self._uncommitted_since_s = self._c.clock.monotonic_s()
         name = self._stage.name
+        decodes, self._store.decodes = self._store.decodes, 0
+        if decodes:
+            batch.counts.append(("state_decodes_total", float(decodes), {"stage": name}))
         batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
         self._measure(batch.counts)
         for work in batch.done:
@@ -426,7 +434,8 @@ class Task(Generic[S]):
             # Both before anything is written: of an entry that the stage cannot read a deadline from, it cannot
             # restore.
             encoded, deadline = (None, None) if value is None else self._handling.entry(batch, key, value)
-            entries.append(Emit(self._stage.changelog, key, encoded, self.partition))
+            headers = () if encoded is None else deadline_header(deadline)
+            entries.append(Emit(self._stage.changelog, key, encoded, self.partition, headers))
             deadlines.append((key, deadline))
         if entries:
             position = encode_position(self._marks.all(), self._partitions)
@@ -452,7 +461,6 @@ class Task(Generic[S]):
             result = "committed" if committed else "lost"
             self._c.metrics.apply([("transactions_total", 1.0, {"stage": self._stage.name, "result": result})])
         took_s = self._c.clock.monotonic_s() - begun_s
-        self._store.commit()
         self._marks.committed(marks)
         self._uncommitted_since_s = None
         batch.counts.append(("transaction_seconds", took_s, {"stage": self._stage.name}))

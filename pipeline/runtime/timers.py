@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from pipeline.runtime.api import Deadline, Lane
@@ -40,6 +40,24 @@ class Timers:
         if force_ms is not None:
             self._forced.push(key, force_ms)
 
+    def add(self, deadlines: Iterable[tuple[bytes, Deadline]]) -> None:
+        """Deadlines of keys that have none, to be followed by :meth:`order`: setting them one by one takes longer."""
+        known = self._deadlines
+        # By identity: hashing a lane is a call of Python code.
+        interactive, bulk, either = (self._heaps[lane].items for lane in (Lane.INTERACTIVE, Lane.BULK, None))
+        for key, deadline in deadlines:
+            known[key] = deadline
+            lane = deadline.lane
+            items = interactive if lane is Lane.INTERACTIVE else bulk if lane is Lane.BULK else either
+            items.append((deadline.at_ms, key))
+            if deadline.force_at_ms is not None:
+                self._forced.items.append((max(deadline.at_ms, deadline.force_at_ms), key))
+
+    def order(self) -> None:
+        """Put in order what was added."""
+        for heap in (*self._heaps.values(), self._forced):
+            heapq.heapify(heap.items)
+
     def next_ms(self, lane: Lane | None) -> int | None:
         """When the earliest deadline of this lane is, due or not."""
         return self._heaps[lane].first_ms()
@@ -67,33 +85,33 @@ class _Heap:
     def __init__(self, deadlines: Mapping[bytes, Deadline], time_of: Callable[[Deadline], int | None]) -> None:
         self._deadlines = deadlines
         self._time_of = time_of
-        self._items: list[tuple[int, bytes]] = []
+        self.items: list[tuple[int, bytes]] = []
 
     def push(self, key: bytes, at_ms: int) -> None:
-        heapq.heappush(self._items, (at_ms, key))
-        if len(self._items) > 1_000 and len(self._items) > 3 * len(self._deadlines):
+        heapq.heappush(self.items, (at_ms, key))
+        if len(self.items) > 1_000 and len(self.items) > 3 * len(self._deadlines):
             times = ((self._time_of(deadline), key) for key, deadline in self._deadlines.items())
-            self._items = [(at_ms, key) for at_ms, key in times if at_ms is not None]
-            heapq.heapify(self._items)
+            self.items = [(at_ms, key) for at_ms, key in times if at_ms is not None]
+            heapq.heapify(self.items)
 
     def first_ms(self) -> int | None:
-        while self._items:
-            at_ms, key = self._items[0]
+        while self.items:
+            at_ms, key = self.items[0]
             if self._counts(at_ms, key):
                 return at_ms
-            heapq.heappop(self._items)
+            heapq.heappop(self.items)
         return None
 
     def until(self, until_ms: int, limit: int) -> dict[bytes, Deadline]:
         found: dict[bytes, Deadline] = {}
         taken: list[tuple[int, bytes]] = []
-        while self._items and len(found) < limit and self._items[0][0] <= until_ms:
-            at_ms, key = heapq.heappop(self._items)
+        while self.items and len(found) < limit and self.items[0][0] <= until_ms:
+            at_ms, key = heapq.heappop(self.items)
             if key not in found and self._counts(at_ms, key):
                 taken.append((at_ms, key))
                 found[key] = self._deadlines[key]
         for item in taken:
-            heapq.heappush(self._items, item)
+            heapq.heappush(self.items, item)
         return found
 
     def _counts(self, at_ms: int, key: bytes) -> bool:

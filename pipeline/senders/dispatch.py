@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 RESTART_S: Final = 0.1
 """A command that was frozen starts again after this, so that RELEASED stands in a transaction of its own."""
+_LANES: Final = tuple(Lane)
 _UNBUILT: Final = not_sent(Reason.PROVIDER_ERROR, "the request could not be built")
 
 
@@ -70,13 +71,13 @@ class Dispatch:
             answer = overdue_answer(throttled=late.throttled)
             self.finish(effects, late, uncalled(late.command, answer, now_ms), now_ms)
         self._backlog.wake_delayed(now_s)
-        for lane in Lane:
+        for lane in _LANES:
             while (work := self._backlog.head(lane)) is not None:
                 if not self._permits.take(self._partition, work.key, lane):
                     break
                 self._start(effects, work, state, now_ms, now_s)
         effects.count("in_flight", self._permits.calls, provider=self._provider.instance)
-        self._permits.want(self._partition, {lane: self._backlog.waiting(lane) for lane in Lane})
+        self._permits.want(self._partition, {lane: self._backlog.waiting(lane) for lane in _LANES})
         wait_s = self._backlog.next_wake_s(now_s=now_s, now_ms=now_ms)
         if wait_s is not None and (self._wake_at_s is None or now_s + wait_s < self._wake_at_s):
             self._wake_at_s = now_s + wait_s

@@ -27,6 +27,9 @@ RESERVED_SHARE: Final = 0.2
 BURST_S: Final = 0.05
 """Tokens saved up while idle, in seconds of the rate; at least one token."""
 
+_LANES: Final = tuple(Lane)
+"""Interactive first. Iterating the enumeration itself runs Python code at each step."""
+
 Later = Callable[[float, Callable[[], None]], object]
 
 
@@ -59,14 +62,14 @@ class Permits:
         self._reserved: dict[tuple[int, Lane], list[object]] = {}
         self._running: dict[str, Lane] = {}
         self._used = {Lane.INTERACTIVE: 0, Lane.BULK: 0}
-        self._demand: dict[Lane, OrderedDict[int, int]] = {lane: OrderedDict() for lane in Lane}
+        self._demand: dict[Lane, OrderedDict[int, int]] = {lane: OrderedDict() for lane in _LANES}
         self._woken: set[int] = set()
         self._timer_at_s = math.inf
 
     @property
     def calls(self) -> int:
         """Calls under way or about to be."""
-        self._expire()
+        self._expire(self._now_s())
         return self._used[Lane.INTERACTIVE] + self._used[Lane.BULK] - sum(map(len, self._reserved.values()))
 
     def own(self, partition: int, wake: Callable[[], None]) -> None:
@@ -76,33 +79,33 @@ class Permits:
         """
         self._wakes[partition] = wake
         self._share()
-        self._refill()
+        now_s = self._refill()
         self._return_unused(partition)
-        self._offer()
+        self._offer(now_s)
 
     def disown(self, partition: int) -> None:
         """The partition is somebody else's now; calls still running keep their slots."""
-        self._refill()
+        now_s = self._refill()
         self._wakes.pop(partition, None)
         self._share()
         self._return_unused(partition)
-        self._offer()
+        self._offer(now_s)
 
     def take(self, partition: int, key: str, lane: Lane) -> bool:
         """A permit for one command, to be used within :data:`LEASE_S`; False: say :meth:`want` and wait."""
-        self._refill()
-        self._expire()
-        if self._is_paused():
+        now_s = self._refill()
+        self._expire(now_s)
+        if now_s < self._paused_until_s:
             # What is reserved, too: a call that is told to wait frees its slot a moment before its answer is read.
             return False
         reserved = self._reserved.get((partition, lane))
         if reserved:
             self._leases.pop(reserved.pop())
-        elif self._others_wait(partition, lane) or not self._can(lane):
+        elif self._others_wait(partition, lane) or not self._can(lane, now_s):
             return False
         else:
             self._use(lane)
-        self._leases[key] = (self._now_s() + LEASE_S, partition, lane)
+        self._leases[key] = (now_s + LEASE_S, partition, lane)
         return True
 
     def begun(self, key: str, lane: Lane) -> None:
@@ -120,22 +123,21 @@ class Permits:
                 return
             lane = lease[2]
         self._used[lane] -= 1
-        self._refill()
-        self._offer()
+        self._offer(self._refill())
 
     def want(self, partition: int, wanted: dict[Lane, int]) -> None:
         """How many more permits a task could use now; reservations it did not use go back."""
-        self._refill()
-        self._expire()
+        now_s = self._refill()
+        self._expire(now_s)
         self._woken.discard(partition)
-        for lane in Lane:
+        for lane in _LANES:
             self._unreserve(partition, lane)
             count = wanted.get(lane, 0)
             if count == 0:
                 self._demand[lane].pop(partition, None)
             elif partition in self._wakes:
                 self._demand[lane][partition] = count  # keeps its place in the turn
-        self._offer()
+        self._offer(now_s)
 
     def pause(self, seconds: float) -> None:
         """The provider asked everybody to wait."""
@@ -145,11 +147,8 @@ class Permits:
         ahead = (Lane.INTERACTIVE,) if lane is Lane.INTERACTIVE else (Lane.INTERACTIVE, Lane.BULK)
         return any(other != partition for each in ahead for other in self._demand[each])
 
-    def _can(self, lane: Lane) -> bool:
-        return self._has_slot(lane) and self._tokens >= self._needed(lane) and not self._is_paused()
-
-    def _is_paused(self) -> bool:
-        return self._now_s() < self._paused_until_s
+    def _can(self, lane: Lane, now_s: float) -> bool:
+        return self._has_slot(lane) and self._tokens >= self._needed(lane) and now_s >= self._paused_until_s
 
     def _has_slot(self, lane: Lane) -> bool:
         used = self._used[Lane.INTERACTIVE] + self._used[Lane.BULK]
@@ -169,39 +168,42 @@ class Permits:
         self._used[lane] += 1
         self._tokens -= 1.0
 
-    def _refill(self) -> None:
+    def _refill(self) -> float:
+        """Add the tokens of the time that went by; returns the time now, which every call here reads only once."""
         now_s = self._now_s()
         self._tokens = min(self._capacity, self._tokens + (now_s - self._refilled_s) * self.rate_per_s)
         self._refilled_s = now_s
+        return now_s
 
-    def _offer(self) -> None:
+    def _offer(self, now_s: float) -> None:
         """Reserve what is free, interactive first and each task in turn, and wake who got some."""
-        self._expire()
+        self._expire(now_s)
         wake: list[int] = []
-        for lane in Lane:
+        for lane in _LANES:
             demand = self._demand[lane]
-            while demand and self._can(lane):
+            while demand and self._can(lane, now_s):
                 partition, count = demand.popitem(last=False)
                 if count > 1:
                     demand[partition] = count - 1
                 lease = object()
                 self._use(lane)
-                self._leases[lease] = (self._now_s() + LEASE_S, partition, lane)
+                self._leases[lease] = (now_s + LEASE_S, partition, lane)
                 self._reserved.setdefault((partition, lane), []).append(lease)
                 if partition not in self._woken:
                     self._woken.add(partition)
                     wake.append(partition)
             if demand:
-                self._sleep(lane)
+                self._sleep(lane, now_s)
                 break  # bulk gets nothing that an interactive command waits for
         for partition in wake:
             self._wakes[partition]()
 
-    def _sleep(self, lane: Lane) -> None:
+    def _sleep(self, lane: Lane, now_s: float) -> None:
         """Come back when the next token is there; a missing slot needs no timer, as whoever frees it offers again."""
-        now_s = self._now_s()
         if not self._has_slot(lane):
-            at_s = min((expires_s for expires_s, _, _ in self._leases.values()), default=math.inf)
+            # All leases are equally long, so the oldest is the first to end. Looking through all of them for the least,
+            # with each call that ends, was the largest cost of a call that is ours.
+            at_s = next(iter(self._leases.values()))[0] if self._leases else math.inf
         else:
             rate = self.rate_per_s
             missing = max(0.0, self._needed(lane) - self._tokens)
@@ -213,11 +215,9 @@ class Permits:
 
     def _timer(self) -> None:
         self._timer_at_s = math.inf
-        self._refill()
-        self._offer()
+        self._offer(self._refill())
 
-    def _expire(self) -> None:
-        now_s = self._now_s()
+    def _expire(self, now_s: float) -> None:
         while self._leases:
             key, (expires_s, partition, lane) = next(iter(self._leases.items()))
             if expires_s > now_s:
@@ -238,7 +238,7 @@ class Permits:
                 self._tokens = min(self._capacity, self._tokens + 1.0)
 
     def _return_unused(self, partition: int) -> None:
-        for lane in Lane:
+        for lane in _LANES:
             self._unreserve(partition, lane)
             self._demand[lane].pop(partition, None)
         for key in [key for key, (_, owner, _) in self._leases.items() if owner == partition]:

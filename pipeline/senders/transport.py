@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
@@ -84,6 +84,29 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
+class _FullAnswer(httpx.Response):
+    """An answer that is here in full, so that nothing need be streamed, decoded and gathered again to be read."""
+
+    def __init__(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], content: bytes, request: httpx.Request
+    ) -> None:
+        super().__init__(status, headers=list(headers), stream=httpx.ByteStream(content), request=request)
+        self._full = content
+
+    @property
+    def content(self) -> bytes:
+        """The body as it came."""
+        return self._full
+
+    def read(self) -> bytes:
+        """The body as it came."""
+        return self._full
+
+    async def aread(self) -> bytes:
+        """The body as it came."""
+        return self._full
+
+
 class AiohttpTransport(HttpExchange):
     """A client of its own for one provider.
 
@@ -112,6 +135,7 @@ class AiohttpTransport(HttpExchange):
         # A threshold above every timeout keeps aiohttp from rounding deadlines up to whole seconds.
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_timeout_s, ceil_threshold=3_600)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make the call once. Raises NotSent or InDoubt, or what the hook raised (then nothing was sent)."""
@@ -132,6 +156,8 @@ class AiohttpTransport(HttpExchange):
         if _UNWRITABLE.search(b"".join(chain.from_iterable(headers))):
             # aiohttp finds it too, but behind the gate, where an error says nothing of what was sent.
             raise NotSent("bad_request")
+        if self._closed:
+            raise RuntimeError("the transport is closed")  # a session made now would be closed by nobody
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
@@ -158,7 +184,7 @@ class AiohttpTransport(HttpExchange):
         except BaseException:
             answer.close()
             raise
-        return httpx.Response(answer.status, headers=list(answer.raw_headers), content=content, request=request)
+        return _FullAnswer(answer.status, answer.raw_headers, content, request)
 
     async def _content(self, answer: aiohttp.ClientResponse) -> bytes:
         parts: list[bytes] = []
@@ -171,7 +197,8 @@ class AiohttpTransport(HttpExchange):
         return b"".join(parts)
 
     async def aclose(self) -> None:
-        """Close all connections; calls still running end in doubt."""
+        """Close all connections; calls still running end in doubt, and every later one is a RuntimeError."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             # aiohttp closes TLS transports one loop turn later.

@@ -60,6 +60,9 @@ class RuntimeSettings(Section):
     """Queued records of one task and lane at which its partitions are paused."""
     queue_low: int = Field(500, ge=1)
     """... and at which they are resumed."""
+    decoded_entries: int = Field(5_000, ge=1, le=1_000_000)
+    """State entries that each task keeps decoded, those used last; the others are kept as the changelog has them, a
+    tenth of the size, and decoded when they are asked for."""
     skipped_commit_s: float = Field(5.0, gt=0)
     """How long the offset of records that changed nothing may ride without a transaction."""
     transaction_timeout_ms: int = Field(5_000, ge=1_000, le=60_000)

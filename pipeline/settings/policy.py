@@ -105,6 +105,9 @@ class PolicySettings(Section):
     known as a conflict."""
     automatic: list[Literal["sms", "voice", "whatsapp", "viber"]] = Field(["sms", "voice"], min_length=1)
     """Channels of an automatic plan for phone numbers, in order; e-mail addresses always use email."""
+    phone_library: Literal["phonenumbers", "rphonenumbers"] = "phonenumbers"
+    """Who reads phone numbers: ``phonenumbers``, or with the extra ``rust`` the younger ``rphonenumbers``, which needs
+    a tenth of the CPU and refuses and accepts the same numbers."""
 
 
 class RouteRule(Section):

@@ -78,6 +78,7 @@ class ScriptedTransport(HttpExchange):
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._closed = False
+        self._closing = asyncio.Event()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make the call once. Raises NotSent or InDoubt, or what the hook raised (then nothing was sent)."""
@@ -92,8 +93,9 @@ class ScriptedTransport(HttpExchange):
             self.running -= 1
 
     async def aclose(self) -> None:
-        """Every later call is a RuntimeError."""
+        """Calls still running end in doubt, and every later one is a RuntimeError."""
         self._closed = True
+        self._closing.set()
 
     async def _play(self, step: Step, request: httpx.Request) -> httpx.Response:
         if isinstance(step, Unreachable):
@@ -111,12 +113,25 @@ class ScriptedTransport(HttpExchange):
                 raise
         self.received.append(request)
         if step.delay_s >= self._timeout_s:
-            await self._sleep(self._timeout_s)
+            await self._under_way(self._timeout_s)
             raise InDoubt("timeout")
-        await self._sleep(step.delay_s)
+        await self._under_way(step.delay_s)
         if isinstance(step, Lost):
             raise InDoubt(step.cause)
         return httpx.Response(step.status, headers=step.headers, content=step.content, request=request)
+
+    async def _under_way(self, seconds: float) -> None:
+        """Let time pass in which the provider has the request; whoever closes the transport cuts it short."""
+        passing = asyncio.ensure_future(self._sleep(seconds))
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({passing, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not passing.done():
+                raise InDoubt("connection_lost")
+            passing.result()
+        finally:
+            passing.cancel()
+            closing.cancel()
 
 
 def _in_order(steps: Iterator[Step]) -> Callable[[httpx.Request], Step]:

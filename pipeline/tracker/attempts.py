@@ -141,8 +141,11 @@ def blames_recipient(attempt: TrackedAttempt) -> bool:
     return attempt.result_class is ResultClass.RECIPIENT or attempt.status_reason in _RECIPIENT
 
 
-def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
-    """Join the answer to a send, or what a look-up found."""
+def with_result(attempt: TrackedAttempt, result: SendResult, *, asked_at: int, recorded_at: int) -> TrackedAttempt:
+    """Join the answer to a send, or what a look-up found.
+
+    ``asked_at`` is when the verification was requested, ``recorded_at`` when the broker wrote the answer down.
+    """
     shown = attempt.shown
     told = AttemptResult.IN_DOUBT if result.result is AttemptResult.UNKNOWN else result.result
     # A provider that walks on uses another channel later, so the latest word counts.
@@ -158,7 +161,10 @@ def with_result(attempt: TrackedAttempt, result: SendResult) -> TrackedAttempt:
         changes["sender"] = result.sender or shown.sender
         changes["adjusted"] = shown.adjusted + [wish for wish in result.adjusted if wish not in shown.adjusted]
         if told in _CALLED:
-            changes["sent_at"] = _earlier(shown.sent_at, result.called_at or result.finished_at)
+            # By a sender's clock that is slow it was called before it was asked for, and nothing is left of the code's
+            # life. By one that is fast after its answer was written (or asked for then, by a caller's): it lives on.
+            called_at = max(result.called_at or result.finished_at, asked_at)
+            changes["sent_at"] = _earlier(shown.sent_at, min(called_at, recorded_at))
     better = _RESULT_RANK[told] > _RESULT_RANK[shown.result]
     if better:
         changes["result"] = told

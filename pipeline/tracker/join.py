@@ -8,7 +8,6 @@ same id was used for two recipients whose routers know nothing of each other.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -109,7 +108,7 @@ def _request_of(turn: Turn, decided: Decision, record: Record) -> Record | None:
     """The place of the request that was decided; the request is not at hand, so the decision tells what is known."""
     if not decided.source_topic:
         return None
-    return replace(
+    return msgspec.structs.replace(
         record,
         topic=decided.source_topic,
         partition=decided.source_partition,
@@ -184,7 +183,7 @@ def _expect_number(turn: Turn, decided: Decision, n: int) -> None:
         )
 
 
-def result(turn: Turn, told: SendResult) -> None:
+def result(turn: Turn, told: SendResult, recorded_at: int) -> None:
     """Join a sender's answer; answers to reports and cancels change nothing here."""
     if told.kind not in _ATTEMPT_RESULTS:
         return
@@ -195,7 +194,8 @@ def result(turn: Turn, told: SendResult) -> None:
         figures.foreign_result(turn, told)
     elif 0 < told.n <= len(state.attempts):
         before = state.attempts[told.n - 1]
-        after = lookups.carried_on(before, facts.with_result(before, told), turn.now_ms)
+        joined = facts.with_result(before, told, asked_at=turn.plan.requested_at, recorded_at=recorded_at)
+        after = lookups.carried_on(before, joined, turn.now_ms)
         _replace(turn, after)
         if turn.is_final and facts.is_taken(after) and not facts.is_taken(before):
             orders.close(turn, after)
@@ -257,7 +257,8 @@ def place_early(turn: Turn) -> None:
         return
     turn.put(early_results=[], early_statuses=[])
     for told in results:
-        result(turn, told)
+        # When it was written is not kept; it was before now, and mostly just before.
+        result(turn, told, turn.now_ms)
     for early in statuses:
         status(turn, early.status, early.recorded_at, early.reference)
 

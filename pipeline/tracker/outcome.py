@@ -42,6 +42,8 @@ def active_step(state: TrackerState) -> int | None:
     if not state.attempts:
         return None
     latest = state.attempts[-1]
+    if latest.last_step <= latest.shown.step_index:
+        return latest.shown.step_index
     used = latest.shown.used_channel
     steps = state.plan.steps if state.plan is not None else []
     reached = (i for i in reversed(facts.steps_of(latest)) if steps[i].channel is used)

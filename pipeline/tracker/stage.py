@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -27,6 +27,10 @@ from pipeline.tracker import join, outcome, replies, steps, timers
 from pipeline.tracker.turn import Tools, Turn, is_final
 
 _R = TypeVar("_R", bound=AvroRecord)
+
+_DECISIONS: Final = frozenset((topics.DECISIONS, topics.bulk(topics.DECISIONS)))
+_RESULTS: Final = frozenset((topics.RESULTS, topics.bulk(topics.RESULTS)))
+_STATUSES: Final = frozenset((topics.STATUSES, topics.bulk(topics.STATUSES)))
 
 
 class TrackerStage:
@@ -53,18 +57,18 @@ class TrackerStage:
 
     def handle(self, record: Record, state: StateView[TrackerState], now_ms: int) -> Effects[TrackerState]:
         """Join one record; see :class:`pipeline.runtime.api.Stage` for what it may raise."""
-        if record.topic in (topics.DECISIONS, topics.bulk(topics.DECISIONS)):
+        if record.topic in _DECISIONS:
             decided = self._decode(Decision, record)
             turn = self._turn(decided.verification_id, record, state, now_ms)
             join.decision(turn, decided, record)
-        elif record.topic in (topics.RESULTS, topics.bulk(topics.RESULTS)):
+        elif record.topic in _RESULTS:
             result = self._decode(SendResult, record)
             turn = self._turn(result.verification_id, record, state, now_ms)
             if result.kind is CommandKind.CHECK:
                 replies.provider_answered(turn, result)
             else:
-                join.result(turn, result)
-        elif record.topic in (topics.STATUSES, topics.bulk(topics.STATUSES)):
+                join.result(turn, result, record.timestamp_ms)
+        elif record.topic in _STATUSES:
             status = self._decode(DeliveryStatus, record, public=True)
             _expect_id(status.verification_id)
             turn = self._turn(status.verification_id, record, state, now_ms)

@@ -55,18 +55,25 @@ def settle(turn: Turn) -> None:
 
 def _progress(turn: Turn) -> None:
     state = turn.state
-    calls = [attempt.shown.sent_at for attempt in state.attempts if attempt.shown.sent_at is not None]
-    deliveries = [attempt.shown.delivered_at for attempt in state.attempts if attempt.shown.delivered_at is not None]
-    if calls and state.sent_at is None:
+    sent_at = delivered_at = None
+    is_sent = is_delivered = False
+    for attempt in state.attempts:
+        shown = attempt.shown
+        if shown.sent_at is not None and (sent_at is None or shown.sent_at < sent_at):
+            sent_at = shown.sent_at
+        if shown.delivered_at is not None and (delivered_at is None or shown.delivered_at < delivered_at):
+            delivered_at = shown.delivered_at
+        is_sent = is_sent or facts.is_sent(attempt)
+        is_delivered = is_delivered or facts.is_delivered(attempt)
+    if sent_at is not None and state.sent_at is None:
         # What was too late for the queue is in time for the code's life, which has only just begun.
         turn.put(route_reason=None, route_detail=None)
     moved = state.state
-    if any(facts.is_sent(attempt) for attempt in state.attempts):
+    if is_sent:
         moved = lifecycle.advance(moved, VerificationState.SENT)
-    if any(facts.is_delivered(attempt) for attempt in state.attempts):
+    if is_delivered:
         moved = lifecycle.advance(moved, VerificationState.DELIVERED)
-    sent_at, delivered_at = min(calls, default=None), min(deliveries, default=None)
-    if (moved, sent_at, delivered_at) != (state.state, state.sent_at, state.delivered_at):
+    if moved is not state.state or sent_at != state.sent_at or delivered_at != state.delivered_at:
         turn.put(state=moved, sent_at=sent_at, delivered_at=delivered_at)
 
 

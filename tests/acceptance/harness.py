@@ -92,10 +92,10 @@ rate_per_s = 25
 """Providers and rules of the tests that are about neither."""
 
 
-def command(*arguments: str) -> list[str]:
-    """``pipeline ...`` without any setting of the person who runs the tests."""
+def command(*arguments: str, module: Sequence[str] = ("pipeline",)) -> list[str]:
+    """``pipeline ...`` without any setting of the person who runs the tests; ``module`` for one that wraps it."""
     foreign = [part for name in os.environ if name.startswith("PIPELINE_") for part in ("-u", name)]
-    return ["env", *foreign, sys.executable, "-m", "pipeline", *arguments]
+    return ["env", *foreign, sys.executable, "-m", *module, *arguments]
 
 
 class Child:
@@ -122,10 +122,10 @@ class Child:
         """What Prometheus would read."""
         return httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=10).raise_for_status().text
 
-    def start(self) -> Child:
-        """Begin; :meth:`ready` waits for the rest."""
+    def start(self, *, module: Sequence[str] = ("pipeline",)) -> Child:
+        """Begin; :meth:`ready` waits for the rest. ``module`` with its arguments wraps the program, to hurt it."""
         self._process = LeashedProcess(
-            command("--config", str(self._config), *self._run), log=self._log, folder=ROOT, grace_s=40
+            command("--config", str(self._config), *self._run, module=module), log=self._log, folder=ROOT, grace_s=40
         )
         return self
 
@@ -137,6 +137,12 @@ class Child:
         """SIGKILL."""
         assert self._process is not None
         self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """For signals, and to see that it is still the same process."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

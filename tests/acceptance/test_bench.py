@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.senders.registry import KINDS
-from tests.benchmarks import providers, restore
+from tests.benchmarks import framework, framework_load, providers, restore
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,9 +49,26 @@ def test_a_benchmark_that_does_not_exist_is_refused_with_the_names_of_those_that
 
 
 def test_a_restore_is_measured_on_a_broker_until_its_task_runs(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "ENTRIES", 500)
-    monkeypatch.setattr(restore, "RUNS", 2)
-    assert len(restore.measure(kafka)["restore_100k_s"].runs) == 2
+    monkeypatch.setattr(restore, "SIZES", {"restore_100k_s": (500, 2), "restore_1m_s": (700, 1)})
+    monkeypatch.setattr(restore, "HELD", 200)
+    figures = restore.measure(kafka)
+    assert {name: len(figure.runs) for name, figure in figures.items()} == {
+        "restore_100k_s": 2,
+        "restore_1m_s": 1,
+        "state_entry_bytes": 0,
+    }
+    assert 800 < figures["state_entry_bytes"].value < 2_000
+
+
+def test_the_framework_is_measured_beside_a_bare_loop_that_does_the_same(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WARM_UP": 100, "WINDOW": 100, "WINDOWS": 2}.items():
+        monkeypatch.setattr(framework_load, name, value)
+    monkeypatch.setattr(framework, "TURNS", 2)
+    figures = framework.measure(kafka)
+    assert figures.keys() == {"framework_us", "bare_loop_us", "framework_ratio"}
+    assert [len(figure.runs) for figure in figures.values()] == [4, 4, 2]
 
 
 def test_a_send_is_measured_at_every_kind_of_provider(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from pipeline.settings import Settings
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker, deployment, fill, topics_of
-from tests.benchmarks.whole_pipeline import PARTITIONS, cpu_s, evenly, running
+from tests.benchmarks.processes import cpu_s
+from tests.benchmarks.whole_pipeline import PARTITIONS, evenly, running
 
 RATE, WARM_UP_S, RUN_S = 100, 3, 15
 PREPARE_RATE = 200
@@ -142,7 +143,7 @@ async def foreign_us(bootstrap: str) -> list[float]:
 def measure(bootstrap: str) -> Figures:
     """``check_100_p50_ms``, ``check_100_p99_ms`` and ``foreign_reply_us``."""
     with tempfile.TemporaryDirectory() as folder, running(bootstrap, Path(folder)) as (settings, pipeline):
-        asked, spent_s, where = on_loop(lambda: latencies(settings, lambda: cpu_s(pipeline)))
+        asked, spent_s, where = on_loop(lambda: latencies(settings, lambda: cpu_s(pipeline.pid)))
     taken = [ended_ms - began_ms for began_ms, ended_ms in asked.values()]
     note = f"{RATE}/s for {RUN_S} s over Kafka, {PARTITIONS} partitions; run all used {spent_s / RUN_S:.0%} of a core"
     foreign = f"fetched, in {PARTITIONS} partitions, {WINDOW} a run"

@@ -21,10 +21,10 @@ from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile,
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.http_load import content_length, in_parallel, post
 from tests.benchmarks.kafka import broker
+from tests.benchmarks.processes import cpu_s
 from tests.benchmarks.whole_pipeline import (
     HOST,
     child,
-    cpu_s,
     ended,
     evenly,
     place,
@@ -94,9 +94,9 @@ def costs_us(server: subprocess.Popen[bytes], port: int) -> list[float]:
     runs: list[float] = []
     for at in range(WARM_UP, len(sent), RUN):
         some = sent[at : at + RUN]
-        before_s = cpu_s(server)
+        before_s = cpu_s(server.pid)
         on_loop(lambda some=some: in_parallel(port, some, CONNECTIONS))
-        runs.append((cpu_s(server) - before_s) / RUN * 1e6)
+        runs.append((cpu_s(server.pid) - before_s) / RUN * 1e6)
     return runs
 
 

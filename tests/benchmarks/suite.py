@@ -17,7 +17,7 @@ from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
 PURE = ("router", "tracker", "senders", "providers", "readmodel", "gateway", "door")
-ON_KAFKA = ("framework", "restore", "start_to_call", "checks", "http")
+ON_KAFKA = ("framework", "restore", "start_to_call", "bare_hops", "checks", "http")
 RESULT = Path("build/bench.json")
 
 

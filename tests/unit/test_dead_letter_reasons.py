@@ -17,7 +17,7 @@ from pipeline.records.types import AvroRecord
 from pipeline.runtime.api import Headers
 from pipeline.senders.provider import Provider
 from pipeline.testing import virtual_time
-from tests.unit.deployment import PARTITIONS, RING, Deployment, home, ycloud
+from pipeline.testing.deployment import PARTITIONS, RING, Deployment, home, ycloud
 from tests.unit.senders.doubles import command
 
 CODEC = Codec()

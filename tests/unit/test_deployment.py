@@ -13,8 +13,8 @@ from pipeline.records.public import CodeCheck, Reply, Step, VerificationOutcome,
 from pipeline.records.types import AttemptResult, Channel, VerificationState
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing import virtual_time
+from pipeline.testing.deployment import PARTITIONS, Deployment, home
 from pipeline.testing.memory_log import Faults
-from tests.unit.deployment import PARTITIONS, Deployment, home
 from tests.unit.senders.doubles import command
 
 PHONE = "+4915123456789"

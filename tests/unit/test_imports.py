@@ -70,3 +70,14 @@ def test_only_the_runtimes_kafka_half_and_the_topics_admin_know_the_client_libra
     }
     others = {path for path in knowing if not path.startswith("runtime/kafka/")}
     assert others <= {"topics_admin.py", "dev/readiness.py"}
+
+
+def test_what_reads_phone_numbers_is_known_to_the_numbering_modules_alone() -> None:
+    # The simulator and the demo play others, who may well use another library than we do.
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(?:from|import) r?phonenumbers\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        and path.relative_to(PACKAGE).parts[0] not in ("simulator", "demo")
+    }
+    assert knowing == {f"model/numbering_{name}.py" for name in ("plans", "python", "rust")}

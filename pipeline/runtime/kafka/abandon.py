@@ -1,6 +1,7 @@
-"""How a producer is given up for good: nothing of it runs on, waits, or sends under its epoch.
+"""How a producer or consumer is given up for good: nothing of it runs on, waits, or sends under its epoch.
 
-Closing it the library's way waits for what is still to be delivered, and that may never be (hazard 4): its tasks then
+Closing it the library's way waits for what is still to be delivered, and that may never be (hazard 4, aiokafka#1101;
+``test_hazard_04_the_library_waits_for_brokers_without_end`` tells when it is mended): its tasks then
 outlive it, connect anew, and go on with the transaction or, from a start that ran out of time, fence the successor.
 What was sent before cannot be called back; the successor's InitProducerId decides about that.
 """
@@ -11,7 +12,7 @@ import asyncio
 import itertools
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 
 WITHIN_S = 1.0
@@ -35,6 +36,23 @@ async def abandon(producer: AIOKafkaProducer, *more: asyncio.Task[Any]) -> None:
     for future in (*failed, producer._txn_manager._transaction_waiter):
         if future is not None and future.done() and not future.cancelled():
             future.exception()
+
+
+async def abandon_consumer(consumer: AIOKafkaConsumer, *more: asyncio.Task[Any]) -> None:
+    """End the consumer's tasks and ``more``, and cut its connections.
+
+    Its own way waits for the answer to whatever it has asked its group: a join has no answer until the rebalance ends.
+    """
+    consumer._closed = True
+    client = consumer._client
+    parts = [part for part in (consumer, consumer._coordinator, consumer._fetcher, client) if part is not None]
+    tasks = {task for task in more if not task.done()} | _tasks_of(*parts)
+    for task in tasks:
+        cut_off(task)
+    for connection in client._conns.values():
+        _abort(connection)
+    if tasks:
+        await asyncio.wait(tasks, timeout=WITHIN_S)
 
 
 def cut_off(task: asyncio.Task[Any]) -> None:

@@ -3,6 +3,7 @@ and a look at its metadata."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -34,3 +35,17 @@ def batches(producer: AIOKafkaProducer, emits: Sequence[Emit]) -> Iterator[Any]:
             batch.append(**record)
     batch.close()
     yield batch
+
+
+async def delivered(producer: AIOKafkaProducer, prefix: str, emits: Sequence[Emit]) -> None:
+    """Send them all and wait until they are acknowledged; every ``partition`` is set."""
+
+    async def of_partition(topic: str, partition: int, records: Sequence[Emit]) -> None:
+        # One behind the other: a batch is taken only when the one before it has left.
+        acknowledged = [
+            await producer.send_batch(batch, prefix + topic, partition=partition)
+            for batch in batches(producer, records)
+        ]
+        await asyncio.gather(*acknowledged)
+
+    await asyncio.gather(*(of_partition(*place, records) for place, records in by_partition(emits).items()))

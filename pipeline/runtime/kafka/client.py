@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.errors
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
+from msgspec.structs import replace
 
 from pipeline.errors import LogUnavailable, Misconfigured, RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import patches
 from pipeline.runtime.kafka.abandon import abandon
-from pipeline.runtime.kafka.batching import BATCH_BYTES, batches, by_partition
+from pipeline.runtime.kafka.batching import BATCH_BYTES, delivered
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
 from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected, stopped
+from pipeline.runtime.kafka.renewal import RenewedProducer
 from pipeline.runtime.kafka.writer import KafkaWriter, within
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
@@ -91,7 +92,8 @@ class KafkaLog:
 
     async def _connect(self, deadline_s: float) -> None:
         # A consumer of its own that reads uncommitted: ListOffsets of a read_committed one answers the last
-        # stable offset, and an open transaction of somebody else would hide committed records from a restore.
+        # stable offset (``test_trap_the_ends_a_read_committed_consumer_tells_stop_at_an_open_transaction``), and an
+        # open transaction of somebody else would hide committed records from a restore.
         ends = AIOKafkaConsumer(
             **connection_options(self._settings, f"{self._client_id}-offsets"),
             enable_auto_commit=False,
@@ -163,28 +165,36 @@ class KafkaLog:
 
     async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset still kept."""
-        theirs = [self._names.theirs(p) for p in partitions]
-        found = await self._started().beginning_offsets(theirs) if theirs else {}
-        return {self._names.ours(p): int(offset) for p, offset in found.items()}
+        return await self._offsets(AIOKafkaConsumer.beginning_offsets, partitions)
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The high watermark."""
-        theirs = [self._names.theirs(p) for p in partitions]
-        found = await self._started().end_offsets(theirs) if theirs else {}
-        return {self._names.ours(p): int(offset) for p, offset in found.items()}
+        return await self._offsets(AIOKafkaConsumer.end_offsets, partitions)
 
     async def offsets_at(self, partitions: Iterable[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """The first offset not earlier than the time; the end where there is none."""
         wanted = list(partitions)
         if not wanted:
             return {}
-        found = await self._started().offsets_for_times({self._names.theirs(p): timestamp_ms for p in wanted})
+        times = {self._names.theirs(p): timestamp_ms for p in wanted}
+        found = await self._told(self._started().offsets_for_times(times))
         ends = await self.end_offsets(wanted)
         offsets: dict[TopicPartition, int] = {}
         for partition in wanted:
             hit = found.get(self._names.theirs(partition))
             offsets[partition] = ends[partition] if hit is None else int(hit.offset)
         return offsets
+
+    async def _offsets(self, ask: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        theirs = [self._names.theirs(p) for p in partitions]
+        found = await self._told(ask(self._started(), theirs)) if theirs else {}
+        return {self._names.ours(p): int(offset) for p, offset in found.items()}
+
+    async def _told(self, question: Awaitable[Mapping[KafkaPartition, Any]]) -> Mapping[KafkaPartition, Any]:
+        try:
+            return await question
+        except aiokafka.errors.KafkaError as error:
+            raise LogUnavailable(f"no Kafka broker tells the offsets asked for ({error})") from error
 
     def _started(self) -> AIOKafkaConsumer:
         if self._ends is None:
@@ -198,24 +208,26 @@ class KafkaProducer:
     def __init__(self, *, settings: KafkaSettings, client_id: str, log: KafkaLog) -> None:
         self._settings = settings
         self._log = log
-        self._producer = AIOKafkaProducer(
-            **connection_options(settings, client_id),
+        self._client_id = client_id
+        self._producer = RenewedProducer(self._made, flush_s=FLUSH_S)
+        self._sending: set[asyncio.Task[Any]] = set()
+        self._stopped = False
+
+    def _made(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **connection_options(self._settings, self._client_id),
             enable_idempotence=True,
-            request_timeout_ms=settings.request_timeout_ms,
+            request_timeout_ms=self._settings.request_timeout_ms,
             max_batch_size=BATCH_BYTES,
-            compression_type=compression(settings),
+            compression_type=compression(self._settings),
             linger_ms=1,
         )
-        self._sending: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Connect; raises LogUnavailable."""
         try:
-            await within(self._producer.start(), self._settings.connect_timeout_s, "start of the producer")
-        except BaseException as error:
-            await abandon(self._producer)
-            if not isinstance(error, Exception):
-                raise
+            await self._producer.start(self._settings.connect_timeout_s)
+        except Exception as error:
             raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
 
     async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
@@ -223,14 +235,8 @@ class KafkaProducer:
         partition = emit.partition
         if partition is None and emit.key is not None:
             partition = _place(emit, await self._log.partitions(emit.topic))
-        sending = asyncio.ensure_future(self._send(emit, partition, timestamp_ms))
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
         try:
-            # An idempotent batch never expires (hazard 4), nor does the wait for a topic's metadata end when the
-            # producer is stopped, so this needs a bound of its own. The record may still be written later; callers
-            # repeat with the same id.
-            metadata = await within(sending, self._settings.request_timeout_ms / 1000, "acknowledgement")
+            metadata = await self._acknowledged(self._send, emit, partition, timestamp_ms)
         except aiokafka.errors.MessageSizeTooLargeError as error:
             raise RecordTooLarge(f"a record of {len(emit.value or b'')} bytes is too large for {emit.topic}") from error
         except Exception as error:
@@ -248,11 +254,8 @@ class KafkaProducer:
             emit if emit.partition is not None else replace(emit, partition=_place(emit, counts[emit.topic]))
             for emit in emits
         ]
-        sending = asyncio.ensure_future(self._send_batches(placed))
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
         try:
-            await within(sending, self._settings.request_timeout_ms / 1000, "acknowledgement")
+            await self._acknowledged(delivered, self._settings.topic_prefix, placed)
         except aiokafka.errors.MessageSizeTooLargeError as error:
             raise RecordTooLarge(f"one of {len(emits)} records is too large for its topic") from error
         except Exception as error:
@@ -260,26 +263,33 @@ class KafkaProducer:
 
     async def stop(self) -> None:
         """Flush and release connections; whoever still waits for an acknowledgement is told that there was none."""
-        with contextlib.suppress(Exception):
-            await within(self._producer.stop(), FLUSH_S, "stop of the producer")
+        self._stopped = True
+        await self._producer.stop()
         if self._sending:
             # Those whose record was flushed have yet to hear of it.
             await asyncio.wait(self._sending, timeout=HEARD_S)
-        await abandon(self._producer, *self._sending)
+        await abandon(self._producer.current, *self._sending)
 
-    async def _send_batches(self, emits: Sequence[Emit]) -> None:
-        async def of_partition(topic: str, partition: int, records: Sequence[Emit]) -> None:
-            # One behind the other: a batch is taken only when the one before it has left.
-            acknowledged = [
-                await self._producer.send_batch(batch, self._settings.topic_prefix + topic, partition=partition)
-                for batch in batches(self._producer, records)
-            ]
-            await asyncio.gather(*acknowledged)
+    async def _acknowledged(self, send: Callable[..., Coroutine[Any, Any, Any]], *what: Any) -> Any:
+        if self._stopped:
+            raise LogUnavailable("this producer was stopped; make a new one")
+        deadline_s = self._settings.request_timeout_ms / 1000
+        producer = self._producer.current
+        self._sending.add(sending := asyncio.create_task(send(producer, *what)))
+        sending.add_done_callback(self._sending.discard)
+        try:
+            # An idempotent batch never expires (``test_hazard_04_the_library_waits_for_brokers_without_end``), nor does
+            # the wait for a topic's metadata end when the producer is stopped, so this needs a bound of its own. The
+            # record may still be written later; callers repeat with the same id.
+            return await within(sending, deadline_s, "acknowledgement")
+        except Exception as error:
+            await self._producer.failed(producer, error, deadline_s)
+            raise
 
-        await asyncio.gather(*(of_partition(*place, records) for place, records in by_partition(emits).items()))
-
-    async def _send(self, emit: Emit, partition: int | None, timestamp_ms: int | None) -> Any:
-        future = await self._producer.send(
+    async def _send(
+        self, producer: AIOKafkaProducer, emit: Emit, partition: int | None, timestamp_ms: int | None
+    ) -> Any:
+        future = await producer.send(
             self._settings.topic_prefix + emit.topic,
             value=emit.value,
             key=emit.key,

@@ -17,8 +17,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from pipeline.errors import DeadlinePassed, LogUnavailable, Misconfigured
 from pipeline.runtime.api import Record
-from pipeline.runtime.kafka.abandon import cut_off
+from pipeline.runtime.kafka.abandon import abandon_consumer, cut_off
 from pipeline.runtime.kafka.connection import connection_options
+from pipeline.runtime.kafka.lean_records import LEAN
 from pipeline.runtime.kafka.writer import retrieve, within
 from pipeline.runtime.log import LatestEnds, Rebalance, TopicPartition
 from pipeline.settings import KafkaSettings
@@ -28,10 +29,14 @@ log = structlog.get_logger(__name__)
 FETCH_WAIT_MS = 200
 """Long poll of one fetch. aiokafka has one fetch in flight per broker, and a partition that is resumed or sought
 only joins the next one, so this bounds how long it waits."""
+STOPPED = "this reader was stopped; make a new one"
 STOP_S = 5.0
 """How long a reader without a group may take to stop."""
+LEAVE_S = 1.5
+"""How long a member may take; a static one has nothing to say to its group, and the runner keeps 2 s for this."""
 TWIN_TIMES, TWIN_WINDOW_S = 3, 60.0
-"""Forgotten so often in so short a time is a twin's doing; a process that froze loses its place once."""
+"""Forgotten so often in so short a time is a twin's doing; a process that froze loses its place once. The time is less
+where members are given up for their silence sooner: see :meth:`KafkaGroupReader.has_twin`."""
 
 
 class Names:
@@ -59,22 +64,17 @@ class Names:
             self.theirs(found)
         return found
 
-    def record(self, message: Any) -> Record:
-        """A fetched message as ours."""
-        topic = message.topic.removeprefix(self._prefix)
-        return Record(
-            topic,
-            message.partition,
-            message.offset,
-            message.timestamp,
-            message.key,
-            message.value,
-            message.headers,
-        )
+    def records(self, partition: KafkaPartition, fetched: Iterable[Any]) -> list[Record]:
+        """Lean messages of one partition as ours."""
+        topic, number = self.ours(partition)
+        return [Record(topic, number, m.offset, m.timestamp, m.key, m.value, tuple(m.headers)) for m in fetched]
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Hands rebalances on; keeps an exception for the main loop, since aiokafka only logs and swallows it."""
+    """Hands rebalances on; keeps an exception for the main loop, since aiokafka only logs and swallows it.
+
+    ``test_hazard_11_the_library_swallows_what_a_callback_raises_and_calls_none_when_it_stops`` tells when it does not.
+    """
 
     def __init__(self, reader: KafkaGroupReader, on_assigned: Rebalance, on_revoked: Rebalance) -> None:
         self._reader = reader
@@ -91,7 +91,8 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
         # aiokafka resolves a position even for a paused partition, before the previous owner's commit may be
         # visible, and without a committed offset it fails the next fetch. A position of any kind stops both; the
-        # task seeks to the right one after it has fenced the previous owner.
+        # task seeks to the right one after it has fenced the previous owner. See
+        # ``test_trap_a_paused_partition_has_a_position_before_its_owner_fenced_anybody``.
         for partition in assigned:
             self._reader.consumer.pause(partition)
             self._reader.consumer.seek(partition, 0)
@@ -128,13 +129,17 @@ class KafkaGroupReader:
         """Whether another process has our place: a live static member told again and again that nobody knows it.
 
         The heartbeats of this library do not carry the instance name, so the broker cannot say so; it only forgets the
-        member. Asked when the group is about to be joined anew; a member that was forgotten has lost its id by then.
+        member (``test_trap_heartbeats_of_the_library_do_not_name_their_instance``). Asked when the group is about to be
+        joined anew; a member that was forgotten has lost its id by then.
         """
         if not self._joined or self.consumer._coordinator.member_id:
             return False
         now_s = asyncio.get_running_loop().time()
         self._forgotten_s.append(now_s)
-        if len(self._forgotten_s) < TWIN_TIMES or now_s - self._forgotten_s[0] > TWIN_WINDOW_S:
+        # Whoever is forgotten for its silence, as when brokers stand still again and again, was silent for a session
+        # each time; twins throw each other out within two heartbeats.
+        within_s = min(TWIN_WINDOW_S, (TWIN_TIMES - 1) * self._settings.session_timeout_ms / 1000)
+        if len(self._forgotten_s) < TWIN_TIMES or now_s - self._forgotten_s[0] >= within_s:
             return False
         self._fail(self._twin())
         return True
@@ -157,9 +162,11 @@ class KafkaGroupReader:
             group_id=self._group,
             group_instance_id=self._instance,
             enable_auto_commit=False,
+            value_deserializer=LEAN,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            # Exactly one: with two, aiokafka sends a JoinGroup for each (hazard 13).
+            # Exactly one: with two, aiokafka sends a JoinGroup for each, as
+            # ``test_hazard_13_of_two_assignors_the_library_joins_once_for_each`` sees.
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=self._settings.session_timeout_ms,
             heartbeat_interval_ms=min(3_000, self._settings.session_timeout_ms // 3),
@@ -174,13 +181,16 @@ class KafkaGroupReader:
         try:
             await self.consumer.start()
         except aiokafka.errors.KafkaConnectionError as error:
-            await self.consumer.stop()
+            await stopped(self.consumer)
             raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Next records; a position that retention has overrun moves to the first record kept and is counted."""
-        # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout.
-        # It is left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12).
+        # A failure in a callback is noticed although getmany waits for the end of the rebalance whatever its timeout
+        # (aiokafka#335, until
+        # ``test_hazard_10_a_fetch_of_the_librarys_waits_for_the_revoked_callback_whatever_its_timeout`` fails). It is
+        # left behind then, not cancelled: a cancelled one switches max_poll_interval off (hazard 12, until
+        # ``test_hazard_12_a_canceled_fetch_of_the_librarys_counts_as_one_that_never_ends`` fails).
         getmany: asyncio.Future[Any] = asyncio.ensure_future(self._getmany(timeout_ms, max_records))
         getmany.add_done_callback(retrieve)
         await asyncio.wait({getmany, self._failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -194,14 +204,16 @@ class KafkaGroupReader:
         except aiokafka.errors.NoOffsetForPartitionError:
             # Resolved for an assignment that was taken over by a seek meanwhile.
             return {}
+        except aiokafka.errors.ConsumerStoppedError as error:
+            raise LogUnavailable(STOPPED) from error
         except aiokafka.errors.KafkaError as error:
             if "UnknownError" in repr(error):
-                # FENCED_INSTANCE_ID (82) is unknown to the library: the group has given our place to somebody else.
+                # FENCED_INSTANCE_ID (82): the group has given our place to somebody else. It is unknown to the library
+                # until ``test_trap_the_library_does_not_know_these_error_codes`` fails.
                 raise self._twin() from error
             raise
-        record = self.names.record
         self._under_way = {}
-        return {self.names.ours(partition): list(map(record, found)) for partition, found in fetched.items()}
+        return {self.names.ours(place): self.names.records(place, found) for place, found in fetched.items()}
 
     async def _getmany(self, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
         fetched: dict[KafkaPartition, list[Any]]
@@ -212,7 +224,11 @@ class KafkaGroupReader:
         return fetched
 
     async def _skip_gap(self, positions: Mapping[KafkaPartition, int]) -> None:
-        starts = await self.consumer.beginning_offsets(list(positions))
+        try:
+            starts = await self.consumer.beginning_offsets(list(positions))
+        except aiokafka.errors.KafkaTimeoutError:
+            # The broker went away meanwhile. Nothing has moved: the next fetch finds the same and asks again.
+            return
         for partition, position in positions.items():
             topic = self.names.ours(partition).topic
             self.gaps[topic] += 1
@@ -248,8 +264,13 @@ class KafkaGroupReader:
             self.consumer.seek(self.names.theirs(partition), offset)
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        """The group's committed position, read from the broker."""
-        found = await self.consumer.committed(self.names.theirs(partition))
+        """The group's committed position, read from the broker; raises LogUnavailable."""
+        try:
+            # The library asks without end while no coordinator answers.
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                found = await self.consumer.committed(self.names.theirs(partition))
+        except TimeoutError as error:
+            raise LogUnavailable(f"no Kafka broker tells where the group {self._group} stands") from error
         return None if found is None or found < 0 else int(found)
 
     async def position(self, partition: TopicPartition) -> int:
@@ -278,10 +299,7 @@ class KafkaGroupReader:
         if self._failure.done():
             # A callback of ours may hold the coordination back for good (a twin has our place).
             self.consumer._coordinator._coordination_task.cancel()
-        with contextlib.suppress(Exception):
-            await within(self.consumer.stop(), 10.0, "stop of the group reader")
-        with contextlib.suppress(Exception):
-            await self.consumer._client.close()
+        await stopped(self.consumer, LEAVE_S)
 
 
 async def connected(consumer: AIOKafkaConsumer, deadline_s: float) -> None:
@@ -298,10 +316,14 @@ async def connected(consumer: AIOKafkaConsumer, deadline_s: float) -> None:
         raise
 
 
-async def stopped(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer that is in no group, or leave it behind after :data:`STOP_S`."""
-    with contextlib.suppress(Exception):
-        await within(consumer.stop(), STOP_S, "stop of a reader")
+async def stopped(consumer: AIOKafkaConsumer, deadline_s: float = STOP_S) -> None:
+    """Stop a consumer; what does not end in time is cut off."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    try:
+        with contextlib.suppress(Exception):
+            await within(stopping, deadline_s, "stop of a reader")
+    finally:
+        await abandon_consumer(consumer, stopping)
 
 
 class KafkaReader:
@@ -311,9 +333,11 @@ class KafkaReader:
         self._names = Names(settings.topic_prefix)
         self._bootstrap_servers = settings.bootstrap_servers
         self._connect_timeout_s = settings.connect_timeout_s
+        self._request_timeout_s = settings.request_timeout_ms / 1000
         self._consumer = AIOKafkaConsumer(
             **connection_options(settings, client_id),
             enable_auto_commit=False,
+            value_deserializer=LEAN,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             request_timeout_ms=settings.request_timeout_ms,
@@ -335,13 +359,19 @@ class KafkaReader:
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> list[Record]:
         """Next committed records."""
-        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
-        record = self._names.record
-        return [record(message) for found in fetched.values() for message in found]
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except aiokafka.errors.ConsumerStoppedError as error:
+            raise LogUnavailable(STOPPED) from error
+        return [record for place, found in fetched.items() for record in self._names.records(place, found)]
 
     async def position(self, partition: TopicPartition) -> int:
-        """The next offset to fetch."""
-        return int(await self._consumer.position(self._names.theirs(partition)))
+        """The next offset to fetch; raises LogUnavailable when it is looked for and no broker tells it."""
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                return int(await self._consumer.position(self._names.theirs(partition)))
+        except TimeoutError as error:
+            raise LogUnavailable(f"no Kafka broker tells where {partition.topic} begins") from error
 
     async def stop(self) -> None:
         """Release connections."""

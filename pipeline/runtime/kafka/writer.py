@@ -56,8 +56,12 @@ class KafkaWriter:
     async def commit(self, outputs: Sequence[Emit], offsets: Mapping[TopicPartition, int], group: str) -> None:
         """One transaction; on any error this writer is finished."""
         # The whole transaction runs as a task of its own: cancelling or timing out aiokafka's commit trips its
-        # state machine of asserts (hazards 3 and 4), so a transaction that does not end is left alone until ``stop``
-        # abandons the whole producer, and the rebuilt task's InitProducerId decides about it.
+        # state machine of asserts, and by itself it may never end (aiokafka#1101, #1013; the tests
+        # ``test_hazard_03_after_a_canceled_commit_the_library_cannot_abort``,
+        # ``test_hazard_04_the_library_waits_for_brokers_without_end`` and
+        # ``test_hazard_05_offsets_of_a_topic_nobody_has_are_sent_by_the_library_for_ever`` tell when that is mended).
+        # So one that does not end is left alone until ``stop`` abandons the whole producer, and the rebuilt task's
+        # InitProducerId decides about it.
         self._transacting = asyncio.create_task(self._transaction(outputs, offsets, group))
         try:
             await within(self._transacting, self._deadline_s, f"commit of {self._id}")
@@ -74,12 +78,14 @@ class KafkaWriter:
         deliveries: list[asyncio.Future[Any]] = []
         try:
             # Records before offsets: while markers of the previous transaction are being written, only
-            # AddPartitionsToTxn uses the short pause of ``patches.BACKOFF_S``.
+            # AddPartitionsToTxn uses the short pause of ``patches.BACKOFF_S``, as
+            # ``test_trap_only_a_transactions_first_partition_is_tried_again_soon`` sees.
             for (topic, partition), emits in by_partition(outputs).items():
                 for batch in batches(producer, emits):
                     delivery = await producer.send_batch(batch, self._prefix + topic, partition=partition)
                     deliveries.append(delivery)
-            # commit_transaction() succeeds although a batch was refused for good (hazard 1), so every delivery is
+            # commit_transaction() succeeds although a batch was refused for good (hazard 1, until
+            # ``test_hazard_01_the_library_commits_although_a_record_was_refused`` fails), so every delivery is
             # awaited. Only then come the offsets: the broker verifies a transaction's first batch for a partition at
             # the coordinator, and refuses it (KAFKA-16386: as NOT_ENOUGH_REPLICAS, which costs a back-off of 20 ms)
             # while AddOffsetsToTxn or another verification of the same transaction is under way there.
@@ -106,7 +112,8 @@ class KafkaWriter:
         causes = list(_chain(error))
         sender_task = getattr(getattr(self._producer, "_sender", None), "sender_task", None)
         if sender_task is not None and sender_task.done() and not sender_task.cancelled():
-            # commit after fencing raises a bare AssertionError; the reason lies in the sender task.
+            # commit after fencing raises a bare AssertionError; the reason lies in the sender task (aiokafka#1004,
+            # ``test_hazard_06_an_error_nobody_expected_kills_the_librarys_sender_and_is_told_as_another``).
             causes += _chain(sender_task.exception())
         # A coordinator that aborted a transaction of ours for its timeout raises the epoch as well; the reaction
         # is the same: somebody else decides who owns the task now.

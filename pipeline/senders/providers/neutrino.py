@@ -22,6 +22,7 @@ from pipeline.records.types import AttemptResult, AttemptStatus, Channel, Comman
 from pipeline.senders.answers import in_doubt, not_sent, rejected, throttled
 from pipeline.senders.form import CONTENT_TYPE
 from pipeline.senders.form import form as encoded
+from pipeline.senders.posting import Post
 from pipeline.senders.provider import Answer, NoExtras, Opened, Probe, Unsendable, not_offered
 from pipeline.senders.told import USER_AGENT, json_object, retry_after_s
 from pipeline.settings import NeutrinoSettings
@@ -141,7 +142,6 @@ class Neutrino(NoExtras):
         self.capabilities = capabilities
         self._unsent_is_certain = settings.unsent_is_certain
         self._base = (settings.base_url or BASE_URL).rstrip("/")
-        self._urls = {channel: httpx.URL(self._base + path) for channel, path in PATHS.items()}
         self._headers = {
             "User-ID": settings.user_id.get_secret_value(),
             "API-Key": settings.api_key.get_secret_value(),
@@ -149,7 +149,8 @@ class Neutrino(NoExtras):
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }
-        self._send_headers = {**self._headers, "Content-Type": CONTENT_TYPE}
+        headers = {**self._headers, "Content-Type": CONTENT_TYPE}
+        self._posts = {channel: Post(httpx.URL(self._base + path), headers) for channel, path in PATHS.items()}
 
     def build(self, command: SendCommand, opened: Opened, now_ms: int) -> httpx.Request:
         """``POST /sms-verify`` or ``/phone-verify``. Raises Unsendable for a channel, code or option it cannot take.
@@ -180,7 +181,7 @@ class Neutrino(NoExtras):
             if not rule.takes(text):
                 raise Unsendable(Reason.INVALID_FIELD, f"options.{name}: {rule.says}")
             form[name.replace("_", "-")] = str(int(text))
-        return httpx.Request("POST", self._urls[command.channel], headers=self._send_headers, content=encoded(form))
+        return self._posts[command.channel].request(encoded(form))
 
     def interpret(self, command: SendCommand, opened: Opened, response: httpx.Response) -> Answer:
         """A full answer of ``/sms-verify`` or ``/phone-verify``."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 from pipeline.clock import Clock
-from pipeline.errors import LogUnavailable, Misconfigured, PipelineError, TaskLost
+from pipeline.errors import LogUnavailable, PipelineError, TaskLost
 from pipeline.runtime.api import Emit, Record
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
@@ -194,12 +194,14 @@ class MemoryWriter:
             await self._cluster.faults.before_append(self._name, TopicPartition(OFFSETS_TOPIC, 0))
             self._process.check()
             full = {self._process.full(partition): offset for partition, offset in offsets.items()}
+            for partition in full:
+                self._cluster.partition(partition)  # the broker takes no offset of what is not there
             transactions.add_offsets(self._name, self._epoch, self._process.prefix + group, full)
 
     def _break(self, error: BaseException) -> None:
         """Whatever happened, only a new writer can tell; raises TaskLost for what the port does not name."""
         self._stage = _Stage.BROKEN
-        if isinstance(error, Exception) and not isinstance(error, TaskLost | Misconfigured):
+        if isinstance(error, Exception) and not isinstance(error, TaskLost):
             raise TaskLost(f"writer {self._name}: {error}") from error
 
 

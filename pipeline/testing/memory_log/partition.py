@@ -66,7 +66,8 @@ class MemoryPartition:
     end: int = 0
     entries: list[Entry] = field(default_factory=list)
     open_spans: list[Span] = field(default_factory=list)
-    watchers: set[asyncio.Event] = field(default_factory=set)
+    watchers: dict[asyncio.Event, None] = field(default_factory=dict)
+    """In the order they came: that of a set would follow their addresses, and differ from run to run."""
 
     @property
     def last_stable(self) -> int:

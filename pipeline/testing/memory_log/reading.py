@@ -48,10 +48,10 @@ class Watch:
         """Watch exactly these from now on."""
         cluster = self._process.cluster
         for partition in self._watched:
-            cluster.partition(partition).watchers.discard(self._event)
+            cluster.partition(partition).watchers.pop(self._event, None)
         self._watched = [self._process.full(partition) for partition in partitions]
         for partition in self._watched:
-            cluster.partition(partition).watchers.add(self._event)
+            cluster.partition(partition).watchers[self._event] = None
 
     def wake(self) -> None:
         """End a running :meth:`wait`, or the next one."""

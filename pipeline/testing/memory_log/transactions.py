@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,11 @@ class Transactions:
             identity.transaction = Transaction(self._cluster.clock.monotonic_s())
         return identity.transaction
 
+    def undecided(self, writer: str) -> Transaction | None:
+        """What this writer has written and neither committed nor aborted."""
+        identity = self._identities.get(writer)
+        return None if identity is None else identity.transaction
+
     def add_offsets(self, writer: str, epoch: int, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Put group offsets into the transaction; raises Fenced."""
         self.open(writer, epoch).offsets.setdefault(group, {}).update(offsets)
@@ -106,8 +112,9 @@ class Transactions:
                 self._mark(partition, span, fate)
             self._publish_offsets(transaction, fate)
         else:
+            # In a context of its own: the broker's work goes on when the process that asked for it dies.
             identity.completion = asyncio.get_running_loop().create_task(
-                self._complete(writer, identity, transaction, fate), name=f"markers of {writer}"
+                self._complete(writer, identity, transaction, fate), name=f"markers of {writer}", context=Context()
             )
 
     async def _complete(self, writer: str, identity: _Identity, transaction: Transaction, fate: Fate) -> None:

@@ -12,6 +12,7 @@ pytest.importorskip("pipeline.senders.transport", reason="the transport to provi
 
 from pipeline.senders.transport import BEFORE_FIRST_BYTE, AiohttpTransport
 from pipeline.testing.http import Answer, ScriptedTransport, Step, Unreachable
+from tests.contract.http.faults import Fault
 
 TIMEOUT_S = 0.3
 
@@ -30,6 +31,10 @@ class Line:
         """Bodies of the requests that reached the provider."""
         raise NotImplementedError
 
+    def breaks(self, fault: Fault) -> None:
+        """The next call fails in this way."""
+        raise NotImplementedError
+
     async def call(self, body: bytes = b"body", hook: Callable[[], None] | None = None) -> httpx.Response:
         """Hand one request straight to the transport, as senders do."""
         extensions = {} if hook is None else {BEFORE_FIRST_BYTE: hook}
@@ -44,6 +49,9 @@ class DoubleLine(Line):
         self.transport = self._double = ScriptedTransport(lambda _: self.steps.pop(0), timeout_s=TIMEOUT_S)
         self.url = "http://provider.test/send"
 
+    def breaks(self, fault: Fault) -> None:
+        self.steps = [fault.step]
+
     @property
     def seen(self) -> list[bytes]:
         return [received.content for received in self._double.received]
@@ -56,13 +64,19 @@ class RealLine(Line):
         super().__init__()
         self.transport = AiohttpTransport(max_connections=10, timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S)
         self._bodies: list[bytes] = []
+        self._fault: Fault | None = None
+        self._conversations: set[asyncio.Task[None] | None] = set()
 
     @property
     def seen(self) -> list[bytes]:
         return self._bodies
 
+    def breaks(self, fault: Fault) -> None:
+        self._fault = fault
+        self.url = self.url.replace("http:", f"{fault.scheme}:")
+
     async def call(self, body: bytes = b"body", hook: Callable[[], None] | None = None) -> httpx.Response:
-        if isinstance(self.steps[0], Unreachable):
+        if self.steps and isinstance(self.steps[0], Unreachable):
             self._server.close()
             await self._server.wait_closed()
         return await super().call(body, hook)
@@ -73,14 +87,24 @@ class RealLine(Line):
 
     async def close(self) -> None:
         await self.transport.aclose()
+        for conversation in self._conversations:
+            assert conversation is not None
+            conversation.cancel()
         self._server.close()
         await self._server.wait_closed()
 
     async def _provide(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._conversations.add(asyncio.current_task())
         try:
+            if self._fault is not None and not self._fault.arrives:
+                await self._fault.converse(reader, writer)
+                return
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(int(row.split(b":")[1]) for row in head.lower().split(b"\r\n") if b"content-length:" in row)
             self._bodies.append(await reader.readexactly(length))
+            if self._fault is not None:
+                await self._fault.converse(reader, writer)
+                return
             step = self.steps.pop(0)
             await asyncio.sleep(step.delay_s)
             if isinstance(step, Answer):
@@ -91,6 +115,7 @@ class RealLine(Line):
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the caller went away first, which is what some tests are about
         finally:
+            self._conversations.discard(asyncio.current_task())
             writer.close()
 
 

@@ -44,13 +44,16 @@ class KafkaFactory:
         self._producers: list[AIOKafkaProducer] = []
         self._topics: list[str] = []
 
-    async def log(self, deployment: str = "") -> KafkaLog:
+    async def log(self, deployment: str = "", *, impatient: bool = False) -> KafkaLog:
         settings = KafkaSettings(
             bootstrap_servers=self._bootstrap_servers,
             topic_prefix=self._prefix + deployment,
             session_timeout_ms=SESSION_TIMEOUT_MS,
+            request_timeout_ms=2_000 if impatient else 10_000,
         )
-        log = KafkaLog(settings, client_id=f"contract-{next(self._numbers)}")
+        log = KafkaLog(
+            settings, client_id=f"contract-{next(self._numbers)}", commit_deadline_s=5.0 if impatient else 20.0
+        )
         await log.start()
         self._logs.append(log)
         return log
@@ -82,12 +85,18 @@ class KafkaFactory:
         return name
 
     async def leave_transaction_open(
-        self, topic: str, partition: int, *, values: Sequence[bytes] = (b"open",), transactional_id: str | None = None
+        self,
+        topic: str,
+        partition: int,
+        *,
+        values: Sequence[bytes] = (b"open",),
+        transactional_id: str | None = None,
+        timeout_s: float = 60.0,
     ) -> _OpenTransaction:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
             transactional_id=self._prefix + (transactional_id or f"open-{next(self._numbers)}"),
-            transaction_timeout_ms=60_000,
+            transaction_timeout_ms=round(timeout_s * 1_000),
         )
         await producer.start()
         self._producers.append(producer)
@@ -95,6 +104,9 @@ class KafkaFactory:
         for value in values:
             await producer.send_and_wait(self._prefix + topic, value, key=b"key", partition=partition)
         return _OpenTransaction(producer)
+
+    async def pass_transaction_timeout(self, timeout_s: float) -> None:
+        await asyncio.sleep(timeout_s + 1)  # a broker of ours looks for them once a second
 
     async def expire(self, group: str, instance: str) -> None:
         await asyncio.sleep(SESSION_TIMEOUT_MS / 1_000 + 1)

@@ -10,6 +10,8 @@ from pipeline.runtime.log import TopicPartition
 from pipeline.testing.clock import ManualClock
 from pipeline.testing.memory_log import MemoryCluster, MemoryLog, MemoryWriter
 
+TRANSACTION_TIMEOUT_MS = 60_000
+
 
 class _OpenTransaction:
     def __init__(self, writer: MemoryWriter) -> None:
@@ -29,10 +31,10 @@ class MemoryFactory:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.cluster = MemoryCluster(self.clock)
+        self.cluster = MemoryCluster(self.clock, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
         self._numbers = itertools.count()
 
-    async def log(self, deployment: str = "") -> MemoryLog:
+    async def log(self, deployment: str = "", *, impatient: bool = False) -> MemoryLog:
         log = MemoryLog(self.cluster, deployment)
         await log.start()
         return log
@@ -53,12 +55,22 @@ class MemoryFactory:
         return name
 
     async def leave_transaction_open(
-        self, topic: str, partition: int, *, values: Sequence[bytes] = (b"open",), transactional_id: str | None = None
+        self,
+        topic: str,
+        partition: int,
+        *,
+        values: Sequence[bytes] = (b"open",),
+        transactional_id: str | None = None,
+        timeout_s: float = 60.0,
     ) -> _OpenTransaction:
         writer = MemoryLog(self.cluster).writer(transactional_id or f"open-{next(self._numbers)}")
         await writer.start()
         await writer.append([Emit(topic, b"key", value, partition) for value in values])
         return _OpenTransaction(writer)
+
+    async def pass_transaction_timeout(self, timeout_s: float) -> None:
+        # One timeout for all of the cluster's; what is measured on its clock is a matter of no time.
+        self.clock.advance(TRANSACTION_TIMEOUT_MS + 1)
 
     async def expire(self, group: str, instance: str) -> None:
         self.cluster.expire(group, instance)

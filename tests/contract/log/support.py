@@ -25,8 +25,11 @@ class LogFactory(Protocol):
     patience_ms: int
     """How long to wait before believing that nothing more comes."""
 
-    async def log(self, deployment: str = "") -> Log:
-        """One more process's started log; ``deployment`` is a topic prefix of its own."""
+    async def log(self, deployment: str = "", *, impatient: bool = False) -> Log:
+        """One more process's started log; ``deployment`` is a topic prefix of its own.
+
+        An ``impatient`` one gives requests and commits up after a few seconds.
+        """
 
     async def topic(
         self,
@@ -40,9 +43,21 @@ class LogFactory(Protocol):
         """A new, empty topic."""
 
     async def leave_transaction_open(
-        self, topic: str, partition: int, *, values: Sequence[bytes] = (b"open",), transactional_id: str | None = None
+        self,
+        topic: str,
+        partition: int,
+        *,
+        values: Sequence[bytes] = (b"open",),
+        transactional_id: str | None = None,
+        timeout_s: float = 60.0,
     ) -> OpenTransaction:
-        """Write records in a transaction of a writer of its own, and neither commit nor abort it."""
+        """Write records in a transaction of a writer of its own, and neither commit nor abort it.
+
+        The broker may abort it after ``timeout_s``.
+        """
+
+    async def pass_transaction_timeout(self, timeout_s: float) -> None:
+        """Let so much time pass that the broker looks for transactions open for longer."""
 
     async def expire(self, group: str, instance: str) -> None:
         """Return when the session of a member that is gone has timed out."""

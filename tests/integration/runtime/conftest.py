@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from .cluster import PARTITIONS, Cluster
-from .sample import create_topics
+from .cluster import Cluster
 
 
 @pytest.fixture
 async def cluster(kafka: str, topic_prefix: str) -> AsyncIterator[Cluster]:
-    await create_topics(kafka, topic_prefix, PARTITIONS)
-    cluster = Cluster(kafka, topic_prefix)
-    await cluster.log.start()
-    yield cluster
-    await cluster.log.stop()
+    async with Cluster.of(kafka, topic_prefix) as cluster:
+        yield cluster

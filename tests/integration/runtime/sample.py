@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -39,6 +40,11 @@ class CountingStage:
         seen = 1 if before is None else before.seen + 1
         if record.value == b"huge":
             effects.emits.append(Emit("out", record.key, b"x" * 2_000_000))
+            return effects
+        if record.value and record.value.startswith(b"big:"):
+            # Not to be compressed, so that it is as large for the broker, and the same each time it is handled.
+            size = int(record.value[4:])
+            effects.emits.append(Emit("out", record.key, random.Random(size).randbytes(size)))
             return effects
         wake_at_ms = int(record.value[5:]) if record.value and record.value.startswith(b"wake:") else 0
         effects.state[record.key] = Count(seen, wake_at_ms)
@@ -92,13 +98,20 @@ class Measured:
         return [value for name, value, of in self.seen if name == metric and labels.items() <= of.items()][-1]
 
 
-async def create_topics(bootstrap: str, prefix: str, partitions: int = 4) -> None:
-    """The sample's topics."""
+async def create_topics(
+    bootstrap: str, prefix: str, partitions: int = 4, configs: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """The sample's topics; ``configs`` by topic name."""
+    configs = {"count-state": {}} | dict(configs or {})
+    configs["count-state"] = {"cleanup.policy": "compact"} | dict(configs["count-state"])
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        flow = [NewTopic(prefix + name, partitions, 1) for name in ("in", "in.bulk", "out", "dead")]
-        state = NewTopic(prefix + "count-state", partitions, 1, topic_configs={"cleanup.policy": "compact"})
-        await admin.create_topics([*flow, state])
+        await admin.create_topics(
+            [
+                NewTopic(prefix + name, partitions, 1, topic_configs=dict(configs.get(name, {})))
+                for name in ("in", "in.bulk", "out", "dead", "count-state")
+            ]
+        )
     finally:
         await admin.close()

@@ -169,7 +169,7 @@ async def test_whoever_publishes_while_a_producer_is_stopped_is_told_that_nothin
     remains = Remains(monkeypatch)
     producer = await cluster.log.producer()
     await producer.send(Emit("out", b"k", b"v", 0))
-    for connection in producer._producer.client._conns.values():
+    for connection in producer._producer.current.client._conns.values():
         connection._writer.transport.pause_reading()
     # One waits for its acknowledgement, the other for the metadata of a topic that was not asked for yet.
     sending = [asyncio.create_task(producer.send(Emit(topic, b"k", b"v", 0))) for topic in ("out", "dead")]

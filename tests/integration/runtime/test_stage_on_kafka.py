@@ -64,25 +64,6 @@ async def test_a_timer_fires_once_at_its_time_and_overdue_ones_fire_after_a_rest
     assert sorted(key or b"" for key in fired) == [b"later", b"soon"]
 
 
-async def test_members_that_join_and_leave_under_load_leave_one_output_per_input(cluster: Cluster) -> None:
-    total = 3_000
-
-    async def load() -> None:
-        for start in range(0, total, 100):
-            await cluster.publish([(b"k%d" % i, b"v") for i in range(start, start + 100)])
-            await asyncio.sleep(0.2)
-
-    async with cluster.running(0):
-        loading = asyncio.create_task(load())
-        for _ in range(2):
-            async with cluster.running(1):
-                await asyncio.sleep(3)
-            await asyncio.sleep(1)
-        await loading
-        found = await cluster.outputs(total, within_s=60)
-    assert Counter(record.key for record in found) == Counter({b"k%d" % i: 1 for i in range(total)})
-
-
 async def test_a_second_owner_makes_the_first_owners_output_invisible(cluster: Cluster) -> None:
     from pipeline.errors import Fenced
 

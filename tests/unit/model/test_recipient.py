@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import Refused
-from pipeline.model.recipient import _parsed, canonical
+from pipeline.model.numbering_python import _parsed
+from pipeline.model.recipient import canonical
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.record import memory_records
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
 
 from pipeline.runtime.kafka import patches
@@ -57,3 +58,11 @@ def test_names_that_are_no_text_come_escaped_and_every_record_comes_once(compres
 
 def test_reading_begins_in_the_middle_of_such_a_batch() -> None:
     assert [record.offset for record in read(batch(0, ["a", "b", NoText("x"), "c"]), position=1)] == [1, 2, 3]
+
+
+def test_a_partition_with_nothing_new_says_what_the_library_says_of_it_without_being_read() -> None:
+    patches.apply()
+    ours, again, theirs = fetcher.MemoryRecords(b""), fetcher.MemoryRecords(b""), memory_records.MemoryRecords(b"")
+    assert ours is again
+    assert (ours.has_next(), ours.size_in_bytes()) == (theirs.has_next(), theirs.size_in_bytes()) == (False, 0)
+    assert fetcher.MemoryRecords(batch(0, ["a"])).has_next()

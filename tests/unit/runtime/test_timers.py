@@ -41,7 +41,7 @@ def test_the_heap_does_not_grow_with_deadlines_that_were_replaced() -> None:
     timers = Timers()
     for at_ms in range(10_000):
         timers.set(b"a", Deadline(at_ms))
-    assert len(timers._heaps[LANE]._items) < 2_000
+    assert len(timers._heaps[LANE].items) < 2_000
     assert timers.next_ms(LANE) == 9_999
 
 
@@ -70,3 +70,24 @@ def test_exactly_the_last_deadline_of_each_key_is_forced_at_its_time_and_not_bef
     assert timers.forced(now_ms, 100).keys() == {
         key for key, (at_ms, force_ms) in expected.items() if force_ms is not None and max(at_ms, force_ms) <= now_ms
     }
+
+
+@given(
+    restored=st.dictionaries(
+        st.binary(max_size=1),
+        st.builds(Deadline, st.integers(0, 20), st.sampled_from([*Lane, None]), st.none() | st.integers(0, 20)),
+    ),
+    now_ms=st.integers(0, 20),
+)
+def test_deadlines_added_together_come_due_as_if_they_were_set_one_by_one(
+    restored: dict[bytes, Deadline], now_ms: int
+) -> None:
+    together, one_by_one = Timers(), Timers()
+    together.add(restored.items())
+    together.order()
+    for key, deadline in restored.items():
+        one_by_one.set(key, deadline)
+    assert together.forced(now_ms, 100) == one_by_one.forced(now_ms, 100)
+    for lane in (*Lane, None):
+        assert list(together.due(lane, now_ms, 100).items()) == list(one_by_one.due(lane, now_ms, 100).items())
+        assert together.next_ms(lane) == one_by_one.next_ms(lane)

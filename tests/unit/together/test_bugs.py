@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.records.types import AttemptResult, CommandKind, VerificationState
-from tests.unit.together.world import OTHER, World, story
+from pipeline.testing.simulation.world import OTHER, World, story
 
 State = VerificationState
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, CommandAction, VerificationState
 from pipeline.testing.http import Answer, Lost, Unreachable
-from tests.unit.together.world import PHONE, WRONG, World, story
+from pipeline.testing.simulation.world import PHONE, WRONG, World, story
 
 HOLDERS = ("bird", "telesign", "thundersms")
 LONG = {"default": {"code_length": 12}}

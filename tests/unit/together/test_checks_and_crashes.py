@@ -10,8 +10,8 @@ from pipeline import topics
 from pipeline.records.internal import SendResult
 from pipeline.records.types import AttemptResult, CommandKind, VerificationState
 from pipeline.testing.http import Lost
+from pipeline.testing.simulation.world import WRONG, World
 from tests.unit.together.test_checks import HOLDERS, held_by
-from tests.unit.together.world import WRONG, World
 
 OTHERS = ("router", "tracker", "correlator")
 State = VerificationState

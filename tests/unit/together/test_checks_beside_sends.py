@@ -10,9 +10,9 @@ import pytest
 from pipeline import topics
 from pipeline.records.public import Step, VerificationRequest
 from pipeline.records.types import Channel, CodeHolder
-from tests.unit.deployment import home
+from pipeline.testing.deployment import home
+from pipeline.testing.simulation.world import World, story
 from tests.unit.senders.doubles import command
-from tests.unit.together.world import World, story
 
 
 async def _crowd(world: World, count: int, *, bulk: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.records.types import AttemptResult
 from pipeline.testing.http import Answer, Lost, Step, Unreachable
-from tests.unit.together.world import ENDS, MAIL, PHONE, World, story
+from pipeline.testing.simulation.world import ENDS, MAIL, PHONE, World, story
 
 KINDS = {kind: "email" if kind == "smtp" else "sms" for kind in ENDS}
 ODD = {"smtp": Answer(399)} | dict.fromkeys(

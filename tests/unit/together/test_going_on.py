@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.records.types import AttemptResult, Channel, CommandAction, VerificationState
 from pipeline.testing.http import Answer, Lost
-from tests.unit.together.webhooks import from_bird
-from tests.unit.together.world import BIRD_SMS, BIRD_WHATSAPP, GOING_ON, PHONE, PHONES, WRONG, World, story
+from pipeline.testing.simulation.webhooks import from_bird
+from pipeline.testing.simulation.world import BIRD_SMS, BIRD_WHATSAPP, GOING_ON, PHONE, PHONES, WRONG, World, story
 
 PLAN = "sms@bird:20 whatsapp@bird:20"
 

@@ -9,7 +9,7 @@ from pipeline.records.public import CodeCheck, Command, Reply, Step, Verificatio
 from pipeline.records.types import Channel, CommandAction, VerificationState
 from pipeline.settings import PolicySettings, Settings
 from pipeline.testing import virtual_time
-from tests.unit.deployment import Deployment
+from pipeline.testing.deployment import Deployment
 
 PHONE = "+4915123456789"
 POLICY = PolicySettings(final_state_s=60, resend_code="new", resend_cooldown_s=[5], max_resends=2)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.records.types import AttemptResult, AttemptStatus, CommandKind, VerificationState
 from pipeline.testing.http import Answer, Lost, Unreachable
-from tests.unit.together.world import World, story
+from pipeline.testing.simulation.world import World, story
 
 State = VerificationState
 LOST = Lost(delay_s=10, cause="timeout")

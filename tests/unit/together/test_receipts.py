@@ -9,8 +9,8 @@ import pytest
 from pipeline import topics
 from pipeline.records.public import DeliveryStatus
 from pipeline.records.types import AttemptStatus, VerificationState
-from tests.unit.together.webhooks import WEBHOOKS, from_bird, from_telesign, from_thundersms, from_ycloud
-from tests.unit.together.world import OTHER, PHONE, World, story
+from pipeline.testing.simulation.webhooks import WEBHOOKS, from_bird, from_telesign, from_thundersms, from_ycloud
+from pipeline.testing.simulation.world import OTHER, PHONE, World, story
 
 State = VerificationState
 PLAN = "sms@telesign:60 sms@ycloud"

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from pipeline import topics
 from pipeline.records.types import VerificationState
 from pipeline.testing.http import Answer, Lost, Unreachable
+from pipeline.testing.simulation.webhooks import from_bird, from_telesign, from_thundersms, from_ycloud
+from pipeline.testing.simulation.world import MAIL, PHONE, World, story
 from tests.acceptance.leaks import leaks
 from tests.unit.together.test_checks import LONG
-from tests.unit.together.webhooks import from_bird, from_telesign, from_thundersms, from_ycloud
-from tests.unit.together.world import MAIL, PHONE, World, story
 
 TYPED = "71350284"
 DOORS = {topics.REQUESTS, topics.CHECKS}

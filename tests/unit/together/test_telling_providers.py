@@ -11,8 +11,8 @@ from pipeline import topics
 from pipeline.records.internal import SendResult
 from pipeline.records.types import CommandAction, CommandKind, VerificationState
 from pipeline.testing.http import Lost, Unreachable
+from pipeline.testing.simulation.world import World, story
 from tests.unit.together.test_checks import LONG
-from tests.unit.together.world import World, story
 
 State = VerificationState
 REPORTED = ("ycloud", "telesign")

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from pipeline.records.types import AttemptResult, CommandAction, CommandKind, VerificationState
+from pipeline.testing.deployment import PARTITIONS, home
 from pipeline.testing.http import Answer
-from tests.unit.deployment import PARTITIONS, home
-from tests.unit.together.world import PHONE, WRONG, World, story
+from pipeline.testing.simulation.world import PHONE, WRONG, World, story
 
 SLOW_DOWN = Answer(429, b"{}", {"Retry-After": "20"})
 HTTP = {"bird": "sms", "neutrino": "sms", "telesign": "sms", "thundersms": "sms", "ycloud": "sms"}

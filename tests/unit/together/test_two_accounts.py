@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.records.types import CommandAction, VerificationState
 from pipeline.testing.http import Answer, Lost
+from pipeline.testing.simulation.webhooks import from_bird, from_telesign, from_thundersms, from_ycloud
+from pipeline.testing.simulation.world import OTHER, PHONE, World, story
 from tests.unit.together.test_checks import LONG
-from tests.unit.together.webhooks import from_bird, from_telesign, from_thundersms, from_ycloud
-from tests.unit.together.world import OTHER, PHONE, World, story
 
 State = VerificationState
 SECOND: dict[str, dict[str, Any]] = {

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.records.types import Channel, CommandAction, CommandKind, VerificationState
 from pipeline.testing.http import Lost
-from tests.unit.together.webhooks import from_telesign, from_thundersms
-from tests.unit.together.world import World, story
+from pipeline.testing.simulation.webhooks import from_telesign, from_thundersms
+from pipeline.testing.simulation.world import World, story
 
 State = VerificationState
 WALKING = {"walk_channels": True, "requires_receipts": True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -79,7 +78,7 @@ def test_bytes_that_are_no_record_are_dead_letters(world: World, topic: str) -> 
 def test_a_bad_check_is_a_dead_letter_where_its_producer_put_it(world: World, check: CodeCheck) -> None:
     """Also in a wrong partition: passed on, its dead letter would name a record that its producer never saw."""
     for partition in range(PARTITIONS):
-        record = dataclasses.replace(_record(topics.CHECKS, CODEC.encode(check)), partition=partition)
+        record = msgspec.structs.replace(_record(topics.CHECKS, CODEC.encode(check)), partition=partition)
         with pytest.raises(Poison):
             world.stage.handle(record, {}, T0)
 

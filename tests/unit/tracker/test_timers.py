@@ -206,8 +206,9 @@ def test_a_rejected_attempt_is_in_no_cohort(world: World) -> None:
 
 def test_figures_of_one_verified_login(world: World) -> None:
     world.decide(world.accepted())
-    world.tell(called_at=T0 + 100, finished_at=T0 + 150)
-    world.advance(5_000)
+    world.advance(150)
+    world.tell(called_at=T0 + 100)
+    world.advance(4_850)
     world.report(occurred_at=T0 + 3_100)
     world.check(world.wrong)
     world.advance(5_000)

@@ -18,6 +18,7 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand, WalkStep
 from pipeline.records.types import Channel
 from pipeline.senders.deadlines import valid_s
+from pipeline.senders.posting import Post
 from pipeline.senders.provider import Opened, Unsendable
 from pipeline.senders.providers.thundersms.abilities import CODE_LENGTHS, MAX_TTL_S, MIN_TTL_S
 from pipeline.senders.providers.thundersms.languages import spoken
@@ -46,7 +47,6 @@ class Requests:
             str(name): account for name, account in settings.channels.items()
         }
         self._base = (settings.base_url or BASE_URL).rstrip("/")
-        self._send_url = httpx.URL(f"{self._base}/verify/send")
         self._headers = {
             "Authorization": f"Bearer {settings.access_token.get_secret_value()}",
             # Without it errors may come as pages or redirects.
@@ -54,7 +54,7 @@ class Requests:
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }
-        self._send_headers = {**self._headers, "Content-Type": "application/json"}
+        self._post = Post(httpx.URL(f"{self._base}/verify/send"), {**self._headers, "Content-Type": "application/json"})
 
     def probe(self) -> httpx.Request:
         """``GET auth/me``, which tests a token."""
@@ -94,7 +94,7 @@ class Requests:
             case "channels":
                 for channel in channels:
                     channel["meta"] = {"foreign_id": command.reference}
-        return httpx.Request("POST", self._send_url, headers=self._send_headers, content=orjson.dumps(body))
+        return self._post.request(orjson.dumps(body))
 
     def _channels(self, command: SendCommand, opened: Opened, life_s: int) -> Iterator[dict[str, Any]]:
         # A further step says how long the one before it may take; the last one has nothing to wait for.

@@ -20,6 +20,7 @@ from pipeline.model.reasons import Reason
 from pipeline.records.internal import SendCommand
 from pipeline.records.types import Channel, CommandKind
 from pipeline.senders.answers import DONE
+from pipeline.senders.posting import Post
 from pipeline.senders.provider import (
     Answer,
     NoExtras,
@@ -74,6 +75,7 @@ class YCloud(NoExtras):
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
         }
+        self._send = Post(self._url, self._headers)
         self._secrets = tuple(secret.get_secret_value().encode() for secret in settings.webhook_secret)
         self.webhooks_enabled = any(self._secrets)
         self._whatsapp_falls_back = settings.whatsapp_falls_back
@@ -107,7 +109,7 @@ class YCloud(NoExtras):
                 body["signature"] = command.signature
         body["language"] = provider_language(able, command.language)[0] or DEFAULT_LANGUAGE
         body["externalId"] = command.reference
-        return httpx.Request("POST", self._url, headers=self._headers, content=orjson.dumps(body))
+        return self._send.request(orjson.dumps(body))
 
     def _report(self, command: SendCommand, opened: Opened) -> httpx.Request:
         """A check of the code that was right: YCloud's success rates are made of these, also for codes of ours."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pipeline.errors import Fenced, LogUnavailable, Misconfigured, TaskLost
+from pipeline.errors import Fenced, LogUnavailable, TaskLost
 from pipeline.runtime.api import Emit
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing import virtual_time
@@ -250,10 +250,10 @@ async def test_an_output_without_a_partition_is_a_bug_and_writes_nothing(log: Me
     assert await log.end_offsets([P0]) == {P0: 0}
 
 
-async def test_an_output_for_a_partition_that_does_not_exist_is_misconfigured(log: MemoryLog) -> None:
+async def test_an_output_for_a_partition_that_does_not_exist_loses_the_task_and_names_it(log: MemoryLog) -> None:
     writer = log.writer("task")
     await writer.start()
-    with pytest.raises(Misconfigured, match="not 4"):
+    with pytest.raises(TaskLost, match="not 4"):
         await writer.commit([emit(b"a", 4)], {}, "group")
 
 

@@ -15,9 +15,9 @@ from pipeline.records.public import CodeCheck, Command, Reply, Step, Verificatio
 from pipeline.records.types import Channel, CommandAction, CommandKind
 from pipeline.settings import Settings
 from pipeline.testing import virtual_time
-from tests.unit.deployment import GATEWAY, Deployment
-from tests.unit.together.apis import BirdEnd, NeutrinoEnd, SmtpEnd, TelesignEnd, ThunderSmsEnd, YCloudEnd
-from tests.unit.together.far_end import FarEnd
+from pipeline.testing.deployment import GATEWAY, Deployment
+from pipeline.testing.simulation.apis import BirdEnd, NeutrinoEnd, SmtpEnd, TelesignEnd, ThunderSmsEnd, YCloudEnd
+from pipeline.testing.simulation.far_end import FarEnd
 
 PHONE: Final = "+4915123456789"
 OTHER: Final = "+4915123456780"
@@ -72,10 +72,18 @@ ACCOUNTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 class World(Deployment):
     """The providers of a test by instance name, each with what is different from :data:`ACCOUNTS`."""
 
-    def __init__(self, *, public: bool = True, policy: Mapping[str, Any] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        *,
+        public: bool = True,
+        policy: Mapping[str, Any] | None = None,
+        deployed: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         """``public``: the gateway's address is told to providers that take one with each message.
 
-        Sections of the settings go under their own names; all others are instances of providers.
+        Sections of the settings go under their own names; all others are instances of providers. ``deployed`` is handed
+        to :class:`pipeline.testing.deployment.Deployment`.
         """
         sections = {name: more.pop(name) for name in ("tenants", "routes", "senders", "templates") if name in more}
         providers = {name: self._account(name, dict(own)) for name, own in more.items()}
@@ -87,7 +95,7 @@ class World(Deployment):
                 **sections,
             }
         )
-        super().__init__(settings=settings)
+        super().__init__(settings=settings, **(deployed or {}))
         self.ends: dict[str, FarEnd[Any]] = {name: ENDS[each["kind"]]() for name, each in providers.items()}
         self.lines = dict(self.ends)
         self._ids = count(1)
@@ -103,7 +111,7 @@ class World(Deployment):
         """Publish a request, by default for one SMS, and give it time to be sent."""
         fields = {"recipient": PHONE, **fields}
         if isinstance(steps := fields.get("steps"), str):
-            fields["steps"] = [_step(each) for each in steps.split()]
+            fields["steps"] = steps_of(steps)
         request = VerificationRequest(verification_id=verification_id, **fields)
         await self.publish(topics.REQUESTS, request, key=fields["recipient"].encode())
         await asyncio.sleep(wait_s)
@@ -145,6 +153,11 @@ class World(Deployment):
         names = [topics.send(channel) for channel in topics.CHANNELS]
         found = [each for name in names for each in await self.read(topics.lane(name, False), SendCommand)]
         return [each for each in found if each.kind is kind]
+
+
+def steps_of(text: str) -> list[Step]:
+    """Of words such as ``sms@bird:60``, in order."""
+    return [_step(each) for each in text.split()]
 
 
 def _step(text: str) -> Step:

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -55,6 +56,9 @@ class FarEnd(ABC, Generic[Q]):
     """All that arrived, in order."""
     takes_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """By operation: how long the answer takes after the request was carried out."""
+    on_the_way_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """By operation: how long a request that has left takes to arrive, whatever becomes of its sender meanwhile."""
+    timeout_s: float = TIMEOUT_S
     _next: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
 
     def then(self, operation: str, *steps: Step) -> None:
@@ -88,14 +92,30 @@ class FarEnd(ABC, Generic[Q]):
         if isinstance(step, Answer):
             await asyncio.sleep(step.delay_s)
             return self.reply(step, request)
-        done = self.carry_out(operation, request)
+        done = await self._arrived(operation, request)
         takes_s = self.takes_s[operation] if step is None else step.delay_s
-        await asyncio.sleep(min(takes_s, TIMEOUT_S))
+        await asyncio.sleep(min(takes_s, self.timeout_s))
         if isinstance(step, Lost):
             raise InDoubt(step.cause)
-        if takes_s >= TIMEOUT_S:
+        if takes_s >= self.timeout_s:
             raise InDoubt("timeout")
         return done
+
+    async def _arrived(self, operation: str, request: Q) -> Any:
+        if not self.on_the_way_s[operation]:
+            return self.carry_out(operation, request)
+        # No part of the sender's process, which may die while it is on its way.
+        arriving = asyncio.get_running_loop().create_task(
+            self._arrive(self.on_the_way_s[operation], operation, request), context=Context()
+        )
+        await asyncio.wait({arriving}, timeout=self.timeout_s)
+        if not arriving.done():
+            raise InDoubt("timeout")
+        return arriving.result()
+
+    async def _arrive(self, on_the_way_s: float, operation: str, request: Q) -> Any:
+        await asyncio.sleep(on_the_way_s)
+        return self.carry_out(operation, request)
 
     async def aclose(self) -> None:
         """It goes on when a sender ends."""

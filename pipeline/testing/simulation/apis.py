@@ -12,7 +12,7 @@ import orjson
 
 from pipeline.senders.mail import Mail, MailReply, Stage
 from pipeline.testing.http import Answer
-from tests.unit.together.far_end import FarEnd, Message, told
+from pipeline.testing.simulation.far_end import FarEnd, Message, told
 
 PLACEHOLDER = "{token}"
 
@@ -194,8 +194,10 @@ class SmtpEnd(FarEnd[Mail]):
 
     def carry_out(self, operation: str, request: Mail) -> MailReply:
         mail = message_from_bytes(request.content)
-        [text, *_] = mail.get_payload()  # type: ignore[misc]
-        shown = text.get_payload(decode=True).decode()  # type: ignore[union-attr]
+        text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
+        content = text.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        shown = content.decode()
         code = next(word.strip(".") for word in shown.split() if word.strip(".").isdigit() and len(word.strip(".")) > 3)
         self.take(
             id=str(mail["Message-ID"]), recipient=request.envelope_to, code=code, channels=("email",),

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
 import orjson
 
 from pipeline import topics, topics_file
+from pipeline.clock import Clock
 from pipeline.correlator.stage import CorrelatorStage
 from pipeline.dead_letters import SealedDeadLetters
 from pipeline.gateway.app import create_app
@@ -31,7 +33,7 @@ from pipeline.runtime.api import Emit, Headers, Input, Record, Stage
 from pipeline.runtime.global_table import GlobalTable
 from pipeline.runtime.log import TopicPartition, scan
 from pipeline.runtime.partition import partition_for
-from pipeline.runtime.runner import StageRunner
+from pipeline.runtime.runner import ENDS_EVERY_S, FETCH_MS, StageRunner
 from pipeline.senders import registry
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.exchange import Exchange
@@ -43,9 +45,9 @@ from pipeline.senders.stage import INPUTS
 from pipeline.settings import Settings, YCloudSettings
 from pipeline.testing.clock import ManualClock
 from pipeline.testing.http import Answer, ScriptedTransport
+from pipeline.testing.measured import Figures
 from pipeline.testing.memory_log import MemoryCluster, MemoryLog
 from pipeline.tracker.stage import TrackerStage
-from tests.unit.measured import Figures
 
 R = TypeVar("R", bound=AvroRecord)
 
@@ -62,8 +64,9 @@ def ycloud() -> YCloud:
 class Process:
     """Stages that run, and die, together."""
 
-    def __init__(self, cluster: MemoryCluster, instance: int) -> None:
-        self.log = MemoryLog(cluster)
+    def __init__(self, cluster: MemoryCluster, instance: int, clock: ManualClock) -> None:
+        self.clock = clock
+        self.log = MemoryLog(cluster, clock=clock)
         self.instance = instance
         self.crashed = False
 
@@ -84,18 +87,24 @@ class Deployment:
         *providers: Provider,
         settings: Settings | None = None,
         max_message_bytes: Mapping[str, int] | None = None,
+        partitions: int = PARTITIONS,
+        cluster: Callable[[Clock], MemoryCluster] = MemoryCluster,
+        codec: Codec | None = None,
     ) -> None:
         self.clock = ManualClock(now_ms=NOW)
         self.clock.bind(asyncio.get_running_loop().time)
-        self.cluster = MemoryCluster(self.clock)
+        self.cluster = cluster(self.clock)
         self.log = MemoryLog(self.cluster)
-        self.codec = Codec()
+        self.codec = codec or Codec()
+        self.partitions = partitions
         self.figures = Figures()
         self.settings = settings or Settings()
         made = registry.load(self.settings) | {provider.instance: provider for provider in providers}
         self.providers: Mapping[str, Provider] = made or {"ycloud": ycloud()}
         self.max_concurrency = 10
         self.rate_per_s = 1_000.0
+        self.timeout_s = 10.0
+        self.fetch_ms, self.ends_every_s = FETCH_MS, ENDS_EVERY_S
         self.dawdles_s = 0.0
         """How long a provider takes for an answer."""
         self.transport = ScriptedTransport(
@@ -103,8 +112,9 @@ class Deployment:
         )
         self.lines: dict[str, Exchange] = dict.fromkeys(self.providers, self.transport)
         self._running: list[Process] = []
+        self._engines = 0
         self._http: httpx.AsyncClient | None = None
-        self.topics = topics_file.wanted_topics(topics_file.load(), providers=self.providers, partitions=PARTITIONS)
+        self.topics = topics_file.wanted_topics(_topics_file(), providers=self.providers, partitions=partitions)
         for topic in self.topics:
             self.cluster.create_topic(
                 topic.name,
@@ -119,17 +129,8 @@ class Deployment:
 
         ``router``, ``tracker``, ``correlator``, ``sender.<instance of a provider>``; ``sender`` is all of these.
         """
-        process = Process(self.cluster, instance)
-        pauses = Pauses(codec=self.codec, clock=self.clock)
-        health = GlobalTable(log=process.log, topic=topics.PROVIDER_HEALTH, apply=pauses.apply)
-        makers: dict[str, Callable[[], StageRunner[Any]]] = {
-            "router": lambda: self._router(process),
-            "tracker": lambda: self._tracker(process),
-            "correlator": lambda: self._correlator(process),
-        }
-        makers |= {f"sender.{name}": self._sender(process, name, pauses, health) for name in self.providers}
-        wanted = [each for each in makers if not names or each in names or each.partition(".")[0] in names]
-        runners = [makers[name]() for name in wanted]
+        process = Process(self.cluster, instance, self.clock)
+        runners, health = self.runners(process, *names)
         running = [asyncio.create_task(runner.run()) for runner in runners]
         self._running.append(process)
         try:
@@ -141,6 +142,23 @@ class Deployment:
             await asyncio.gather(*running, return_exceptions=process.crashed)
             await health.stop()
         assert not self.figures.refused, self.figures.refused
+
+    def runners(self, process: Process, *names: str) -> tuple[list[StageRunner[Any]], GlobalTable]:
+        """Those stages of a process, or all, to be run; and the table they share, to be stopped after them."""
+        pauses = Pauses(codec=self.codec, clock=process.clock)
+        health = GlobalTable(log=process.log, topic=topics.PROVIDER_HEALTH, apply=pauses.apply)
+        makers: dict[str, Callable[[], StageRunner[Any]]] = {
+            "router": lambda: self._router(process),
+            "tracker": lambda: self._tracker(process),
+            "correlator": lambda: self._correlator(process),
+        }
+        makers |= {f"sender.{name}": self._sender(process, name, pauses, health) for name in self.providers}
+        wanted = [each for each in makers if not names or each in names or each.partition(".")[0] in names]
+        return [makers[name]() for name in wanted], health
+
+    def prepared(self, stage: Stage[Any]) -> Stage[Any]:
+        """Each stage before its task has it; a deployment may have it watched, or broken."""
+        return stage
 
     def crash(self) -> None:
         """The process started last dies."""
@@ -163,26 +181,26 @@ class Deployment:
     async def webhook(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
         """One request to the gateway, which takes webhooks all the time; ``path`` as behind ``/v1/webhooks/``."""
         if self._http is None:
-            receiver = WebhookReceiver(
-                providers=reporting(self.providers),
-                publisher=Publisher(producer=await self.log.producer(), timeout_s=5),
-                reports=Reports(encoder=self.codec, recipient_key=RING.recipient_key),
-                measures=self.figures,
-                clock=self.clock,
-                public_url=self.settings.gateway.public_url or GATEWAY,
-                max_body_bytes=self.settings.gateway.max_body_bytes,
-                max_age_s=self.settings.gateway.webhook_max_age_s,
-            )
-            app = create_app(
-                webhooks=receiver,
-                missing=list,
-                measures=self.figures,
-                clock=self.clock,
-                new_id=lambda: "made-here",
-            )
-            self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=GATEWAY)
+            self._http = await self.gateway(self.log, self.clock)
         answer = await self._http.post(f"/v1/webhooks/{path}", content=body, headers=dict(headers))
         return answer.status_code
+
+    async def gateway(self, log: MemoryLog, clock: Clock) -> httpx.AsyncClient:
+        """A gateway that takes webhooks, and a client of it."""
+        receiver = WebhookReceiver(
+            providers=reporting(self.providers),
+            publisher=Publisher(producer=await log.producer(), timeout_s=5),
+            reports=Reports(encoder=self.codec, recipient_key=RING.recipient_key),
+            measures=self.figures,
+            clock=clock,
+            public_url=self.settings.gateway.public_url or GATEWAY,
+            max_body_bytes=self.settings.gateway.max_body_bytes,
+            max_age_s=self.settings.gateway.webhook_max_age_s,
+        )
+        app = create_app(
+            webhooks=receiver, missing=list, measures=self.figures, clock=clock, new_id=lambda: "made-here"
+        )
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=GATEWAY)
 
     async def records(self, topic: str) -> list[Record]:
         """Everything committed to a topic."""
@@ -231,18 +249,21 @@ class Deployment:
         self, process: Process, name: str, pauses: Pauses, health: GlobalTable
     ) -> Callable[[], StageRunner[Any]]:
         def make() -> StageRunner[Any]:
+            self._engines += 1
             engine = SenderEngine(
                 provider=self.providers[name],
                 limits=Limits(
                     max_concurrency=self.max_concurrency,
                     rate_per_s=self.rate_per_s,
-                    timeout_s=10,
+                    timeout_s=self.timeout_s,
                     connect_timeout_s=5,
                 ),
                 codec=self.codec,
                 key_ring=RING,
-                clock=self.clock,
-                partitions=PARTITIONS,
+                clock=process.clock,
+                partitions=self.partitions,
+                min_time_left_s=self.settings.policy.min_time_left_s,
+                process=f"process-{self._engines}",
                 exchange=self.lines[name],
             )
             pauses.listen(name, engine.permits.pause)
@@ -266,15 +287,23 @@ class Deployment:
             name=name,
             inputs=inputs,
             changelog=changelog,
-            make_stage=make,
+            make_stage=lambda number, partitions: self.prepared(make(number, partitions)),
             log=process.log,
-            clock=self.clock,
+            clock=process.clock,
             settings=self.settings.runtime,
             metrics=self.figures,
             dead_letters=SealedDeadLetters(codec=self.codec, key_ring=RING),
             instance=process.instance,
             tables=tables,
+            fetch_ms=self.fetch_ms,
+            ends_every_s=self.ends_every_s,
         )
+
+
+@cache
+def _topics_file() -> topics_file.TopicsFile:
+    """Read once, as thousands of deployments are simulated."""
+    return topics_file.load()
 
 
 def home(name: str) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from tests.unit.deployment import GATEWAY
-from tests.unit.together.far_end import Message
-from tests.unit.together.world import ACCOUNTS, BIRD_SMS, World
+from pipeline.testing.deployment import GATEWAY
+from pipeline.testing.simulation.far_end import Message
+from pipeline.testing.simulation.world import ACCOUNTS, BIRD_SMS, World
 
 WEBHOOKS = f"{GATEWAY}/v1/webhooks/"
 

@@ -1,0 +1,183 @@
+"""A long run of the whole pipeline at an even rate: whether memory, files, tasks and lag stay where they are.
+
+    python -m tests.benchmarks.soak --minutes 30 --rate 200
+
+Every 10 s `run all` is looked at; at the end a table of what was seen, and for each value the straight line through the
+second half (least squares). Flat is what would grow by no more than its limit in :data:`LIMITS` in an hour; the exit
+status is 1 when something is not. State grows with every verification that is remembered, so an hour's worth of entries
+is allowed for: memory is judged by what is left after :data:`STATE_BYTES` for each entry that came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline import topics
+from pipeline.process import connected
+from pipeline.records.public import VerificationRequest
+from pipeline.runtime.api import Emit
+from pipeline.settings import Settings
+from tests.benchmarks.figures import on_loop
+from tests.benchmarks.flow import numbers
+from tests.benchmarks.kafka import broker
+from tests.benchmarks.processes import cpu_s, open_files, resident_bytes
+from tests.benchmarks.whole_pipeline import HOST, evenly, running
+
+EVERY_S = 10.0
+STATE_BYTES = 4_000
+"""What an entry of state may hold on to, with its timers and its place in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was seen at one moment; ``at_s`` counts from the first request."""
+
+    at_s: float
+    memory_mb: float
+    files: float
+    tasks: float
+    lag: float
+    entries: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """By how much a value may grow in an hour: a share of its mean, but at least so much."""
+
+    share: float
+    least: float
+
+
+LIMITS = {"memory_mb": Limit(0.10, 20), "files": Limit(0.0, 10), "tasks": Limit(0.10, 50), "lag": Limit(0.10, 200)}
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """How steeply the line of least squares through these points rises; 0 where it has no direction."""
+    middle_x = sum(x for x, _ in points) / len(points)
+    middle_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - middle_x) ** 2 for x, _ in points)
+    return sum((x - middle_x) * (y - middle_y) for x, y in points) / spread if spread else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What one value does."""
+
+    name: str
+    per_hour: float
+    limit: float
+
+    @property
+    def flat(self) -> bool:
+        return self.per_hour <= self.limit
+
+
+def growths(samples: Sequence[Sample]) -> list[Growth]:
+    """Each value's growth in an hour over the second half of the samples."""
+    half = samples[len(samples) // 2 :]
+    found = []
+    for name, limit in LIMITS.items():
+        values = [(one.at_s, getattr(one, name)) for one in half]
+        if name == "memory_mb":
+            values = [(one.at_s, one.memory_mb - one.entries * STATE_BYTES / 1e6) for one in half]
+        mean = sum(getattr(one, name) for one in half) / len(half)
+        found.append(Growth(name, slope(values) * 3_600, max(limit.least, limit.share * mean)))
+    return found
+
+
+def report(samples: Sequence[Sample]) -> str:
+    """The table, and what it says."""
+    names = [field.name for field in fields(Sample)]
+    lines = ["  ".join(name.rjust(10) for name in names)]
+    lines += ["  ".join(f"{value:10.1f}" for value in astuple(one)) for one in samples]
+    for one in growths(samples):
+        says = "flat" if one.flat else "NOT FLAT"
+        lines.append(f"{one.name}: {one.per_hour:+.1f} in an hour, at most {one.limit:.1f}: {says}")
+    return "\n".join(lines)
+
+
+def look(settings: Settings, pid: int, at_s: float) -> Sample:
+    """One sample of `run all`."""
+    with urllib.request.urlopen(f"http://{HOST}:{settings.metrics.port}/metrics", timeout=30) as response:
+        page = response.read().decode()
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(page):
+        for one in family.samples:
+            sums[one.name] = sums.get(one.name, 0.0) + one.value
+    return Sample(
+        at_s,
+        resident_bytes(pid) / 1e6,
+        open_files(pid),
+        sums["verification_event_loop_tasks"],
+        sums["verification_lag_records"],
+        sums["verification_state_entries"],
+        cpu_s(pid),
+    )
+
+
+async def load(settings: Settings, recipients: Sequence[str], rate: float, seconds: float) -> None:
+    """Publish requests at an even pace; numbers come again after a while, verification ids do not."""
+    async with connected(settings, client_id="load") as (log, codec):
+        producer = await log.producer()
+        sending: set[asyncio.Task[tuple[int, int]]] = set()
+        async for n, _ in evenly(rate, int(rate * seconds)):
+            recipient = recipients[n % len(recipients)]
+            request = VerificationRequest(verification_id=f"soak-{n}", recipient=recipient)
+            emit = Emit(topics.REQUESTS, recipient.encode(), codec.encode(request))
+            task = asyncio.create_task(producer.send(emit))
+            sending.add(task)
+            task.add_done_callback(sending.discard)
+        await asyncio.gather(*sending)
+        await producer.stop()
+
+
+async def soak(
+    settings: Settings, process: subprocess.Popen[bytes], recipients: Sequence[str], rate: float, seconds: float
+) -> list[Sample]:
+    """Samples until all was published."""
+    samples: list[Sample] = []
+    began_s = time.monotonic()
+    loading = asyncio.create_task(load(settings, recipients, rate, seconds))
+    while not loading.done():
+        # The load goes on while the page is read.
+        samples.append(await asyncio.to_thread(look, settings, process.pid, time.monotonic() - began_s))
+        print(astuple(samples[-1]), file=sys.stderr, flush=True)
+        assert process.poll() is None, "the pipeline has ended"
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(loading), EVERY_S)
+    await loading
+    return samples
+
+
+def main() -> int:
+    """The exit status: 0 when all is flat."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=float, default=200, help="requests a second")
+    wanted = parser.parse_args()
+    recipients = numbers(100_000)  # takes seconds, in which a loop that runs would take no samples
+    with (
+        broker() as bootstrap,
+        tempfile.TemporaryDirectory() as folder,
+        running(bootstrap, Path(folder)) as (settings, process),
+    ):
+        samples = on_loop(lambda: soak(settings, process, recipients, wanted.rate, wanted.minutes * 60))
+    print(report(samples))
+    return 0 if all(one.flat for one in growths(samples)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

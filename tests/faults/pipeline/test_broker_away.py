@@ -1,0 +1,110 @@
+"""A broker killed, restarted and full under load: nothing is lost or doubled, and no process needs a person."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import pytest
+
+from pipeline.dev.broker import DevBroker
+from tests.acceptance import promises
+from tests.acceptance.campaign import Campaign, Wanted
+from tests.acceptance.harness import Deployment, eventually
+from tests.acceptance.stranger import Stranger
+from tests.kafka_fixtures import scratch
+
+pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(420)]
+
+PROCESSES: Final = {
+    "gateway": ("run", "gateway"),
+    "router": ("run", "router"),
+    "tracker": ("run", "tracker"),
+    "ycloud": ("run", "sender", "--provider", "ycloud"),
+    "neutrino": ("run", "sender", "--provider", "neutrino"),
+}
+REQUESTS, LOAD_S = 200, 40.0
+LIFE_S = 180
+"""So long that nothing ends because of the broker: what is lost would be seen as a request that was not verified."""
+
+
+def killed(broker: DevBroker) -> None:
+    """SIGKILL, and started again at once; it needs some 13 s to believe that it is alone."""
+    asyncio.run(broker.kill())
+    asyncio.run(broker.start())
+
+
+def restarted(broker: DevBroker) -> None:
+    asyncio.run(broker.restart())
+
+
+def full(broker: DevBroker) -> None:
+    """No file may grow any more, as on a full disk: the broker gives its only log directory up and ends."""
+    # Not the hard limit: raising that again takes a privilege.
+    _, hard = resource.prlimit(broker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (1, hard))
+    eventually(lambda: not broker.running, 60, lambda: f"it goes on:\n{broker.last_lines()}")
+    told = broker.log_file.read_text(encoding="utf-8", errors="replace")
+    assert "File too large" in told, broker.last_lines(40)
+    asyncio.run(broker.kill())
+    asyncio.run(broker.start())
+
+
+def frozen(broker: DevBroker) -> None:
+    """SIGSTOP for longer than any session, request or transaction may take."""
+    os.kill(broker.pid, signal.SIGSTOP)
+    time.sleep(40)
+    os.kill(broker.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("fault", [killed, restarted, full, frozen], ids=lambda fault: fault.__name__)
+def test_nothing_is_lost_or_doubled_and_no_process_is_restarted(
+    kafka_jars: str, tmp_path_factory: pytest.TempPathFactory, people: Iterator[str], fault: Callable[[DevBroker], None]
+) -> None:
+    with DevBroker(kafka_version=kafka_jars, scratch=scratch()) as broker:
+        house = Deployment(
+            kafka=broker.bootstrap_servers, folder=tmp_path_factory.mktemp(fault.__name__), processes=PROCESSES
+        )
+        try:
+            house.start()
+            processes = {name: child.pid for name, child in house.children.items()}
+            client = Stranger(house.kafka, house.prefix)
+            campaign = Campaign(house, client, {})
+            random_ = random.Random(fault.__name__)
+            with ThreadPoolExecutor(1) as pool:
+                weather = pool.submit(lambda: (time.sleep(random_.uniform(6, 12)), fault(broker)))
+                campaign.load(lambda number: _wanted(number, next(people)), requests=REQUESTS, over_s=LOAD_S)
+                weather.result(200)
+            campaign.finish(within_s=LIFE_S + 60)
+            _hold(campaign)
+            assert {name: child.pid for name, child in house.children.items() if child.running} == processes
+            client.close()
+        finally:
+            codes = house.stop()
+            house.simulator.close()
+        assert set(codes.values()) == {0}, codes
+
+
+def _wanted(number: int, person: str) -> Wanted:
+    steps = [[{"channel": "sms", "provider": "ycloud"}], [{"channel": "sms", "provider": "neutrino"}]]
+    return Wanted(
+        recipient=person,
+        bulk=number % 10 == 9,
+        fields={"steps": steps[number % 2], "expires_in_s": LIFE_S},
+    )
+
+
+def _hold(campaign: Campaign) -> None:
+    promises.assert_each_ends_once(campaign)
+    promises.assert_nobody_has_two_messages(campaign)
+    promises.assert_each_send_has_one_result(campaign)
+    promises.assert_states_never_move_back(campaign)
+    promises.assert_attempts_stay_what_they_are(campaign)
+    promises.assert_each_check_has_one_answer(campaign)

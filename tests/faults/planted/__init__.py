@@ -1,0 +1,1 @@
+"""Bugs planted one at a time, each a promise broken in one place, to see that the simulation finds them."""

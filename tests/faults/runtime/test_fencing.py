@@ -1,0 +1,83 @@
+"""Two owners of one task: whoever came last wins, and the other one gives up instead of taking it back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from pipeline.errors import Fenced, Misconfigured
+from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka import KafkaLog
+from pipeline.runtime.runner import FENCED_LIMIT
+from tests.integration.runtime.cluster import PARTITIONS, Cluster, assert_agree, keys_of
+from tests.integration.runtime.sample import Measured
+
+
+def restores(measured: Measured) -> int:
+    """How often a task of this process took its transactional id and came to run."""
+    return sum(name == "restore_seconds" for name, _, _ in measured.seen)
+
+
+async def test_an_owner_whose_task_was_taken_gives_up_asks_the_group_once_and_takes_it_back(cluster: Cluster) -> None:
+    (key,) = keys_of(0, 1)
+    async with cluster.running() as (runner, measured):
+        await cluster.publish([(key, b"v")])
+        await cluster.outputs(1)
+        rebalances = measured.total("rebalances_total")
+        thief = cluster.log.writer("count.0")
+        await thief.start()
+        await cluster.publish([(key, b"v")])
+        found = await cluster.outputs(2, within_s=60)
+        with pytest.raises(Fenced):
+            await thief.commit([Emit("out", b"thief", b"[]", 0)], {}, "count")
+        await thief.stop()
+        await cluster.publish([(key, b"v")])
+        found = await cluster.outputs(3, within_s=60)
+        assert runner.missing() == []
+    assert_agree(found, {key: 3})
+    lost = Counter(of["cause"] for name, _, of in measured.seen if name == "task_rebuilds_total")
+    assert lost == {"fenced": 1}
+    assert measured.total("rebalances_total") == rebalances + 1
+    assert restores(measured) == 2 * PARTITIONS
+
+
+@pytest.mark.campaign
+async def test_of_two_live_owners_of_all_tasks_one_ends_after_a_few_takeovers_and_nothing_is_doubled(
+    cluster: Cluster,
+) -> None:
+    # Two groups with the same transactional ids: each group says for good that its member owns everything.
+    keys = [keys_of(number, 1)[0] for number in range(PARTITIONS)]
+    measures = (Measured(), Measured())
+    logs = [KafkaLog(cluster.settings, client_id=f"owner-{number}") for number in range(2)]
+    for log in logs:
+        await log.start()
+    runners = [
+        cluster.runner(log, measured, group=group)
+        for log, measured, group in zip(logs, measures, ("count", "other"), strict=True)
+    ]
+    works = [asyncio.create_task(runner.run()) for runner in runners]
+    rounds = 0
+    try:
+        async with asyncio.timeout(100):
+            while not any(work.done() for work in works):
+                await cluster.publish([(key, b"v") for key in keys])
+                rounds += 1
+                await asyncio.sleep(0.2)
+        loser = next(number for number, work in enumerate(works) if work.done())
+        with pytest.raises(Misconfigured, match="--instance"):
+            works[loser].result()
+        await cluster.publish([(key, b"v") for key in keys])
+        found = await cluster.outputs(len(keys) * (rounds + 1), within_s=60)
+        assert not works[1 - loser].done()
+    finally:
+        for runner in runners:
+            runner.stop()
+        await asyncio.wait(works)
+        for log in logs:
+            await log.stop()
+    assert_agree(found, dict.fromkeys(keys, rounds + 1))
+    # Each takeover costs a task one InitProducerId here and one there, and there are few of them.
+    for number in range(PARTITIONS):
+        assert await cluster.epoch(number) <= 4 * (FENCED_LIMIT + 1)
