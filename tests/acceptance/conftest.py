@@ -10,20 +10,15 @@ import pytest
 
 from tests.acceptance.api import Api
 from tests.acceptance.harness import Deployment, Simulator
+from tests.acceptance.installed import ALL, installed, numbers, visited
 from tests.acceptance.stranger import Stranger
 
 
 @pytest.fixture(scope="session")
 def deployment(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Everything in one process, ready."""
-    running = Deployment(kafka=kafka, folder=tmp_path_factory.mktemp("all"), processes={"all": ("run", "all")})
-    try:
-        running.start()
+    with installed(kafka=kafka, folder=tmp_path_factory.mktemp("all"), processes=ALL) as running:
         yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert codes == {"all": 0}, "SIGTERM must end every process cleanly"
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +54,8 @@ def kiosk(deployment: Deployment) -> Iterator[Api]:
 @pytest.fixture(scope="session")
 def service(deployment: Deployment) -> Iterator[Stranger]:
     """The client alone; tests take :func:`stranger`."""
-    client = Stranger(deployment.kafka, deployment.prefix)
-    yield client
-    client.close()
+    with visited(deployment) as client:
+        yield client
 
 
 @dataclass(slots=True)
@@ -95,10 +89,7 @@ def stranger(service: Stranger, unfinished: Unfinished) -> Stranger:
     return service
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture(scope="session")
 def people() -> Iterator[str]:
-    """German mobile numbers that nobody had before; none of them means anything to the simulator."""
-    return (f"+49151{20_000_000 + number * 37:08d}" for number in _numbers if (number * 37) % 1_000_000 // 100 != 9_000)
+    """Numbers that nobody had before."""
+    return numbers(20_000_000)

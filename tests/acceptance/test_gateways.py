@@ -16,6 +16,7 @@ import pytest
 from pipeline.dev.broker import DevBroker
 from tests.acceptance.api import Api, new_key
 from tests.acceptance.harness import Deployment, Simulator, eventually
+from tests.acceptance.installed import ALL, installed
 from tests.kafka_fixtures import scratch
 
 pytestmark = pytest.mark.kafka
@@ -24,18 +25,9 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture(scope="module")
 def house(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A whole installation, and two gateways more."""
-    running = Deployment(
-        kafka=kafka,
-        folder=tmp_path_factory.mktemp("gateways"),
-        processes={"all": ("run", "all"), "gateway-1": ("run", "gateway"), "gateway-2": ("run", "gateway")},
-    )
-    try:
-        running.start()
+    more = {f"gateway-{number}": ("run", "gateway") for number in (1, 2)}
+    with installed(kafka=kafka, folder=tmp_path_factory.mktemp("gateways"), processes=ALL | more) as running:
         yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert set(codes.values()) == {0}, codes
 
 
 @pytest.fixture
@@ -113,7 +105,7 @@ def test_without_its_broker_it_says_503_and_nothing_is_lost_or_doubled_when_aske
 ) -> None:
     folder = tmp_path_factory.mktemp("away")
     with DevBroker(kafka_version=kafka_jars, scratch=scratch()) as broker:
-        house = Deployment(kafka=broker.bootstrap_servers, folder=folder, processes={"all": ("run", "all")})
+        house = Deployment(kafka=broker.bootstrap_servers, folder=folder, processes=ALL)
         door = Api(house.api_url, "acceptance-shop")
         persons = [next(people) for _ in range(12)]
         keys = [new_key() for _ in persons]

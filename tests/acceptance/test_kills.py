@@ -16,6 +16,7 @@ import pytest
 from tests.acceptance import promises
 from tests.acceptance.campaign import Blow, Campaign, Wanted
 from tests.acceptance.harness import Deployment
+from tests.acceptance.installed import each_alone, installed, visited
 from tests.acceptance.stranger import Stranger, shown
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -25,13 +26,6 @@ REQUESTS = 480
 LOAD_S = 32.0
 KILLS = {"router": 3, "tracker": 3, "ycloud": 3, "neutrino": 2}
 SENDERS = {"ycloud": "ycloud", "neutrino": "neutrino"}
-PROCESSES = {
-    "gateway": ("run", "gateway"),
-    "router": ("run", "router"),
-    "tracker": ("run", "tracker"),
-    "ycloud": ("run", "sender", "--provider", "ycloud"),
-    "neutrino": ("run", "sender", "--provider", "neutrino"),
-}
 SMS, CALL = {"channel": "sms"}, {"channel": "voice", "provider": "neutrino"}
 KINDS: tuple[dict[str, Any], ...] = (
     {"mode": "reach", "steps": [{**SMS, "provider": "ycloud"}]},
@@ -44,21 +38,15 @@ KINDS: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def cluster(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    running = Deployment(kafka=kafka, folder=tmp_path_factory.mktemp("cluster"), processes=PROCESSES)
-    try:
-        running.start()
+    folder = tmp_path_factory.mktemp("cluster")
+    with installed(kafka=kafka, folder=folder, processes=each_alone(*SENDERS)) as running:
         yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert set(codes.values()) == {0}, codes
 
 
 @pytest.fixture(scope="module")
 def client(cluster: Deployment) -> Iterator[Stranger]:
-    stranger = Stranger(cluster.kafka, cluster.prefix)
-    yield stranger
-    stranger.close()
+    with visited(cluster) as stranger:
+        yield stranger
 
 
 @pytest.fixture(scope="module")

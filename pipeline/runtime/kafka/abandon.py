@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 
 WITHIN_S = 1.0
@@ -23,13 +25,7 @@ async def abandon(producer: AIOKafkaProducer, *more: asyncio.Task[Any]) -> None:
     """End the producer's tasks and ``more``, cut its connections, and see to it that nobody is told of it later."""
     producer._closed = True
     client, accumulator = producer.client, producer._message_accumulator
-    tasks = {task for task in more if not task.done()} | _tasks_of(producer, producer._sender, client, accumulator)
-    for task in tasks:
-        cut_off(task)
-    for connection in client._conns.values():
-        _abort(connection)
-    if tasks:
-        await asyncio.wait(tasks, timeout=WITHIN_S)
+    await _end(client, more, producer, producer._sender, accumulator)
     # What failed before, and nobody was waiting for.
     batches = itertools.chain(accumulator._pending_batches, *accumulator._batches.values())
     failed = [each for batch in batches for each in (batch.future, batch._drain_waiter)]
@@ -45,8 +41,13 @@ async def abandon_consumer(consumer: AIOKafkaConsumer, *more: asyncio.Task[Any])
     """
     consumer._closed = True
     client = consumer._client
-    parts = [part for part in (consumer, consumer._coordinator, consumer._fetcher, client) if part is not None]
-    tasks = {task for task in more if not task.done()} | _tasks_of(*parts)
+    parts = [part for part in (consumer, consumer._coordinator, consumer._fetcher) if part is not None]
+    await _end(client, more, *parts)
+
+
+async def _end(client: AIOKafkaClient, more: Iterable[asyncio.Task[Any]], *parts: object) -> None:
+    """End the tasks of these parts and of their client, and ``more``; cut the client's connections."""
+    tasks = {task for task in more if not task.done()} | _tasks_of(client, *parts)
     for task in tasks:
         cut_off(task)
     for connection in client._conns.values():

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.campaign import Campaign
 from tests.acceptance.harness import Deployment, Simulator
+from tests.acceptance.installed import installed, visited
 from tests.acceptance.providers.accounts import KINDS, PROCESSES, PROVIDERS
 from tests.acceptance.providers.killing import TYPING_S, Killed, kill_all
 from tests.acceptance.providers.verifying import Verified, verify_all
@@ -19,14 +20,8 @@ from tests.acceptance.stranger import Stranger
 def everything(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """All processes, ready; in the end all of them must stop cleanly."""
     folder = tmp_path_factory.mktemp("providers")
-    running = Deployment(kafka=kafka, folder=folder, processes=PROCESSES, providers=PROVIDERS, partitions=2)
-    try:
-        running.start()
+    with installed(kafka=kafka, folder=folder, processes=PROCESSES, providers=PROVIDERS, partitions=2) as running:
         yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert set(codes.values()) == {0}, codes
 
 
 @pytest.fixture(scope="package")
@@ -38,9 +33,8 @@ def outside(everything: Deployment) -> Simulator:
 @pytest.fixture(scope="package")
 def client(everything: Deployment) -> Iterator[Stranger]:
     """A service that publishes to the installation and reads from it."""
-    stranger = Stranger(everything.kafka, everything.prefix)
-    yield stranger
-    stranger.close()
+    with visited(everything) as stranger:
+        yield stranger
 
 
 @pytest.fixture(scope="package")

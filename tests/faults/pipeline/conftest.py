@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 
-_numbers = itertools.count(1)
+from tests.acceptance.harness import Deployment
+from tests.acceptance.installed import each_alone, installed, numbers, visited
+from tests.acceptance.stranger import Stranger
 
 
 @pytest.fixture(scope="session")
 def people() -> Iterator[str]:
-    """German mobile numbers that nobody had before; none of them means anything to the simulator."""
-    return (f"+49151{40_000_000 + number * 37:08d}" for number in _numbers if (number * 37) % 1_000_000 // 100 != 9_000)
+    """Numbers that nobody had before."""
+    return numbers(40_000_000)
+
+
+@pytest.fixture(scope="module")
+def house(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One installation for a module's tests, with one sender; each leaves it as it was."""
+    with installed(kafka=kafka, folder=tmp_path_factory.mktemp("house"), processes=each_alone("ycloud")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(house: Deployment) -> Iterator[Stranger]:
+    """A service that publishes to it and reads from it."""
+    with visited(house) as stranger:
+        yield stranger

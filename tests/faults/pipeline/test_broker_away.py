@@ -17,19 +17,13 @@ import pytest
 from pipeline.dev.broker import DevBroker
 from tests.acceptance import promises
 from tests.acceptance.campaign import Campaign, Wanted
-from tests.acceptance.harness import Deployment, eventually
-from tests.acceptance.stranger import Stranger
+from tests.acceptance.harness import eventually
+from tests.acceptance.installed import each_alone, installed, visited
 from tests.kafka_fixtures import scratch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(420)]
 
-PROCESSES: Final = {
-    "gateway": ("run", "gateway"),
-    "router": ("run", "router"),
-    "tracker": ("run", "tracker"),
-    "ycloud": ("run", "sender", "--provider", "ycloud"),
-    "neutrino": ("run", "sender", "--provider", "neutrino"),
-}
+PROCESSES: Final = each_alone("ycloud", "neutrino")
 REQUESTS, LOAD_S = 200, 40.0
 LIFE_S = 180
 """So long that nothing ends because of the broker: what is lost would be seen as a request that was not verified."""
@@ -69,13 +63,12 @@ def test_nothing_is_lost_or_doubled_and_no_process_is_restarted(
     kafka_jars: str, tmp_path_factory: pytest.TempPathFactory, people: Iterator[str], fault: Callable[[DevBroker], None]
 ) -> None:
     with DevBroker(kafka_version=kafka_jars, scratch=scratch()) as broker:
-        house = Deployment(
-            kafka=broker.bootstrap_servers, folder=tmp_path_factory.mktemp(fault.__name__), processes=PROCESSES
-        )
-        try:
-            house.start()
+        folder = tmp_path_factory.mktemp(fault.__name__)
+        with (
+            installed(kafka=broker.bootstrap_servers, folder=folder, processes=PROCESSES) as house,
+            visited(house) as client,
+        ):
             processes = {name: child.pid for name, child in house.children.items()}
-            client = Stranger(house.kafka, house.prefix)
             campaign = Campaign(house, client, {})
             random_ = random.Random(fault.__name__)
             with ThreadPoolExecutor(1) as pool:
@@ -85,11 +78,6 @@ def test_nothing_is_lost_or_doubled_and_no_process_is_restarted(
             campaign.finish(within_s=LIFE_S + 60)
             _hold(campaign)
             assert {name: child.pid for name, child in house.children.items() if child.running} == processes
-            client.close()
-        finally:
-            codes = house.stop()
-            house.simulator.close()
-        assert set(codes.values()) == {0}, codes
 
 
 def _wanted(number: int, person: str) -> Wanted:

@@ -13,7 +13,6 @@ import pytest
 
 from tests.acceptance.harness import Deployment
 from tests.acceptance.stranger import Stranger, assert_exact
-from tests.faults.pipeline.test_doomed_senders import PROCESSES
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(300)]
 
@@ -22,26 +21,6 @@ LIFE_S: Final = 60
 SHORT_S: Final = 30
 PERSONS: Final = 3
 STEPS: Final = [{"channel": "sms", "provider": "ycloud"}]
-
-
-@pytest.fixture(scope="module")
-def house(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One for all of them; each test sets the clock of one process right again."""
-    running = Deployment(kafka=kafka, folder=tmp_path_factory.mktemp("clocks"), processes=PROCESSES)
-    try:
-        running.start()
-        yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert set(codes.values()) == {0}, codes
-
-
-@pytest.fixture
-def client(house: Deployment) -> Iterator[Stranger]:
-    stranger = Stranger(house.kafka, house.prefix)
-    yield stranger
-    stranger.close()
 
 
 @pytest.fixture

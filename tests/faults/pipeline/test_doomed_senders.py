@@ -14,17 +14,12 @@ from typing import Any
 import pytest
 
 from tests.acceptance.harness import Deployment, eventually
+from tests.acceptance.installed import visited
 from tests.acceptance.stranger import Stranger, assert_exact, shown
 from tests.faults.pipeline.doomed import POINTS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(300)]
 
-PROCESSES = {
-    "gateway": ("run", "gateway"),
-    "router": ("run", "router"),
-    "tracker": ("run", "tracker"),
-    "ycloud": ("run", "sender", "--provider", "ycloud"),
-}
 LIFE_S = 30
 
 
@@ -45,15 +40,10 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(
-    kafka: str, tmp_path_factory: pytest.TempPathFactory, people: Iterator[str]
-) -> Iterator[dict[str, list[Told]]]:
+def told(house: Deployment, people: Iterator[str]) -> dict[str, list[Told]]:
     """Everything at once: a sender dies at each point in turn, and then all requests are given time to end."""
-    house = Deployment(kafka=kafka, folder=tmp_path_factory.mktemp("doomed"), processes=PROCESSES)
     asked: dict[str, dict[str, str]] = {}
-    try:
-        house.start()
-        client = Stranger(house.kafka, house.prefix)
+    with visited(house) as client:
         # Long enough that a call is running when its sender dies in it.
         house.simulator.behave("ycloud", default={"delay_ms": 900})
         sender = house.children["ycloud"]
@@ -71,12 +61,7 @@ def told(
             asked[point] = {hurt: person, _ask(client, behind): behind}
             told_of = partial(_are_told, client, list(asked[point]))
             eventually(told_of, 40, lambda: f"no result {point}")  # noqa: B023
-        yield _told(house, client, asked)
-        client.close()
-    finally:
-        codes = house.stop()
-        house.simulator.close()
-    assert set(codes.values()) == {0}, codes
+        return _told(house, client, asked)
 
 
 def _ask(client: Stranger, person: str) -> str:

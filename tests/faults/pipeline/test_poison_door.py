@@ -13,32 +13,12 @@ import pytest
 
 from tests.acceptance.harness import Deployment, eventually
 from tests.acceptance.stranger import Stranger, assert_exact
-from tests.faults.pipeline.test_doomed_senders import PROCESSES
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(300)]
 
 DOOR: Final = "verification.requests"
 RUBBISH: Final = b"no record of anybody's"
 RUN: Final = 100
-
-
-@pytest.fixture(scope="module")
-def house(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    running = Deployment(kafka=kafka, folder=tmp_path_factory.mktemp("door"), processes=PROCESSES)
-    try:
-        running.start()
-        yield running
-    finally:
-        codes = running.stop()
-        running.simulator.close()
-    assert set(codes.values()) == {0}, codes
-
-
-@pytest.fixture
-def client(house: Deployment) -> Iterator[Stranger]:
-    stranger = Stranger(house.kafka, house.prefix)
-    yield stranger
-    stranger.close()
 
 
 def _request(client: Stranger, person: str) -> str:

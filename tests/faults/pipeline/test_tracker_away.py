@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.harness import Deployment
+from tests.acceptance.installed import each_alone, installed, visited
 from tests.acceptance.stranger import Stranger, assert_exact, shown
-from tests.faults.pipeline.test_doomed_senders import PROCESSES
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(300)]
 
@@ -32,14 +31,8 @@ def _ask(client: Stranger, person: str, *, mode: str) -> str:
 def test_what_was_written_while_it_was_away_is_handled_before_what_fell_due(
     kafka: str, tmp_path_factory: pytest.TempPathFactory, people: Iterator[str]
 ) -> None:
-    house = Deployment(
-        kafka=kafka,
-        folder=tmp_path_factory.mktemp("away"),
-        processes=PROCESSES | {"neutrino": ("run", "sender", "--provider", "neutrino")},
-    )
-    try:
-        house.start()
-        client = Stranger(house.kafka, house.prefix)
+    folder, processes = tmp_path_factory.mktemp("away"), each_alone("ycloud", "neutrino")
+    with installed(kafka=kafka, folder=folder, processes=processes) as house, visited(house) as client:
         # By then the tracker is away.
         house.simulator.behave("ycloud", default={"receipt": {"delay_ms": 5_000}})
         persons = [next(people) for _ in range(PERSONS)]
@@ -63,8 +56,3 @@ def test_what_was_written_while_it_was_away_is_handled_before_what_fell_due(
         assert {final[each]["state"] for each in reached} == {"delivered"}
         # Nobody was called, which the second step would have done.
         assert not house.simulator.calls(kind="neutrino")
-        client.close()
-    finally:
-        exit_codes = house.stop()
-        house.simulator.close()
-    assert set(exit_codes.values()) == {0}, exit_codes
