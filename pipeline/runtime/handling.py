@@ -65,8 +65,12 @@ class Handling(Generic[S]):
 
     def record(self, batch: Batch, record: Record, now_ms: int) -> None:
         """Handle one input record."""
+        if self._marks.was_refused(record.topic, record.offset):
+            # Its dead letter was committed while an earlier record still held the position back.
+            self._counted(batch, record)
+            return
         condemned = self._failures.condemned(record)
-        hold = False
+        hold, refused = False, True
         if condemned is not None:
             self._quarantine(batch, record, condemned, now_ms)
         else:
@@ -96,9 +100,12 @@ class Handling(Generic[S]):
                 batch.poison.append(poison)
                 if self._failures:
                     batch.done.append(record)
-                hold = effects.hold
+                hold, refused = effects.hold, poison is not None
                 self._absorb(batch, effects, record)
-        self._marks.handled(record.topic, record.offset, hold=hold)
+        self._counted(batch, record, hold=hold, refused=refused)
+
+    def _counted(self, batch: Batch, record: Record, *, hold: bool = False, refused: bool = False) -> None:
+        self._marks.handled(record.topic, record.offset, hold=hold, refused=refused)
         self._frontier.handled(record.topic, record.timestamp_ms)
         batch.topics[record.topic] = batch.topics.get(record.topic, 0) + 1
         if batch.first_ms is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -13,7 +13,8 @@ from pipeline.runtime.deadline_header import NotTold, told_deadline
 from pipeline.runtime.log import GroupReader, Log, TopicPartition, scan
 
 POSITION_KEY = b"\x00position"
-"""Reserved changelog key: the inputs' marks of the last transaction that changed state, and the partition count."""
+"""Reserved changelog key: the inputs' marks of the last transaction that wrote it, what was refused beyond them, and
+the partition count."""
 
 LOOK_BACK_MS = 3_600_000
 """Without any position an old stage starts this far back: earlier requests are past their deadlines, and a new
@@ -30,13 +31,20 @@ class Restored:
     untold: set[bytes]
     """Entries beside which nothing is told."""
     positions: dict[str, int]
+    refused: dict[str, list[int]]
+    """Records at and beyond these positions that have had their dead letters."""
     was_written: bool
     """False for a stage that has never run."""
 
 
-def encode_position(marks: dict[str, int], partitions: int) -> bytes:
-    """The value kept under POSITION_KEY."""
-    return orjson.dumps({"partitions": partitions, "marks": marks})
+def encode_position(
+    marks: Mapping[str, int], partitions: int, refused: Mapping[str, Sequence[int]] | None = None
+) -> bytes:
+    """The value kept under POSITION_KEY; ``refused`` beyond the marks is left out where there is nothing."""
+    position: dict[str, object] = {"partitions": partitions, "marks": marks}
+    if refused:
+        position["refused"] = refused
+    return orjson.dumps(position)
 
 
 async def read_changelog(
@@ -79,6 +87,7 @@ async def read_changelog(
     position = entries.pop(POSITION_KEY, None)
     untold.discard(POSITION_KEY)
     marks: dict[str, int] = {}
+    refused: dict[str, list[int]] = {}
     if position is not None:
         stored = orjson.loads(position)
         if stored["partitions"] != partitions:
@@ -86,8 +95,8 @@ async def read_changelog(
                 f"the state in {changelog} was written with {stored['partitions']} partitions, the topics now have "
                 f"{partitions}; partition counts are fixed at creation: use a new topic_prefix and drain the old one"
             )
-        marks = stored["marks"]
-    return Restored(entries, deadlines, untold, marks, end > 0)
+        marks, refused = stored["marks"], stored.get("refused", {})
+    return Restored(entries, deadlines, untold, marks, refused, end > 0)
 
 
 async def find_positions(

@@ -117,7 +117,7 @@ class Task(Generic[S]):
             read=self._read_back,
             held=lambda error, key: self._handling.held(error, self._stage.changelog, key),
         )
-        self._marks.start(positions)
+        self._marks.start(positions, restored.refused)
         for topic, offset in positions.items():
             self._c.reader.seek(TopicPartition(topic, self.partition), offset)
         took_s = self._c.clock.monotonic_s() - begun_s
@@ -437,8 +437,8 @@ class Task(Generic[S]):
             headers = () if encoded is None else deadline_header(deadline)
             entries.append(Emit(self._stage.changelog, key, encoded, self.partition, headers))
             deadlines.append((key, deadline))
-        if entries:
-            position = encode_position(self._marks.all(), self._partitions)
+        if entries or self._marks.refused_anew:
+            position = encode_position(self._marks.all(), self._partitions, self._marks.beyond())
             entries.append(Emit(self._stage.changelog, POSITION_KEY, position, self.partition))
         return entries, deadlines
 

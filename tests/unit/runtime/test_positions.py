@@ -46,3 +46,24 @@ def test_gaps_left_by_markers_and_compaction_are_stepped_over() -> None:
     assert marks.mark("t") == 9
     marks.release("t", 9)
     assert marks.mark("t") == 21
+
+
+def test_what_was_refused_beyond_a_mark_is_told_until_the_mark_has_passed_it() -> None:
+    marks = Marks()
+    marks.start({"t": 0})
+    marks.handled("t", 0, hold=False, refused=True)
+    assert marks.beyond() == {}
+    marks.handled("t", 3, hold=True)
+    marks.handled("t", 4, hold=False, refused=True)
+    assert marks.refused_anew
+    assert marks.beyond() == {"t": [4]}
+    marks.committed(marks.pending())
+    assert not marks.refused_anew
+    again = Marks()
+    again.start(marks.all(), marks.beyond())
+    assert [again.was_refused("t", offset) for offset in (3, 4, 5)] == [False, True, False]
+    again.handled("t", 3, hold=True)
+    again.handled("t", 4, hold=False)
+    assert again.beyond() == {"t": [4]}
+    again.release("t", 3)
+    assert again.beyond() == {}

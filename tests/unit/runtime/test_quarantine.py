@@ -263,3 +263,34 @@ async def test_calls_committed_beside_too_much_poison_are_begun_and_their_result
     assert "5 records in a row" in str(work.exception())
     assert [offset for stage in stages for offset in stage.begun] == [0]
     assert [told[0] for told in map(orjson.loads, await world.values())] == ["in", "called"]
+
+
+@pytest.mark.parametrize("bad", [b"poison", b"wake:%d" % BAD_MS], ids=["poison", "quarantined"])
+def test_a_record_refused_behind_one_that_is_held_gets_no_second_dead_letter_when_both_are_read_again(
+    bad: bytes,
+) -> None:
+    class Endless(NoEntry, Caller):
+        """A call that outlives its process."""
+
+        call_s = 10_000
+
+    @world
+    async def story(world: World) -> None:
+        told = []
+        for _ in range(3):
+            stages: list[Endless] = []
+
+            def make(stages: list[Endless] = stages) -> Endless:
+                stages.append(Endless())
+                return stages[-1]
+
+            # The second and third time it reads all of it again, and what came since.
+            await world.publish(b"v")
+            await world.publish(bad, key=b"bad")
+            async with world.running(make, settings=RuntimeSettings(shutdown_s=3)):
+                await asyncio.sleep(60)
+            assert any(0 in stage.begun for stage in stages)
+            told.append([letter[2] for letter in await dead(world)])
+        assert told == [[1], [1, 3], [1, 3, 5]]
+
+    story()
