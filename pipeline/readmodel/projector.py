@@ -37,6 +37,8 @@ NAME: Final = "projector"
 """Of the stage in metrics, and of the consumer group."""
 FETCH_MS: Final = 200
 """How long one fetch waits when nothing comes."""
+APART_S: Final = 0.1
+"""Transactions begin at least so far apart, unless more waits than fits into one: most of what one costs is its own."""
 RETRY_S: Final = 1.0
 """Pause before a database or a Kafka that is away is tried again."""
 
@@ -76,6 +78,8 @@ class Projector:
         self._next: dict[TopicPartition, int] = {}
         """Of the partitions that were placed: the next offset to fold."""
         self._epoch = 0
+        self._began_s = 0.0
+        """When the last transaction did, by the monotonic clock."""
         self._waits_for: str | None = None
         """What was told last of an outage."""
         self._stopping = asyncio.Event()
@@ -157,6 +161,8 @@ class Projector:
         except Infrastructure as error:
             await self._let_rest(reader, error)
         await self._move(reader)
+        if sum(map(len, fetched.values())) < self._settings.batch:
+            await self._pause(self._began_s + APART_S - self._clock.monotonic_s())
 
     async def _let_rest(self, reader: GroupReader, error: Infrastructure) -> None:
         if self._waits_for != str(error):
@@ -207,7 +213,7 @@ class Projector:
         if not records:
             return
         following = self._next
-        began_s = self._clock.monotonic_s()
+        self._began_s = began_s = self._clock.monotonic_s()
         oldest_ms = min(record.timestamp_ms for record in records)
         await self._commit(records)
         self._waits_for = None
@@ -246,7 +252,8 @@ class Projector:
         self._write(connection, folding)
         self._positions.advance(connection, reached)
 
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_S):
-                await self._stopping.wait()
+    async def _pause(self, seconds: float = RETRY_S) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -36,6 +36,10 @@ class Queue(IntEnum):
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """Kafka knows headers without a value."""
+
+
+URGENT: Final = "urgent"
+"""Header of a record that somebody waits for although its input may linger; its value is empty."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -85,11 +89,14 @@ class Input:
 
     ``lane`` None means that timers of both lanes wait for this topic (checks, commands: they have no lanes).
     ``urgent`` records are handled before all others, also while the stage has no room for those.
+    ``linger_ms`` says for how long after the begin of a transaction a record may wait for others to share the next,
+    as nobody waits for what is done about it; one with the header :data:`URGENT` does not.
     """
 
     topic: str
     lane: Lane | None = None
     urgent: bool = False
+    linger_ms: int = 0
 
     @property
     def queue(self) -> Queue:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 import structlog
 
 from pipeline.errors import DeadLetterReason, Infrastructure, RecordTooLarge, TablesBehind
-from pipeline.runtime.api import AsyncStage, Deadline, Emit, Input, Measure, Queue, Record, Stage
+from pipeline.runtime.api import URGENT, AsyncStage, Deadline, Emit, Input, Measure, Queue, Record, Stage
 from pipeline.runtime.context import Batch, Context
 from pipeline.runtime.deadline_header import deadline_header
 from pipeline.runtime.failures import Failures
@@ -19,6 +19,7 @@ from pipeline.runtime.frontier import Frontier
 from pipeline.runtime.handling import Handling
 from pipeline.runtime.loading import load_state
 from pipeline.runtime.log import TopicPartition, Writer
+from pipeline.runtime.pace import Pace
 from pipeline.runtime.partition import partition_for
 from pipeline.runtime.positions import Marks
 from pipeline.runtime.restore import POSITION_KEY, encode_position, find_positions, read_changelog
@@ -86,6 +87,7 @@ class Task(Generic[S]):
         self._events: deque[object] = deque()
         self._ready: deque[tuple[bytes, Deadline]] = deque()
         self._wake = asyncio.Event()
+        self._pace = Pace()
         self._closing = False
         self._blocked = False
         self._counts: dict[str, int] = {}
@@ -146,6 +148,7 @@ class Task(Generic[S]):
         while not self._closing:
             if not self._has_work():
                 await self._wait()
+            await self._let_join()
             self._wake.clear()
             await self._turn()
             # Only now, as what was committed beside the poison has to be launched.
@@ -219,6 +222,10 @@ class Task(Generic[S]):
         waiting = self._queues[queue]
         waiting.extend(records)
         self._queued[topic] += len(records)
+        linger_ms = self._inputs[topic].linger_ms
+        if linger_ms and any(record.header(URGENT) is not None for record in records):
+            linger_ms = 0
+        self._pace.came(linger_ms)
         if len(waiting) >= self._c.settings.queue_high and queue not in self._paused:
             self._paused.add(queue)
             self._c.reader.pause(self._places[queue])
@@ -227,6 +234,7 @@ class Task(Generic[S]):
     def post(self, event: object) -> None:
         """Queue an event of launched work."""
         self._events.append(event)
+        self._pace.came()
         self._wake.set()
 
     def ends(self, taken_ms: int, ends: Mapping[TopicPartition, int]) -> None:
@@ -261,6 +269,17 @@ class Task(Generic[S]):
                 await self._wake.wait()
         self.idle = False
 
+    async def _let_join(self) -> None:
+        """Wait for what may still share the next transaction, as long as nobody waits for anything in hand."""
+        while not self._closing and self._has_work():
+            left_s = self._pace.due_s - self._c.clock.monotonic_s()
+            if left_s <= 0:
+                return
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()
+
     async def _turn(self) -> None:
         """Build one transaction from what is there, and commit it."""
         batch = Batch()
@@ -282,6 +301,8 @@ class Task(Generic[S]):
                 await asyncio.sleep(0)
                 if (self._c.clock.monotonic_s() - begun_s) * 1000 >= settings.commit_interval_ms:
                     break
+        # Before the commit: what comes during it is not left over.
+        self._pace.taken(all_of_it=not (self._events or self._ready or any(self._queues.values())))
         await self._commit(batch)
         self.moved += batch.items
         self._failures.careful = max(0, self._failures.careful - batch.items)
@@ -445,6 +466,7 @@ class Task(Generic[S]):
     async def _transact(self, batch: Batch, outputs: Sequence[Emit], marks: Mapping[str, int]) -> None:
         offsets = {TopicPartition(topic, self.partition): mark for topic, mark in marks.items()}
         begun_s = self._c.clock.monotonic_s()
+        self._pace.begins(begun_s)
         committed = False
         try:
             await self._writer.commit(outputs, offsets, self._c.group)

@@ -13,8 +13,8 @@ from pipeline import topics
 from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry, JournalState
-from pipeline.records.types import AttemptResult
-from pipeline.runtime.api import Deadline, Effects, Emit, Lane, StateView
+from pipeline.records.types import AttemptResult, CommandKind
+from pipeline.runtime.api import URGENT, Deadline, Effects, Emit, Lane, StateView
 from pipeline.senders.actions import Adopt, Forget
 from pipeline.senders.backlog import Source, Work
 from pipeline.senders.calls import Calls
@@ -109,12 +109,15 @@ class Journal:
 
     def emit(self, effects: Effects[JournalEntry], result: SendResult, *, bulk: bool) -> None:
         """Tell the tracker, and the correlator where it needs it."""
+        headers = self._codec.headers(result)
+        if result.kind is CommandKind.CHECK:
+            headers += ((URGENT, b""),)  # a person has typed a code, and waits
         effects.emits.append(
             Emit(
                 topics.lane(topics.RESULTS, bulk),
                 result.verification_id.encode(),
                 self._codec.encode(result),
-                headers=self._codec.headers(result),
+                headers=headers,
             )
         )
         effects.emits.extend(self._references.accepted(result, bulk=bulk))

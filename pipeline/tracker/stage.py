@@ -31,6 +31,9 @@ _R = TypeVar("_R", bound=AvroRecord)
 _DECISIONS: Final = frozenset((topics.DECISIONS, topics.bulk(topics.DECISIONS)))
 _RESULTS: Final = frozenset((topics.RESULTS, topics.bulk(topics.RESULTS)))
 _STATUSES: Final = frozenset((topics.STATUSES, topics.bulk(topics.STATUSES)))
+LINGER_MS: Final = 200
+"""What an outcome says of decisions, results and reports may come so much later when there are many; whoever checks a
+code or commands something does not wait for it."""
 
 
 class TrackerStage:
@@ -39,12 +42,12 @@ class TrackerStage:
     name = "tracker"
     changelog = topics.TRACKER_STATE
     inputs = (
-        Input(topics.DECISIONS, Lane.INTERACTIVE),
-        Input(topics.bulk(topics.DECISIONS), Lane.BULK),
-        Input(topics.RESULTS, Lane.INTERACTIVE),
-        Input(topics.bulk(topics.RESULTS), Lane.BULK),
-        Input(topics.STATUSES, Lane.INTERACTIVE),
-        Input(topics.bulk(topics.STATUSES), Lane.BULK),
+        Input(topics.DECISIONS, Lane.INTERACTIVE, linger_ms=LINGER_MS),
+        Input(topics.bulk(topics.DECISIONS), Lane.BULK, linger_ms=LINGER_MS),
+        Input(topics.RESULTS, Lane.INTERACTIVE, linger_ms=LINGER_MS),
+        Input(topics.bulk(topics.RESULTS), Lane.BULK, linger_ms=LINGER_MS),
+        Input(topics.STATUSES, Lane.INTERACTIVE, linger_ms=LINGER_MS),
+        Input(topics.bulk(topics.STATUSES), Lane.BULK, linger_ms=LINGER_MS),
         Input(topics.CHECKS),
         Input(topics.COMMANDS),
         Input(topics.TRACKER_INBOX),

@@ -15,7 +15,7 @@ from pipeline.records.codec import Codec
 from pipeline.records.internal import SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
 from pipeline.records.types import Channel, CommandKind
-from pipeline.runtime.api import Effects, Emit, Record
+from pipeline.runtime.api import URGENT, Effects, Emit, Record
 from pipeline.senders.calls import Call, CallFinished, pause_s
 from pipeline.senders.permits import Permits
 from pipeline.senders.provider import Answer, NoExtras, Opened, Provider, not_offered
@@ -224,6 +224,8 @@ class Partition:
     committed: dict[str, int] = field(default_factory=dict)
     journal: dict[bytes, bytes] = field(default_factory=dict)
     results: list[tuple[str, SendResult]] = field(default_factory=list)
+    urgent: list[SendResult] = field(default_factory=list)
+    """Those of them that somebody waits for, by their header."""
     others: list[Emit] = field(default_factory=list)
     """What was written for the correlator and for the other processes."""
 
@@ -311,7 +313,10 @@ class Task:
         for emit in effects.emits:
             assert emit.value is not None
             if emit.topic in RESULTS:
-                self.log.results.append((emit.topic, CODEC.decode(SendResult, emit.value, public=False)))
+                result = CODEC.decode(SendResult, emit.value, public=False)
+                self.log.results.append((emit.topic, result))
+                if any(name == URGENT for name, _ in emit.headers):
+                    self.log.urgent.append(result)
             else:
                 self.log.others.append(emit)
         for topic, position in self.read.items():

@@ -68,6 +68,7 @@ def test_its_verdict_goes_to_the_tracker(world: World, valid: bool) -> None:
     assert (topic, result.kind, result.command_id, result.result, result.valid) == (
         topics.RESULTS, CommandKind.CHECK, "c-1", AttemptResult.ACCEPTED, valid,
     )  # fmt: skip
+    assert world.log.urgent == [result], "the tracker would let it wait for others"
     assert world.log.committed[topics.PROVIDER_CHECKS] == 1
 
 

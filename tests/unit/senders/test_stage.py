@@ -73,6 +73,7 @@ def test_an_accepted_call_ends_in_one_result_and_lets_the_record_go(
     task.settle()
     [(topic, result)] = log.results
     assert topic == topics.RESULTS
+    assert not log.urgent
     assert result == SendResult(
         verification_id="v1",
         command_id="v1.1",
