@@ -14,11 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.acceptance.harness import Deployment
+from tests.acceptance.harness import Deployment, eventually
 from tests.acceptance.stranger import Stranger
 
 IN_A_CALL_S = 10.0
 """How long a kill that should meet a running call waits for one."""
+AHEAD = 60
+"""By so many requests the load runs ahead of the newest one whose message has arrived. On a slow machine it so becomes
+slower, instead of being a backlog in which codes run out before anybody has them."""
+AHEAD_S = 90.0
+"""How long it waits for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,10 @@ class Campaign:
     inbox: list[dict[str, Any]] = field(default_factory=list)
     _silent: set[str] = field(default_factory=set)
     _since: int = 0
+    _asked: dict[str, int] = field(default_factory=dict)
+    """The how manyth request each person was, from 1."""
+    _reached: int = 0
+    """The newest of them whose message has arrived."""
 
     # The load ----------------------------------------------------------------------------------------------------
 
@@ -74,6 +83,7 @@ class Campaign:
             recipient=wanted.recipient, key=wanted.key, bulk=wanted.bulk, **wanted.fields
         )
         self.persons[verification_id] = wanted.recipient
+        self._asked[wanted.recipient] = len(self.persons)
         if not wanted.types:
             self._silent.add(verification_id)
         return verification_id
@@ -92,15 +102,24 @@ class Campaign:
             self.ask(wanted(number))
             if number % 10 == 0:
                 self.type_codes()
+                eventually(self._is_followed, AHEAD_S, lambda: f"nothing arrived after request {self._reached}")
             number += 1
             time.sleep(max(0.0, began + number * over_s / requests - time.monotonic()))
+
+    def _is_followed(self) -> bool:
+        if len(self.persons) - self._reached <= AHEAD:
+            return True
+        self.type_codes()
+        return False
 
     def type_codes(self) -> None:
         """Each person types what has arrived, at once and twice."""
         typed = self._silent | set(self.checks.values())
         ids = {person: verification_id for verification_id, person in self.persons.items()}
         read_before = round((time.time() - self.typing_s) * 1_000)
-        for message in self.cluster.simulator.everything(self._since):
+        messages = self.cluster.simulator.everything(self._since)
+        self._reached = max([self._reached, *(self._asked.get(each["recipient"], 0) for each in messages)])
+        for message in messages:
             verification_id = ids.get(message["recipient"])
             if message["at"] > read_before:
                 break
