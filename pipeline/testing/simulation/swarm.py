@@ -41,6 +41,11 @@ FEATURES: Final = {
     "rejecting": "providers turn messages down for good",
     "away": "one stage is not there for some seconds",
     "bug": "a stage breaks on one verification's records",
+    "absence": "one stage is not there for up to half a minute, while everything else goes on",
+    "hasty_ends": "a process that is told to end has less time than its calls take",
+    "poison_runs": "so many bad records in a row that their stage stops",
+    "insisting": "people type a right code once more, whatever became of the first time",
+    "impatient": "callers ask for one resend after another",
 }
 """By name, what it does."""
 
@@ -79,7 +84,7 @@ HURTING: Final = frozenset(
             "failed_writes",
             "lost_sends",
         ),
-        *("outages", "members", "expulsions", "away", "bug"),
+        *("outages", "members", "expulsions", "away", "bug", "absence", "hasty_ends", "poison_runs"),
     )
 )
 """What counters do not survive exactly."""
