@@ -15,7 +15,7 @@ from pipeline.records.tracker_state import TrackerState
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing.memory_log.partition import Entry
-from pipeline.testing.simulation.deployed import Deployed
+from pipeline.testing.simulation.deployed import SKEW_MS, Deployed
 from pipeline.testing.simulation.line import Lines
 from pipeline.testing.simulation.people import Done
 from pipeline.testing.simulation.reports import Reporters
@@ -133,6 +133,11 @@ class History:
     def replied(self) -> dict[str, Reply]:
         """The reply to each check and command, by its id."""
         return {each.value.request_id: each.value for each in self.replies}
+
+    @property
+    def apart_ms(self) -> int:
+        """How far two clocks of this run may be apart."""
+        return 2 * SKEW_MS if {"clocks", "jumps"} & self.swarm.on else 0
 
     def of(self, verification_id: str) -> list[VerificationOutcome]:
         """The outcomes of one verification, in order."""

@@ -101,6 +101,9 @@ class People:
             acts.append(self._command)
         if "guessing" in self.swarm:
             acts += [self._guess, self._guess]
+        if "absence" in self.swarm:
+            # So that right codes lie unread while something falls due.
+            acts += [self._right, self._right, self._right]
         if "impatient" in self.swarm:
             acts += [self._resend, self._resend, self._resend]
         while loop.time() < began_s + ACTIVE_S:

@@ -29,7 +29,7 @@ from pipeline.testing.simulation.swarm import Swarm
 RAGE_S: Final = 18.0
 """From then on nothing goes wrong any more, so that everything can end."""
 LATEST_S: Final = 170.0
-ABSENCES_S: Final = (6.0, 12.0, 20.0, 30.0)
+ABSENCES_S: Final = (6.0, 12.0, 25.0, 40.0)
 """Longer than the waits of steps, and the last ones reach beyond the end of a code."""
 QUIET_S: Final = 7.0
 """What is under way when the last outcome is written has ended then: a call, a receipt, a report to a provider."""
@@ -85,11 +85,15 @@ class _Run:
             part.rages = lambda: self.rages
         self.steps.note(f"seed {self.seed}: {', '.join(sorted(self.swarm.on))}; providers {', '.join(world.ends)}")
         if "absence" in self.swarm:
-            absent = self.chance.choice(("tracker", "tracker", "correlator", "router", "sender"))
-            self.leaves[absent] = self.chance.uniform(4, 14), self.chance.choice(ABSENCES_S)
+            absent = self.chance.choice(("tracker", "tracker", "tracker", "correlator", "router", "sender"))
+            self.leaves[absent] = self.chance.uniform(3, 10), self.chance.choice(ABSENCES_S)
         lives = [asyncio.create_task(self._live(name, 0)) for name in ("router", "tracker", "correlator", "sender")]
         if "members" in self.swarm:
-            lives += [asyncio.create_task(self._live(name, 1)) for name in ("router", "tracker", "sender")]
+            lives += [
+                asyncio.create_task(self._live(name, 1))
+                for name in ("router", "tracker", "sender")
+                if name not in self.leaves
+            ]
         troubles = asyncio.create_task(self._troubles())
         reporting = asyncio.create_task(reporters.run(RAGE_S))
         self.ids = [f"v{n}" for n in range(self.chance.randint(2, 3))]

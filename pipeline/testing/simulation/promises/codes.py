@@ -7,7 +7,6 @@ from collections import Counter
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import Reply, VerificationOutcome
 from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder, VerificationState
-from pipeline.testing.simulation.deployed import SKEW_MS
 from pipeline.testing.simulation.history import History
 
 _MAY_BE_OUT = (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT, AttemptResult.PENDING)
@@ -47,11 +46,7 @@ def no_right_code_is_refused(seen: History) -> None:
         if reply.reason == "expired":
             # By the broker's clock; the tracker's own, which may be ahead, tells when nothing more is waited for.
             left_ms = versions[-1].expires_at - max(written[check_id])
-            assert left_ms <= _ahead_ms(seen), f"{check_id} was in time by {left_ms} ms"
-
-
-def _ahead_ms(seen: History) -> int:
-    return 2 * SKEW_MS if {"clocks", "jumps"} & seen.swarm.on else 0
+            assert left_ms <= seen.apart_ms, f"{check_id} was in time by {left_ms} ms"
 
 
 def _checks(seen: History) -> dict[str, Reply]:

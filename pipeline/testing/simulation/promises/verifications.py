@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Final
 
 from pipeline import topics
-from pipeline.records.public import Attempt, Reply
-from pipeline.records.types import AttemptStatus, CodeHolder, CommandKind, DecisionKind, VerificationState
+from pipeline.records.internal import RoutingEvent
+from pipeline.records.public import Reply
+from pipeline.records.types import AttemptStatus, CodeHolder, CommandKind, DecisionKind, RoutingKind, VerificationState
 from pipeline.runtime.partition import partition_for
-from pipeline.testing.simulation.deployed import PARTITIONS, POLICY, SKEW_MS
+from pipeline.testing.simulation.deployed import PARTITIONS, POLICY
 from pipeline.testing.simulation.history import History
 
 _RANK: Final = {VerificationState.PENDING: 0, VerificationState.SENT: 1, VerificationState.DELIVERED: 2}
@@ -57,46 +57,51 @@ def outcomes_are_exact(seen: History) -> None:
 
 def steps_are_taken_in_turn(seen: History) -> None:
     """No step begins before the wait of the one before is over, unless that one failed or somebody asked."""
-    for _, after, due_ms in _steps_that_were_waited_for(seen):
-        assert after.sent_at is None or after.sent_at >= due_ms - 2 * SKEW_MS, (
-            f"{after.attempt_id} did not wait for the step before it"
-        )
+    for (verification_id, n), due_ms in _waits(seen).items():
+        last = seen.last(verification_id)
+        after = last.attempts[n - 1] if last is not None and n <= len(last.attempts) else None
+        if after is not None and after.sent_at is not None:
+            assert after.sent_at >= due_ms, f"{after.attempt_id} did not wait for the step before it"
 
 
 def what_was_written_goes_before_what_falls_due(seen: History) -> None:
-    """No step is taken whose wait ended after a right code was written: however late its reader is, that was first."""
-    ours = {
-        each.command.attempt_id for each in seen.lines_.taken if each.command.code_holder is not CodeHolder.PROVIDER
-    }
-    valid = {key for key, each in seen.replied.items() if each.reason == "valid"}
+    """No step is asked for by a wait that ended after a right code was written: however late it is read, it was first.
+
+    What asks for a step is looked at, not the step: by the time its route comes back, the code has been read.
+    """
+    commands = [each.command for each in seen.lines_.taken]
+    ours = {each.attempt_id for each in commands if each.code_holder is not CodeHolder.PROVIDER}
     right: dict[str, int] = {}
     for _, number, entry in seen.entries(topics.CHECKS):
         asked = seen.asked_by(entry)
         if asked is None or number != partition_for(asked.verification_id.encode(), PARTITIONS):
             continue  # it came another way, on which what fell due may overtake it
-        typed = seen.done.typed[asked.check_id]
-        if typed.attempt_id in ours and asked.check_id in valid:
+        reply = seen.replied.get(asked.check_id)
+        if seen.done.typed[asked.check_id].attempt_id in ours and reply is not None and reply.reason == "valid":
             right.setdefault(asked.verification_id, entry.timestamp_ms)
-    for verification_id, after, due_ms in _steps_that_were_waited_for(seen):
-        written_ms = right.get(verification_id)
-        assert written_ms is None or written_ms > due_ms - 2 * SKEW_MS, (
-            f"{after.attempt_id} was taken though a right code was written {due_ms - written_ms} ms before it was due"
-        )
+    waits = _waits(seen)
+    for each in seen.read_internal(RoutingEvent, topics.ROUTER_INBOX, topics.bulk(topics.ROUTER_INBOX)):
+        verification_id, n = each.value.verification_id, each.value.n
+        if each.value.kind is RoutingKind.NEXT_STEP and (verification_id, n) in waits and verification_id in right:
+            early_ms = waits[verification_id, n] - right[verification_id]
+            assert early_ms < 0, f"{verification_id}.{n} was asked for: a right code was written {early_ms} ms before"
 
 
-def _steps_that_were_waited_for(seen: History) -> Iterator[tuple[str, Attempt, int]]:
-    """Of verifications that nobody meddled with: each attempt that only a wait led to, and when that was over."""
+def _waits(seen: History) -> dict[tuple[str, int], int]:
+    """Of verifications that nobody meddled with: by number of an attempt that only a wait can lead to, when that may be
+    over by any clock."""
+    found: dict[tuple[str, int], int] = {}
     asked = {each.verification_id for each in seen.done.commands.values()}
     for verification_id in set(seen.ids) - asked - seen.done.broken - seen.done.conflicting:
         last = seen.last(verification_id)
         if last is None:
             continue
         waits = {step.index: step.wait_s for step in last.steps}
-        for before, after in zip(last.attempts, last.attempts[1:], strict=False):
-            if before.sent_at is None or before.result not in ("accepted", "in_doubt"):
-                continue
-            if before.status not in (AttemptStatus.FAILED, AttemptStatus.UNDELIVERED, AttemptStatus.EXPIRED):
-                yield verification_id, after, before.sent_at + waits.get(before.step_index, 0) * 1_000
+        for n, before in enumerate(last.attempts, 1):
+            failed = before.status in (AttemptStatus.FAILED, AttemptStatus.UNDELIVERED, AttemptStatus.EXPIRED)
+            if before.sent_at is not None and before.result in ("accepted", "in_doubt") and not failed:
+                found[verification_id, n + 1] = before.sent_at + waits.get(before.step_index, 0) * 1_000 - seen.apart_ms
+    return found
 
 
 def each_result_is_told_once(seen: History) -> None:
