@@ -230,7 +230,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(2)
-            if {*self.ids} <= self._final() | (self.people.done.broken if self._is_refused() else set()):
+            refused = self.people.done.broken if self._is_refused() else set()
+            if {*self.ids} <= self._final() | refused and self._is_bad_input_told():
                 break
             if loop.time() > LATEST_S:
                 return False
@@ -239,11 +240,19 @@ class _Run:
 
     def _is_refused(self) -> bool:
         """Whether a stage refused a record; a letter about input that nobody can read says nothing of that."""
-        return any(
-            self.world.codec.decode(DeadLetter, entry.value, public=False).reason == DeadLetterReason.HANDLER_REFUSED
+        return any(each.reason == DeadLetterReason.HANDLER_REFUSED for each in self._letters())
+
+    def _is_bad_input_told(self) -> bool:
+        """A stage that breaks on the records before may come to it long after all else has ended."""
+        told = {(each.topic, each.partition, each.offset) for each in self._letters()}
+        return told >= {(each.topic, each.partition, each.offset) for each in self.people.done.bad}
+
+    def _letters(self) -> list[DeadLetter]:
+        return [
+            self.world.codec.decode(DeadLetter, entry.value, public=False)
             for _, _, entry in self.world_entries(topics.DEAD_LETTERS)
             if entry.is_visible and entry.value is not None
-        )
+        ]
 
     def _final(self) -> set[str]:
         found: set[str] = set()
