@@ -76,6 +76,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             when = ticks / _TICKS_PER_S
         return super().call_at(when, callback, *args, context=context)
 
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Wait for a tick at least, if at all: a rest of 1e-15 s, added to the time, leaves the time as it is."""
+        delay = max(delay, 1 / _TICKS_PER_S) if delay > 0 else delay
+        return super().call_later(delay, callback, *args, context=context)
+
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Refused: a thread takes real time, of which this loop has none."""
         raise RuntimeError("a loop with virtual time runs no threads; call the function directly or inject a double")

@@ -23,6 +23,7 @@ WITHIN: Final[dict[bugs.Plant, int]] = {
     bugs.an_ended_code_is_accepted: 80,
     bugs.the_correlator_guesses: 120,
     bugs.offsets_are_committed_past_held_records: 60,
+    bugs.timers_fire_without_waiting_for_inputs: 800,
 }
 """Bounds with room, as every change of the simulation changes what each seed does."""
 
@@ -33,7 +34,6 @@ def test_a_planted_bug_is_found(plant: bugs.Plant) -> None:
     assert first_to_find(plant, WITHIN[plant]) is not None
 
 
-def test_every_planted_bug_has_its_bound_but_one_that_was_never_found() -> None:
-    """Of timers that do not wait for inputs no seed has told yet: a gap of the simulation, named here to be closed."""
+def test_every_planted_bug_has_its_bound() -> None:
     assert len(WITHIN) >= 10
-    assert set(bugs.ALL) - WITHIN.keys() == {bugs.timers_fire_without_waiting_for_inputs}
+    assert set(bugs.ALL) == WITHIN.keys()

@@ -40,6 +40,10 @@ RESENDS: Final[tuple[dict[str, Any], ...]] = (
 )
 TENANTS: Final = {"default": {"code_length": 8, "min_code_length": 4}, "long": {"code_length": 12}}
 PATIENCE_S: Final = 3.0
+POISON_RUN: Final = 6
+"""So many bad records in a row stop their stage, in runs that have as many."""
+HASTY_END_S: Final = 2.0
+"""What a process then has to end in: less than a call takes whose answer is slow."""
 BREAKS: Final = (
     ("router", topics.REQUESTS), ("router", topics.ROUTER_INBOX), ("tracker", topics.DECISIONS),
     ("tracker", topics.RESULTS), ("sender", topics.send(topics.CHANNELS[0])), ("tracker", "timer"),
@@ -74,8 +78,14 @@ class Deployed(World):
         policy = dict(POLICY | chance.choice(RESENDS))
         if chance.random() < 0.3:
             policy["max_failures_per_recipient"] = 5
+        runtime: dict[str, Any] = {}
+        if "poison_runs" in swarm:
+            runtime["max_poison_run"] = POISON_RUN
+        if "hasty_ends" in swarm:
+            runtime["shutdown_s"] = HASTY_END_S
         super().__init__(
             tenants=TENANTS,
+            runtime=runtime,
             policy=policy,
             deployed={
                 "partitions": PARTITIONS,

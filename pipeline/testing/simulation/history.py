@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 from pipeline import topics
 from pipeline.records.internal import Decision, SendCommand, SendResult
 from pipeline.records.journal import JournalEntry
-from pipeline.records.public import DeadLetter, DeliveryStatus, Reply, VerificationOutcome
+from pipeline.records.public import CodeCheck, DeadLetter, DeliveryStatus, Reply, VerificationOutcome
 from pipeline.records.tracker_state import TrackerState
 from pipeline.records.types import AvroRecord
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing.memory_log.partition import Entry
-from pipeline.testing.simulation.deployed import Deployed
+from pipeline.testing.simulation.deployed import SKEW_MS, Deployed
 from pipeline.testing.simulation.line import Lines
 from pipeline.testing.simulation.people import Done
 from pipeline.testing.simulation.reports import Reporters
@@ -115,13 +115,29 @@ class History:
     @cached_property
     def checked(self) -> dict[str, list[int]]:
         """By check when it was appended, each time."""
-        known = {self.world.codec.encode(check): check_id for check_id, check in self.done.checks.items()}
         found: dict[str, list[int]] = {}
         for _, _, entry in self.entries(topics.CHECKS):
-            check_id = known.get(entry.value or b"")
-            if check_id is not None:
-                found.setdefault(check_id, []).append(entry.timestamp_ms)
+            if (check := self.asked_by(entry)) is not None:
+                found.setdefault(check.check_id, []).append(entry.timestamp_ms)
         return found
+
+    def asked_by(self, entry: Entry) -> CodeCheck | None:
+        """The check that this entry of its topic holds; None: something nobody typed."""
+        return self._checks_by_bytes.get(entry.value or b"")
+
+    @cached_property
+    def _checks_by_bytes(self) -> dict[bytes, CodeCheck]:
+        return {self.world.codec.encode(check): check for check in self.done.checks.values()}
+
+    @cached_property
+    def replied(self) -> dict[str, Reply]:
+        """The reply to each check and command, by its id."""
+        return {each.value.request_id: each.value for each in self.replies}
+
+    @property
+    def apart_ms(self) -> int:
+        """How far two clocks of this run may be apart."""
+        return 2 * SKEW_MS if {"clocks", "jumps"} & self.swarm.on else 0
 
     def of(self, verification_id: str) -> list[VerificationOutcome]:
         """The outcomes of one verification, in order."""

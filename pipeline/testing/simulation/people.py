@@ -13,7 +13,7 @@ from pipeline import topics
 from pipeline.errors import PipelineError
 from pipeline.records.public import CodeCheck, Command, VerificationRequest
 from pipeline.records.types import AvroRecord, CommandAction
-from pipeline.testing.simulation.deployed import Deployed
+from pipeline.testing.simulation.deployed import POISON_RUN, Deployed
 from pipeline.testing.simulation.line import Lines, Taken
 from pipeline.testing.simulation.world import MAIL, WRONG, steps_of
 
@@ -101,6 +101,11 @@ class People:
             acts.append(self._command)
         if "guessing" in self.swarm:
             acts += [self._guess, self._guess]
+        if "absence" in self.swarm:
+            # So that right codes lie unread while something falls due.
+            acts += [self._right, self._right, self._right]
+        if "impatient" in self.swarm:
+            acts += [self._resend, self._resend, self._resend]
         while loop.time() < began_s + ACTIVE_S:
             await asyncio.sleep(chance.expovariate(0.5))
             await chance.choice(acts)(verification_id)
@@ -172,6 +177,10 @@ class People:
         if own:
             taken = self.chance.choice(own)
             await self._ask(verification_id, taken.message.code, taken.command.attempt_id)
+            if "insisting" in self.swarm:
+                # Sooner and later than a provider's answer to the first time is given up.
+                await asyncio.sleep(self.chance.choice((1.0, 3.0, 7.0)))
+                await self._ask(verification_id, taken.message.code, taken.command.attempt_id)
 
     async def _guess(self, verification_id: str) -> None:
         await self._ask(verification_id, self.chance.choice((WRONG, "99999", "0", "x7", "999999999999")), None)
@@ -202,13 +211,22 @@ class People:
         )
         if told.action is CommandAction.CANCEL:
             told = replace(told, step_index=None)
+        await self._tell(told)
+
+    async def _resend(self, verification_id: str) -> None:
+        count = len(self.done.commands)
+        await self._tell(Command(command_id=f"k{count}", verification_id=verification_id, action=CommandAction.RESEND))
+
+    async def _tell(self, told: Command) -> None:
         self.done.commands[told.command_id] = told
-        await self.publish(topics.COMMANDS, told, verification_id.encode())
+        await self.publish(topics.COMMANDS, told, told.verification_id.encode())
 
     # --- input nobody can read ------------------------------------------------------------------------------------
 
     async def nonsense(self) -> None:
         """Some records that can only become dead letters."""
+        if "poison_runs" in self.swarm:
+            await self._poison_run()
         if "bad_input" not in self.swarm:
             return
         chance = self.chance
@@ -236,3 +254,12 @@ class People:
                 except PipelineError:
                     await asyncio.sleep(0.3)
             self.done.bad.append(Bad(topic, found[0], found[1], reason))
+
+    async def _poison_run(self) -> None:
+        """Of one faulty producer, with nothing good between; twice as many as stop a stage."""
+        await asyncio.sleep(self.chance.uniform(1, 10))
+        topic = self.chance.choice((topics.CHECKS, topics.REQUESTS))
+        partition = self.chance.randrange(self.world.partitions)
+        for _ in range(2 * POISON_RUN):
+            where = await self.world.write(topic, b"\x07rubbish", key=b"nobody", partition=partition, surely=True)
+            self.done.bad.append(Bad(topic, *where, "unknown_framing"))

@@ -29,6 +29,8 @@ from pipeline.testing.simulation.swarm import Swarm
 RAGE_S: Final = 18.0
 """From then on nothing goes wrong any more, so that everything can end."""
 LATEST_S: Final = 170.0
+ABSENCES_S: Final = (6.0, 12.0, 25.0, 40.0)
+"""Longer than the waits of steps, and the last ones reach beyond the end of a code."""
 QUIET_S: Final = 7.0
 """What is under way when the last outcome is written has ended then: a call, a receipt, a report to a provider."""
 
@@ -62,8 +64,10 @@ class _Run:
         self.over = asyncio.Event()
         self.ends: list[BaseException] = []
         self.killed = 0
+        self.leaves: dict[str, tuple[float, float]] = {}
+        """Who is not there for long: from when, and for how long."""
         self.still_until_s = 0.0
-        """Until then some process stands still, and answers nobody."""
+        """Until then some process stands still, or is not there, and answers nobody."""
 
     def _chance(self, of: str) -> random.Random:
         """A stream of its own for each, so that one decision more in one does not change all others."""
@@ -80,9 +84,16 @@ class _Run:
         for part in (world.moods, self.lines):
             part.rages = lambda: self.rages
         self.steps.note(f"seed {self.seed}: {', '.join(sorted(self.swarm.on))}; providers {', '.join(world.ends)}")
+        if "absence" in self.swarm:
+            absent = self.chance.choice(("tracker", "tracker", "tracker", "correlator", "router", "sender"))
+            self.leaves[absent] = self.chance.uniform(3, 10), self.chance.choice(ABSENCES_S)
         lives = [asyncio.create_task(self._live(name, 0)) for name in ("router", "tracker", "correlator", "sender")]
         if "members" in self.swarm:
-            lives += [asyncio.create_task(self._live(name, 1)) for name in ("router", "tracker", "sender")]
+            lives += [
+                asyncio.create_task(self._live(name, 1))
+                for name in ("router", "tracker", "sender")
+                if name not in self.leaves
+            ]
         troubles = asyncio.create_task(self._troubles())
         reporting = asyncio.create_task(reporters.run(RAGE_S))
         self.ids = [f"v{n}" for n in range(self.chance.randint(2, 3))]
@@ -123,22 +134,35 @@ class _Run:
             serving = machine.start(self._serve(process, stop, name))
             fate = loop.create_task(self._fate(machine, stop, is_guest=instance > 0))
             over = loop.create_task(self.over.wait())
-            await asyncio.wait({serving, fate, over}, return_when=asyncio.FIRST_COMPLETED)
+            leave = loop.create_task(self._leave(name if not instance else ""))
+            await asyncio.wait({serving, fate, over, leave}, return_when=asyncio.FIRST_COMPLETED)
             stop.set()
+            away_s = self.leaves.pop(name)[1] if leave.done() else 0.0
             if not machine.dead:
                 # An end has its deadline; one that takes longer is killed as by a supervisor.
                 dead = loop.create_task(_death(machine))
                 await asyncio.wait({serving, dead}, timeout=40, return_when=asyncio.FIRST_COMPLETED)
                 dead.cancel()
-            fate.cancel()
-            over.cancel()
+            for each in (fate, over, leave):
+                each.cancel()
             self.steps.note(f"{machine.name} {'is dead' if machine.dead else 'has ended'}")
             self.killed += machine.dead
             machine.kill()
             if instance and not self.rages:
                 return
+            if away_s:
+                self.steps.note(f"{machine.name} is not there for {away_s} s")
+                self.still_until_s = max(self.still_until_s, loop.time() + away_s)
+                await asyncio.sleep(away_s)
+                continue
             pauses = (0.05, 0.05, 0.5, 3.0, 8.0 if instance or chance.random() < 0.2 else 1.0)
             await asyncio.sleep(chance.choice(pauses) if self.rages else 0.05)
+
+    async def _leave(self, name: str) -> None:
+        """Return when that stage is to be away for long; its process ends in good order."""
+        if name not in self.leaves:
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(max(0.0, self.leaves[name][0] - asyncio.get_running_loop().time()))
 
     async def _serve(self, process: Process, stop: asyncio.Event, name: str) -> None:
         runners, health = self.world.runners(process, name)
@@ -206,7 +230,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(2)
-            if {*self.ids} <= self._final() | (self.people.done.broken if self._is_refused() else set()):
+            refused = self.people.done.broken if self._is_refused() else set()
+            if {*self.ids} <= self._final() | refused and self._is_bad_input_told():
                 break
             if loop.time() > LATEST_S:
                 return False
@@ -215,11 +240,19 @@ class _Run:
 
     def _is_refused(self) -> bool:
         """Whether a stage refused a record; a letter about input that nobody can read says nothing of that."""
-        return any(
-            self.world.codec.decode(DeadLetter, entry.value, public=False).reason == DeadLetterReason.HANDLER_REFUSED
+        return any(each.reason == DeadLetterReason.HANDLER_REFUSED for each in self._letters())
+
+    def _is_bad_input_told(self) -> bool:
+        """A stage that breaks on the records before may come to it long after all else has ended."""
+        told = {(each.topic, each.partition, each.offset) for each in self._letters()}
+        return told >= {(each.topic, each.partition, each.offset) for each in self.people.done.bad}
+
+    def _letters(self) -> list[DeadLetter]:
+        return [
+            self.world.codec.decode(DeadLetter, entry.value, public=False)
             for _, _, entry in self.world_entries(topics.DEAD_LETTERS)
             if entry.is_visible and entry.value is not None
-        )
+        ]
 
     def _final(self) -> set[str]:
         found: set[str] = set()

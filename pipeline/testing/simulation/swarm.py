@@ -41,6 +41,11 @@ FEATURES: Final = {
     "rejecting": "providers turn messages down for good",
     "away": "one stage is not there for some seconds",
     "bug": "a stage breaks on one verification's records",
+    "absence": "one stage is not there for up to half a minute, while everything else goes on",
+    "hasty_ends": "a process that is told to end has less time than its calls take",
+    "poison_runs": "so many bad records in a row that their stage stops",
+    "insisting": "people type a right code once more, whatever became of the first time",
+    "impatient": "callers ask for one resend after another",
 }
 """By name, what it does."""
 
@@ -58,6 +63,9 @@ class Swarm:
         on = {name for name in FEATURES if chance.random() < share}
         if chance.random() < 0.15:
             on -= HURTING
+        if "bug" in on:
+            # Together a partition stands still for longer than any run: docs/testing.md, "Not here yet".
+            on -= {"poison_runs"}
         # Each of them is needed to reach most of what is interesting.
         on |= {name for name in ("reports", "commands") if chance.random() < 0.5}
         return cls(frozenset(on))
@@ -79,7 +87,7 @@ HURTING: Final = frozenset(
             "failed_writes",
             "lost_sends",
         ),
-        *("outages", "members", "expulsions", "away", "bug"),
+        *("outages", "members", "expulsions", "away", "bug", "absence", "hasty_ends", "poison_runs"),
     )
 )
 """What counters do not survive exactly."""

@@ -85,7 +85,8 @@ class World(Deployment):
         Sections of the settings go under their own names; all others are instances of providers. ``deployed`` is handed
         to :class:`pipeline.testing.deployment.Deployment`.
         """
-        sections = {name: more.pop(name) for name in ("tenants", "routes", "senders", "templates") if name in more}
+        known = ("tenants", "routes", "senders", "templates", "runtime")
+        sections = {name: more.pop(name) for name in known if name in more}
         providers = {name: self._account(name, dict(own)) for name, own in more.items()}
         settings = Settings.model_validate(
             {

@@ -91,6 +91,17 @@ def test_waiting_for_what_is_left_ends_however_little_is_left(start_s: float) ->
     assert virtual_time.run(wait()) < 40
 
 
+def test_a_rest_too_small_to_be_added_to_the_time_takes_a_tick_all_the_same() -> None:
+    async def wait() -> float:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(86_400)
+        before_s = loop.time()
+        await asyncio.sleep(1e-15)
+        return loop.time() - before_s
+
+    assert virtual_time.run(wait()) > 0
+
+
 def test_a_timeout_ends_a_wait_that_nobody_would_end() -> None:
     async def wait() -> float:
         with pytest.raises(TimeoutError):

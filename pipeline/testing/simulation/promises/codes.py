@@ -1,11 +1,12 @@
-"""What was typed, and what it was told: only right codes in time are accepted, and none of them is refused."""
+"""What was typed, and what it was told: only right codes in time are accepted, once, and none of them is refused."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pipeline.records.internal import SendCommand
 from pipeline.records.public import Reply, VerificationOutcome
-from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder
-from pipeline.testing.simulation.deployed import SKEW_MS
+from pipeline.records.types import AttemptResult, AttemptStatus, CodeHolder, VerificationState
 from pipeline.testing.simulation.history import History
 
 _MAY_BE_OUT = (AttemptResult.ACCEPTED, AttemptResult.IN_DOUBT, AttemptResult.PENDING)
@@ -45,15 +46,11 @@ def no_right_code_is_refused(seen: History) -> None:
         if reply.reason == "expired":
             # By the broker's clock; the tracker's own, which may be ahead, tells when nothing more is waited for.
             left_ms = versions[-1].expires_at - max(written[check_id])
-            assert left_ms <= _ahead_ms(seen), f"{check_id} was in time by {left_ms} ms"
-
-
-def _ahead_ms(seen: History) -> int:
-    return 2 * SKEW_MS if {"clocks", "jumps"} & seen.swarm.on else 0
+            assert left_ms <= seen.apart_ms, f"{check_id} was in time by {left_ms} ms"
 
 
 def _checks(seen: History) -> dict[str, Reply]:
-    return {each.value.request_id: each.value for each in seen.replies if each.value.request_id in seen.done.typed}
+    return {key: each for key, each in seen.replied.items() if key in seen.done.typed}
 
 
 def _is_void(command: SendCommand, sent: dict[str, SendCommand]) -> bool:
@@ -85,3 +82,21 @@ def _expect_unknown_code(
     assert own is None or own.result is not AttemptResult.ACCEPTED, f"{attempt_id}: a right code was called wrong"
     others = [each for each in shown.values() if each.attempt_id != attempt_id and each.result in _MAY_BE_OUT]
     assert others, f"{attempt_id}: nobody could judge it"
+
+
+def codes_are_accepted_once(seen: History) -> None:
+    """I4: at most one right answer per verification, and exactly one where it ended verified."""
+    valid = Counter(each.verification_id for each in seen.replied.values() if each.reason == "valid")
+    assert not (twice := [key for key, count in valid.items() if count > 1]), f"accepted twice: {twice}"
+    verified = {each for each in seen.ids if (last := seen.last(each)) and last.state is VerificationState.VERIFIED}
+    assert verified == set(valid), f"verified are {sorted(verified)}, accepted were codes of {sorted(valid)}"
+
+
+def guesses_are_counted(seen: History) -> None:
+    """I3: no more wrong codes are judged than checks were allowed, whatever is repeated or rebuilt."""
+    wrong = Counter(each.verification_id for each in seen.replied.values() if each.reason == "wrong_code")
+    for verification_id, count in wrong.items():
+        last = seen.last(verification_id)
+        assert last is not None, f"{verification_id}: judged, and without an outcome"
+        assert count <= last.max_checks, f"{verification_id}: {count} wrong codes were judged"
+        assert count == last.failed_checks, f"{verification_id}: {count} wrong codes, {last.failed_checks} counted"
