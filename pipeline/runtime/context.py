@@ -73,6 +73,8 @@ class Batch:
     """Per record None, or why it was poison."""
     done: list[Record | bytes] = field(default_factory=list)
     """Work that went well, kept only while there are crashes to forget."""
+    closed: bool = False
+    """Nothing more may join it."""
     first_ms: int | None = None
     """Timestamp of the first record, for the time of the hop."""
     items: int = 0

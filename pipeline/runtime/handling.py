@@ -264,6 +264,8 @@ class Handling(Generic[S]):
             raise self._crashed(work, f"the dead letter of a {what}", error) from error
         self._absorb(batch, effects, work)
         batch.done.append(work)
+        # What comes next may break the task, and would take this with it each time.
+        batch.closed = True
 
     def _as_written(self, key: bytes) -> bytes | None:
         if key not in self._store.changed:

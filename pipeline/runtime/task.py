@@ -277,7 +277,7 @@ class Task(Generic[S]):
                 return
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
+                async with asyncio.timeout(max(left_s, 0.001)):
                     await self._wake.wait()
 
     async def _turn(self) -> None:
@@ -288,7 +288,7 @@ class Task(Generic[S]):
         limit = 1 if self._failures.careful else settings.max_batch_records
         await self._find_due_timers()
         waited: Infrastructure | None = None
-        while batch.items < limit:
+        while batch.items < limit and not batch.closed:
             try:
                 if not self._step(batch):
                     if await self._is_joined(batch, begun_s):

@@ -63,9 +63,6 @@ class Swarm:
         on = {name for name in FEATURES if chance.random() < share}
         if chance.random() < 0.15:
             on -= HURTING
-        if "bug" in on:
-            # Together a partition stands still for longer than any run: docs/testing.md, "Not here yet".
-            on -= {"poison_runs"}
         # Each of them is needed to reach most of what is interesting.
         on |= {name for name in ("reports", "commands") if chance.random() < 0.5}
         return cls(frozenset(on))

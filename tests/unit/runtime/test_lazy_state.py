@@ -224,7 +224,7 @@ async def test_a_stage_that_can_read_hardly_any_entry_stops_instead_of_emptying_
         await world.publish(b"v", key=b"bad %d" % n)
     async with world.running(Framed, settings=RuntimeSettings(max_poison_run=10)) as (_, _, work):
         await asyncio.wait({work}, timeout=30)
-        with pytest.raises(PoisonRun, match=r"20 records in a row .*handler_refused"):
+        with pytest.raises(PoisonRun, match=r"10 records in a row .*handler_refused"):
             work.result()
 
 

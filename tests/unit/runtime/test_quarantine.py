@@ -294,3 +294,23 @@ def test_a_record_refused_behind_one_that_is_held_gets_no_second_dead_letter_whe
         assert told == [[1], [1, 3], [1, 3, 5]]
 
     story()
+
+
+@world
+async def test_what_was_quarantined_is_committed_before_the_next_record_can_break_the_task(world: World) -> None:
+    """Else a process that ends between the two begins the count of both anew."""
+    reached = asyncio.Event()
+
+    class Broken(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            if record.value == b"second":
+                reached.set()
+            if record.value in (b"first", b"second"):
+                raise ValueError("a bug")
+            return super().handle(record, state, now_ms)
+
+    await world.publish(b"first", b"second", b"v")
+    async with world.running(Broken):
+        async with asyncio.timeout(60):
+            await reached.wait()
+    assert await dead(world) == [["handler_refused", "in", 0]]
