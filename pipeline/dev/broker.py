@@ -19,7 +19,7 @@ from pipeline.dev.in_thread import in_thread
 from pipeline.dev.installation import BrokerFailed, Installation, install
 from pipeline.dev.ports import free_port, is_free
 from pipeline.dev.process import LeashedProcess
-from pipeline.dev.properties import HOST, ExtraListener, server_properties
+from pipeline.dev.properties import HOST, ExtraListener, Node, server_properties
 from pipeline.dev.readiness import answers
 from pipeline.errors import DeadlinePassed, UsageError
 
@@ -37,6 +37,7 @@ class DevBroker:
     ``port`` 0 picks a free one, kept over :meth:`restart`. ``data_dir`` None is a temporary folder, deleted by
     :meth:`stop` (made in ``scratch``, else where the system makes them); a folder given is kept, and a broker started
     there again goes on with its topics.
+    ``node`` makes it one of several (:mod:`pipeline.dev.cluster`), on that node's ports.
     ``extra_listener`` and ``properties`` (server properties that win over ours) are for fault tests.
     ``ready_s`` bounds the start, ``stop_s`` a clean stop before the process is killed; ``quick`` makes the class cache
     of :mod:`pipeline.dev.installation` where it is missing.
@@ -54,6 +55,7 @@ class DevBroker:
         scratch: Path | None = None,
         kafka_version: str = jars.DEFAULT_VERSION,
         extra_listener: ExtraListener | None = None,
+        node: Node | None = None,
         properties: Mapping[str, str] | None = None,
         ready_s: float = 60.0,
         stop_s: float = 20.0,
@@ -63,10 +65,11 @@ class DevBroker:
         progress: jars.Progress | None = None,
     ) -> None:
         self.kafka_version = kafka_version
-        self._asked_port = port
+        self._asked_port = port if node is None else node.ports[node.id - 1][0]
         self._asked_dir = data_dir
         self._scratch = scratch
         self._extra = extra_listener
+        self._node = node
         self._overrides = dict(properties or {})
         self._ready_s = ready_s
         self._stop_s = stop_s
@@ -240,7 +243,10 @@ class DevBroker:
         # A temporary broker keeps its ports over restarts, so that clients find it again.
         if self._port == 0:
             self._port = self._asked_port or free_port(HOST)
-            self._controller_port = free_port(HOST, avoid=(self._port,))
+            if self._node is None:
+                self._controller_port = free_port(HOST, avoid=(self._port,))
+            else:
+                self._controller_port = self._node.ports[self._node.id - 1][1]
 
     def _launch(self, installation: Installation) -> None:
         folder = self.data_dir
@@ -249,10 +255,11 @@ class DevBroker:
             controller_port=self._controller_port,
             log_dir=folder / "data",
             extra_listener=self._extra,
+            node=self._node,
             overrides=self._overrides,
         )
         installation.write_files(folder, properties)
-        installation.format(folder / "data")
+        installation.format(folder / "data", self._node)
         self.log_file.write_bytes(b"")
         command = installation.command(folder, extra_flags=installation.quick_flags())
         self._process = LeashedProcess(command, log=self.log_file, folder=folder, grace_s=self._stop_s)

@@ -27,7 +27,7 @@ from pipeline.dev.filelock import FileLock
 from pipeline.dev.java import Java, find_java
 from pipeline.dev.ports import free_port
 from pipeline.dev.process import LeashedProcess
-from pipeline.dev.properties import HOST, JVM_FLAGS, logging_file, render, server_properties
+from pipeline.dev.properties import HOST, JVM_FLAGS, Node, logging_file, render, server_properties
 from pipeline.errors import Infrastructure
 
 AOT_SINCE: Final = 25
@@ -76,7 +76,7 @@ class Installation:
         name, content, _ = logging_file(self.version)
         (folder / name).write_text(content, encoding="utf-8")
 
-    def format(self, data: Path) -> None:
+    def format(self, data: Path, node: Node | None = None) -> None:
         """Make ``data`` a formatted folder with ids of its own, unless it is one already."""
         if (data / "meta.properties").exists():
             return
@@ -84,9 +84,12 @@ class Installation:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(self._formatted(), unfinished)
         meta = unfinished / "meta.properties"
+        ids = {"cluster.id": kafka_id(), "directory.id": kafka_id()}
+        if node is not None:
+            ids |= {"cluster.id": node.cluster_id, "node.id": str(node.id)}
         lines = meta.read_text(encoding="utf-8")
         meta.write_text(
-            re.sub(r"(?m)^(cluster\.id|directory\.id)=.*$", lambda line: f"{line[1]}={kafka_id()}", lines),
+            re.sub(rf"(?m)^({'|'.join(map(re.escape, ids))})=.*$", lambda line: f"{line[1]}={ids[line[1]]}", lines),
             encoding="utf-8",
         )
         unfinished.replace(data)

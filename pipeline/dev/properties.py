@@ -53,12 +53,23 @@ class ExtraListener:
     name: str = "CHAOS"
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Which one of a cluster's brokers this is; each is broker and controller."""
+
+    id: int
+    cluster_id: str
+    ports: tuple[tuple[int, int], ...]
+    """Broker and controller ports of all nodes, in the order of their ids, which count from 1."""
+
+
 def server_properties(
     *,
     port: int,
     controller_port: int,
     log_dir: Path,
     extra_listener: ExtraListener | None = None,
+    node: Node | None = None,
     overrides: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The properties of one combined broker and controller with a static quorum, which 3.9 and 4.x both take."""
@@ -70,10 +81,12 @@ def server_properties(
         advertised.append(f"{extra_listener.name}://{HOST}:{extra_listener.advertised_port}")
         protocols.append(f"{extra_listener.name}:PLAINTEXT")
     listeners.append(f"CONTROLLER://{HOST}:{controller_port}")
+    controllers = [controller_port] if node is None else [controller for _, controller in node.ports]
+    replicas = str(len(controllers))
     properties = {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "node.id": "1" if node is None else str(node.id),
+        "controller.quorum.voters": ",".join(f"{id_}@{HOST}:{port}" for id_, port in enumerate(controllers, 1)),
         "listeners": ",".join(listeners),
         "advertised.listeners": ",".join(advertised),
         "controller.listener.names": "CONTROLLER",
@@ -82,12 +95,12 @@ def server_properties(
         "log.dirs": str(log_dir),
         "auto.create.topics.enable": "false",
         "num.partitions": "4",
-        "default.replication.factor": "1",
+        "default.replication.factor": replicas,
         "offsets.topic.num.partitions": "3",
-        "offsets.topic.replication.factor": "1",
+        "offsets.topic.replication.factor": replicas,
         "transaction.state.log.num.partitions": "3",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": str(max(1, len(controllers) - 1)),
         "group.initial.rebalance.delay.ms": "0",
         # A dead task's open transaction is looked for every second instead of every ten: its timeout is 5 s.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",

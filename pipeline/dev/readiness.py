@@ -1,10 +1,11 @@
-"""Whether a broker on this machine can be used yet."""
+"""Whether brokers on this machine can be used yet."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -24,17 +25,34 @@ async def answers(port: int) -> bool:
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
+    with contextlib.suppress(KafkaError, OSError):
+        async with _asked(f"{HOST}:{port}") as admin:
+            cluster = await admin.describe_cluster()
+            # While its registration is pending the broker answers with an empty list of brokers.
+            return bool(cluster["brokers"])
+    return False
+
+
+async def in_sync(bootstrap_servers: str, brokers: int) -> bool:
+    """Whether so many brokers are there, and every replica of every partition is in sync."""
+    with contextlib.suppress(KafkaError, OSError):
+        async with _asked(bootstrap_servers) as admin:
+            if len((await admin.describe_cluster())["brokers"]) < brokers:
+                return False
+            partitions = [part for topic in await admin.describe_topics() for part in topic["partitions"]]
+            return all(part["leader"] >= 0 and len(part["isr"]) == len(part["replicas"]) for part in partitions)
+    return False
+
+
+@contextlib.asynccontextmanager
+async def _asked(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
     client_log = logging.getLogger("aiokafka")
     level = client_log.level
     client_log.setLevel(logging.CRITICAL)
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=_PATIENCE_MS)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=_PATIENCE_MS)
     try:
         await admin.start()
-        cluster = await admin.describe_cluster()
-        # While its registration is pending the broker answers with an empty list of brokers.
-        return bool(cluster["brokers"])
-    except (KafkaError, OSError):
-        return False
+        yield admin
     finally:
         await admin.close()
         client_log.setLevel(level)

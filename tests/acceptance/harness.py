@@ -184,6 +184,7 @@ class Deployment:
         processes: Mapping[str, tuple[str, ...]],
         providers: str = TWO_KINDS,
         partitions: int = PARTITIONS,
+        replicas: int = 1,
     ) -> None:
         self.kafka = kafka
         self.folder = folder
@@ -193,7 +194,7 @@ class Deployment:
         self._ports = {name: self.free_port() for name in ("simulator", "gateway", "mail")}
         self._once = self.write_settings("pipeline.toml", metrics=0)
         self.pipeline("keys", "new")
-        self.pipeline("topics", "apply", "--partitions", str(partitions), "--replication-factor", "1")
+        self.pipeline("topics", "apply", "--partitions", str(partitions), "--replication-factor", str(replicas))
         self.simulator = Simulator(f"http://{HOST}:{self._ports['simulator']}")
         self._simulator = LeashedProcess(
             command("--config", str(self._once), "simulator"), log=folder / "simulator.log", folder=ROOT, grace_s=10

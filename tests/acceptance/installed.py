@@ -29,9 +29,12 @@ def installed(
     processes: Mapping[str, tuple[str, ...]],
     providers: str = TWO_KINDS,
     partitions: int = PARTITIONS,
+    replicas: int = 1,
 ) -> Iterator[Deployment]:
     """A deployment that is ready; in the end SIGTERM must end every process cleanly."""
-    house = Deployment(kafka=kafka, folder=folder, processes=processes, providers=providers, partitions=partitions)
+    house = Deployment(
+        kafka=kafka, folder=folder, processes=processes, providers=providers, partitions=partitions, replicas=replicas
+    )
     try:
         house.start()
         yield house

@@ -9,25 +9,18 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 import pytest
 
 from pipeline.dev.broker import DevBroker
-from tests.acceptance import promises
-from tests.acceptance.campaign import Campaign, Wanted
 from tests.acceptance.harness import eventually
-from tests.acceptance.installed import each_alone, installed, visited
+from tests.acceptance.installed import installed
+from tests.faults.pipeline.weather import PROCESSES, weathered
 from tests.kafka_fixtures import scratch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.campaign, pytest.mark.timeout(420)]
 
-PROCESSES: Final = each_alone("ycloud", "neutrino")
-REQUESTS, LOAD_S = 200, 40.0
 WORDS_BYTES = 20_000
-LIFE_S = 180
-"""So long that nothing ends because of the broker: what is lost would be seen as a request that was not verified."""
 
 
 def killed(broker: DevBroker) -> None:
@@ -63,37 +56,11 @@ def frozen(broker: DevBroker) -> None:
 def test_nothing_is_lost_or_doubled_and_no_process_is_restarted(
     kafka_jars: str, tmp_path_factory: pytest.TempPathFactory, people: Iterator[str], fault: Callable[[DevBroker], None]
 ) -> None:
-    with DevBroker(kafka_version=kafka_jars, scratch=scratch()) as broker:
-        folder = tmp_path_factory.mktemp(fault.__name__)
-        with (
-            installed(kafka=broker.bootstrap_servers, folder=folder, processes=PROCESSES) as house,
-            visited(house) as client,
-        ):
-            processes = {name: child.pid for name, child in house.children.items()}
-            campaign = Campaign(house, client, {})
-            random_ = random.Random(fault.__name__)
-            with ThreadPoolExecutor(1) as pool:
-                weather = pool.submit(lambda: (time.sleep(random_.uniform(6, 12)), fault(broker)))
-                campaign.load(lambda number: _wanted(number, next(people)), requests=REQUESTS, over_s=LOAD_S)
-                weather.result(200)
-            campaign.finish(within_s=LIFE_S + 60)
-            _hold(campaign)
-            assert {name: child.pid for name, child in house.children.items() if child.running} == processes
-
-
-def _wanted(number: int, person: str) -> Wanted:
-    steps = [[{"channel": "sms", "provider": "ycloud"}], [{"channel": "sms", "provider": "neutrino"}]]
-    return Wanted(
-        recipient=person,
-        bulk=number % 10 == 9,
-        fields={"steps": steps[number % 2], "expires_in_s": LIFE_S},
-    )
-
-
-def _hold(campaign: Campaign) -> None:
-    promises.assert_each_ends_once(campaign)
-    promises.assert_nobody_has_two_messages(campaign)
-    promises.assert_each_send_has_one_result(campaign)
-    promises.assert_states_never_move_back(campaign)
-    promises.assert_attempts_stay_what_they_are(campaign)
-    promises.assert_each_check_has_one_answer(campaign)
+    with (
+        DevBroker(kafka_version=kafka_jars, scratch=scratch()) as broker,
+        installed(
+            kafka=broker.bootstrap_servers, folder=tmp_path_factory.mktemp(fault.__name__), processes=PROCESSES
+        ) as house,
+    ):
+        random_ = random.Random(fault.__name__)
+        weathered(house, people, lambda: (time.sleep(random_.uniform(6, 12)), fault(broker)))
