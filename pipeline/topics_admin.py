@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from aiokafka.helpers import create_ssl_context
 
 from pipeline.clock import Clock, SystemClock
@@ -76,6 +76,8 @@ async def read_topics(client: AIOKafkaAdminClient, names: Sequence[str]) -> list
     configs = await _read_configs(client, [topic["topic"] for topic in described])
     found = []
     for topic in described:
+        if topic["topic"] not in configs:
+            continue
         effective, own = configs[topic["topic"]]
         replicas = {len(partition["replicas"]) for partition in topic["partitions"]}
         found.append(
@@ -195,11 +197,16 @@ async def _wait_visible(
 async def _read_configs(
     client: AIOKafkaAdminClient, names: Sequence[str]
 ) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
-    """Per topic: effective values, and those set on the topic itself."""
+    """Per topic: effective values, and those set on the topic itself.
+
+    A topic just created is left out where it is another broker that is asked, which has not heard of it yet.
+    """
     responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     found = {}
     for response in responses:
         for code, text, _, name, entries in response.resources:
+            if code == UnknownTopicOrPartitionError.errno:
+                continue
             if code != 0:
                 raise Misconfigured(f"the settings of {name} cannot be read: {text or for_code(code).__name__}")
             effective = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
