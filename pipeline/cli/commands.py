@@ -28,6 +28,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "show": Command("pipeline.cli.send:show", "Show where a verification stands."),
     "watch": Command("pipeline.cli.send:watch", "Follow outcomes as they are written."),
     "topics": Command("pipeline.cli.topics:app", "Create the topics and compare them with the cluster."),
+    "transactions": Command(
+        "pipeline.cli.transactions:app", "Find and end transactions that Kafka decided and left open."
+    ),
     "keys": Command("pipeline.cli.keys:app", "Make and list the keys that derive codes and seal recipients."),
     "api-keys": Command("pipeline.cli.api_keys:app", "Make, list and revoke the keys of the gateway's API."),
     "readmodel": Command("pipeline.cli.readmodel:app", "Rebuild, update and check the database of verifications."),

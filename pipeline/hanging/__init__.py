@@ -1,0 +1,1 @@
+"""Transactions that their coordinator has ended and whose partitions were never told."""
