@@ -92,6 +92,8 @@ class Task(Generic[S]):
         self._blocked = False
         self._counts: dict[str, int] = {}
         self._uncommitted_since_s: float | None = None
+        self._riding: list[Measure] = []
+        """What was counted of records whose offsets ride: read again after a crash, they are counted again."""
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -418,20 +420,25 @@ class Task(Generic[S]):
         entries, deadlines = self._changed(batch)
         outputs += entries
         marks = self._marks.pending()
-        if outputs or (marks and (force or self._ridden_enough())):
+        committed = bool(outputs or (marks and (force or self._ridden_enough())))
+        if committed:
             await self._transact(batch, outputs, marks)
             self._store.commit({emit.key: emit.value for emit in entries if emit.key is not None})
             for key, deadline in deadlines:
                 self._timers.set(key, deadline)
-        elif marks and self._uncommitted_since_s is None:
-            # Records that changed nothing open no transaction; their offsets ride with the next one.
-            self._uncommitted_since_s = self._c.clock.monotonic_s()
         name = self._stage.name
         decodes, self._store.decodes = self._store.decodes, 0
         if decodes:
             batch.counts.append(("state_decodes_total", float(decodes), {"stage": name}))
         batch.counts += [("records_total", float(n), {"stage": name, "topic": t}) for t, n in batch.topics.items()]
-        self._measure(batch.counts)
+        if committed or not marks:
+            self._measure(self._riding + batch.counts)
+            self._riding = []
+        else:
+            # Records that changed nothing open no transaction; their offsets ride with the next one.
+            self._riding += batch.counts
+            if self._uncommitted_since_s is None:
+                self._uncommitted_since_s = self._c.clock.monotonic_s()
         for work in batch.done:
             self._failures.forget(work)
         for poison in batch.poison:

@@ -9,7 +9,7 @@ from pipeline.model import delivery
 from pipeline.model.limits import HORIZONS_MS
 from pipeline.records.internal import SendResult
 from pipeline.records.tracker_state import TrackedAttempt
-from pipeline.records.types import AttemptResult, VerificationMode, VerificationState
+from pipeline.records.types import AttemptResult, CommandKind, VerificationMode, VerificationState
 from pipeline.tracker.attempts import is_delivered, is_negative, is_pending
 from pipeline.tracker.turn import Turn
 
@@ -47,7 +47,12 @@ def attempt_changed(turn: Turn, before: TrackedAttempt, after: TrackedAttempt) -
 
 
 def foreign_result(turn: Turn, result: SendResult) -> None:
-    """A provider was called for a decision that lost; the call happened, so it is counted as an attempt."""
+    """A provider was called for a decision that lost; the call happened, so it is counted as an attempt.
+
+    Looking the message up afterwards is none.
+    """
+    if result.kind is not CommandKind.SEND:
+        return
     turn.count(
         "attempts_total",
         provider=result.provider,

@@ -314,3 +314,27 @@ async def test_what_was_quarantined_is_committed_before_the_next_record_can_brea
         async with asyncio.timeout(60):
             await reached.wait()
     assert await dead(world) == [["handler_refused", "in", 0]]
+
+
+@world
+async def test_records_that_changed_nothing_are_counted_once_although_they_are_read_again(world: World) -> None:
+    """Their offsets ride with a later transaction, and so does what was counted of them."""
+
+    class Silent(CountingStage):
+        def handle(self, record: Record, state: StateView[Count], now_ms: int) -> Effects[Count]:
+            if record.value == b"bug":
+                raise ValueError("a bug")
+            effects: Effects[Count] = Effects()
+            effects.count("skipped_total")
+            return effects
+
+    await world.publish(b"v", b"v", b"v")
+    async with world.running(Silent) as (_, measured, _):
+        await asyncio.sleep(1)
+        await world.publish(b"bug")
+        await asyncio.sleep(60)
+        assert measured.total("task_rebuilds_total") == 3
+        assert measured.total("skipped_total") == measured.total("records_total") - 1 == 3
+        await world.publish(b"v")
+        await asyncio.sleep(RuntimeSettings().skipped_commit_s + 1)
+        assert measured.total("skipped_total") == 4
