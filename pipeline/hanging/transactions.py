@@ -62,8 +62,7 @@ async def find(kafka: KafkaSettings) -> list[Hanging]:
     found = []
     for each in before:
         decision = decisions.get((each.producer_id, each.topic, each.partition))
-        # A broker just back does not show the end of the coordinators' log at once. What was written after the last
-        # decision to be seen there is a newer transaction, and not for anybody else to decide.
+        # What was written after the last decision that can be seen is a newer transaction, and for nobody else to decide.
         running = decision is not None and (not decision.ended or decision.at_ms < each.last_ms)
         if each in still and not running and _is_ours(each, decision, kafka.topic_prefix):
             found.append(Hanging(each, decision))
@@ -129,14 +128,14 @@ async def _open(admin: AIOKafkaAdminClient, prefix: str) -> list[Open]:
 
 
 async def _steps(kafka: KafkaSettings, numbers: Sequence[TopicPartition]) -> list[Step]:
-    consumer = AIOKafkaConsumer(**connection_options(kafka, kafka.client_id), enable_auto_commit=False)
+    options = connection_options(kafka, kafka.client_id)
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, auto_offset_reset="earliest")
     found: list[Step] = []
     await consumer.start()
     try:
         async with asyncio.timeout(60):
             consumer.assign(numbers)
             ends = await consumer.end_offsets(numbers)
-            await consumer.seek_to_beginning()
             while any([await consumer.position(part) < until for part, until in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     for record in records:
