@@ -62,7 +62,7 @@ async def find(kafka: KafkaSettings) -> list[Hanging]:
     found = []
     for each in before:
         decision = decisions.get((each.producer_id, each.topic, each.partition))
-        # What was written after the last decision that can be seen is a newer transaction, and for nobody else to decide.
+        # What was written after the last decision that is seen is a newer transaction, and not ours to decide.
         running = decision is not None and (not decision.ended or decision.at_ms < each.last_ms)
         if each in still and not running and _is_ours(each, decision, kafka.topic_prefix):
             found.append(Hanging(each, decision))
