@@ -152,12 +152,13 @@ async def soak(
     began_s = time.monotonic()
     loading = asyncio.create_task(load(settings, recipients, rate, seconds))
     while not loading.done():
+        # Not at once: a process that has just become ready has not measured its lag yet.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(loading), EVERY_S)
+        assert process.poll() is None, "the pipeline has ended"
         # The load goes on while the page is read.
         samples.append(await asyncio.to_thread(look, settings, process.pid, time.monotonic() - began_s))
         print(astuple(samples[-1]), file=sys.stderr, flush=True)
-        assert process.poll() is None, "the pipeline has ended"
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(loading), EVERY_S)
     await loading
     return samples
 
