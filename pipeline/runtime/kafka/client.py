@@ -20,7 +20,8 @@ from pipeline.runtime.kafka.batching import BATCH_BYTES, delivered
 from pipeline.runtime.kafka.connection import compression, connection_options, reasons_kept
 from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader, Names, connected, stopped
 from pipeline.runtime.kafka.renewal import RenewedProducer
-from pipeline.runtime.kafka.writer import KafkaWriter, within
+from pipeline.runtime.kafka.waiting import within
+from pipeline.runtime.kafka.writer import KafkaWriter
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.partition import partition_for
 from pipeline.settings import KafkaSettings

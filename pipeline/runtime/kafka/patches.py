@@ -3,15 +3,9 @@
 1. ``BACKOFF_OVERRIDE``: after a commit the coordinator answers CONCURRENT_TRANSACTIONS until the markers are
    written (KAFKA-5477). aiokafka then sleeps 20 ms; markers take about 3 ms, so 4 ms halves a hop under load. See
    ``test_trap_the_librarys_pause_between_transactions_is_longer_than_markers_take``.
-2. Transactional requests whose answer was lost are raised, not repeated. aiokafka repeats AddPartitionsToTxn,
-   AddOffsetsToTxn, TxnOffsetCommit and EndTxn silently with the same epoch. The first copy may still be on its
-   way, and an EndTxn or TxnOffsetCommit that arrives late is applied to the *next* transaction of that epoch
-   (KIP-890 describes it; clients of the first protocol version cannot tell). Once raised, the task is rebuilt:
-   InitProducerId raises the epoch, the late copy is refused, and the re-read position says which way it went. See
-   ``test_trap_the_library_repeats_in_silence_what_may_have_been_applied``.
-3. Fetched batches may have header names that are no UTF-8; see :mod:`pipeline.runtime.kafka.header_names`.
-4. Messages are written and read by functions made for their schemas; see :mod:`pipeline.runtime.kafka.wire`.
-5. Records that we fetch come without the library's object around each; see :mod:`pipeline.runtime.kafka.lean_records`.
+2. Fetched batches may have header names that are no UTF-8; see :mod:`pipeline.runtime.kafka.header_names`.
+3. Messages are written and read by functions made for their schemas; see :mod:`pipeline.runtime.kafka.wire`.
+4. Records that we fetch come without the library's object around each; see :mod:`pipeline.runtime.kafka.lean_records`.
 
 The tests named here and beside other workarounds are in ``tests/faults/hazards``: they see that the library still does
 what is worked around, fail on the release that does not, and say then what may go.
@@ -44,8 +38,18 @@ BACKOFF_S = 0.004
 """Pause between two transactions of one task while the markers of the first are being written."""
 
 KNOWN = {
-    "producer.sender.BaseHandler.do": "1106439a38fe7943",
-    "producer.sender.AddPartitionsToTxnHandler.handle_response": "67266db24da2dfaf",
+    "producer.producer.AIOKafkaProducer.create_batch": "c4efda4bb7a09741",
+    "producer.producer.AIOKafkaProducer._partition": "e45fa9c539d431d1",
+    "producer.sender.Sender._maybe_wait_for_pid": "577189636b56f6d9",
+    "producer.sender.Sender._find_coordinator": "33001a36bf6a0ae0",
+    "producer.sender.AddPartitionsToTxnHandler": "112129b2ac04fe8e",
+    "producer.sender.AddOffsetsToTxnHandler": "320ed303271e07ec",
+    "producer.sender.TxnOffsetCommitHandler": "7f296a144356cb01",
+    "producer.sender.EndTxnHandler": "47656efcfc994fbe",
+    "producer.sender.SendProduceReqHandler": "708c9da866caf440",
+    "producer.transaction_manager.TransactionManager": "d0932794d69a6780",
+    "producer.message_accumulator.MessageAccumulator": "562530971ca9bd19",
+    "producer.message_accumulator.MessageBatch": "36a7b1dac89d2910",
     "consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47eed5",
     "consumer.fetcher.FetchResult.getall": "3e717e30de5068d5",
     "consumer.fetcher.PartitionRecords.__init__": "8ec1c2ae6ea1af87",
@@ -73,25 +77,6 @@ KNOWN = {
 what reads a name that is replaced, since under another one it would go on as before."""
 
 
-class AnswerLost(aiokafka.errors.KafkaError):  # type: ignore[misc]
-    """The answer to a transactional request was lost; whether it was applied is unknown."""
-
-
-async def _do_once(self: Any, node_id: int) -> bool:
-    """``BaseHandler.do`` without the silent repetition after a lost answer."""
-    request = self.create_request()
-    try:
-        response = await self._sender.client.send(node_id, request, group=self.group)
-    except aiokafka.errors.KafkaError as error:
-        raise AnswerLost(f"{type(request).__name__}: {error!r}") from error
-    backoff_s = self.handle_response(response)
-    if backoff_s is None:
-        return True
-    # An answer that asks to try again was not applied, so repeating is safe.
-    await sender.asyncio.sleep(backoff_s)
-    return False
-
-
 # Their originals stay to be found at ``__wrapped__``: :func:`digest` looks there when this is applied again.
 _struct_encode, _struct_decode = Struct.encode, Struct.__dict__["decode"].__func__
 
@@ -104,14 +89,6 @@ def _encode(self: Any) -> bytes:
 @wraps(_struct_decode)
 def _decode(cls: Any, data: BytesIO | bytes) -> Any:
     return wire.decode(cls, data, theirs=_struct_decode)
-
-
-HANDLERS = (
-    sender.AddPartitionsToTxnHandler,
-    sender.AddOffsetsToTxnHandler,
-    sender.TxnOffsetCommitHandler,
-    sender.EndTxnHandler,
-)
 
 
 def digest(function: Any) -> str:
@@ -141,10 +118,6 @@ def apply() -> None:
     _replace(Struct, "encode", _encode)
     _replace(Struct, "decode", classmethod(_decode))
     _replace(fetcher, "PartitionRecords", LeanRecords)
-    for handler in HANDLERS:
-        if handler.do not in (sender.BaseHandler.do, _do_once):
-            raise _unknown(f"producer.sender.{handler.__name__}.do")
-        _replace(handler, "do", _do_once)
 
 
 def _replace(owner: Any, name: str, ours: Any) -> None:

@@ -20,7 +20,7 @@ from pipeline.runtime.api import Record
 from pipeline.runtime.kafka.abandon import abandon_consumer, cut_off
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.lean_records import LEAN
-from pipeline.runtime.kafka.writer import retrieve, within
+from pipeline.runtime.kafka.waiting import retrieve, within
 from pipeline.runtime.log import LatestEnds, Rebalance, TopicPartition
 from pipeline.settings import KafkaSettings
 

@@ -17,7 +17,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from pipeline.runtime.kafka.abandon import abandon
-from pipeline.runtime.kafka.writer import within
+from pipeline.runtime.kafka.waiting import within
 
 log = structlog.get_logger(__name__)
 

@@ -194,10 +194,5 @@ def as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     from aiokafka.consumer import fetcher
     from aiokafka.record.memory_records import MemoryRecords
 
-    from pipeline.runtime.kafka import patches
-
-    for handler in patches.HANDLERS:
-        if "do" in vars(handler):
-            monkeypatch.delattr(handler, "do")
     monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", constants(sender)["BACKOFF_OVERRIDE"])
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)

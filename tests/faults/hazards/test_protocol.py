@@ -13,6 +13,7 @@ from typing import Any
 
 import aiokafka.errors
 import pytest
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.producer import sender
 from aiokafka.protocol import commit, group, transaction
 from packaging.requirements import Requirement
@@ -56,7 +57,7 @@ async def test_trap_the_library_repeats_in_silence_what_may_have_been_applied(
     losing_answers(producer, name)
     await producer.begin_transaction()
     await producer.send(topic, b"v", partition=0)
-    with still("the trap of silent repetition", "patches.py need not replace BaseHandler.do"):
+    with still("the trap of silent repetition", "transaction.py may leave the library's handlers to themselves"):
         await producer.send_offsets_to_transaction({aiokafka.TopicPartition(topic, 0): 1}, ground.prefix + "group")
         await producer.commit_transaction()
         assert sent.count(name, "task") == 2
@@ -100,7 +101,7 @@ def test_trap_only_a_transactions_first_partition_is_tried_again_soon(handler: s
     concurrent = aiokafka.errors.ConcurrentTransactions.errno
     answer = SimpleNamespace(error_code=concurrent, errors=[("topic", [(0, concurrent)])])
     first = handler == "AddPartitionsToTxn" and not begun
-    with still("the trap of the long back-off", "writer.py may send offsets before records"):
+    with still("the trap of the long back-off", "transaction.py may send offsets before records"):
         assert made.handle_response(answer) == (sender.BACKOFF_OVERRIDE if first else 0.1)
 
 
@@ -188,9 +189,9 @@ async def test_hazard_18_what_a_writer_left_open_hides_others_until_the_broker_t
     log = await ground.log(transaction_timeout_ms=1_000)
     writer = log.writer("task")
     await writer.start()
-    producer: Any = writer._producer
-    await producer.begin_transaction()
-    await producer.send_and_wait(ground.prefix + partition.topic, b"never", partition=0)
+    transactions: Any = writer._transactions
+    transactions._manager.begin_transaction()
+    await transactions._write({KafkaPartition(ground.prefix + partition.topic, 0): emits(partition, b"never")})
     await writer.stop()
     other = log.writer("other")
     await other.start()

@@ -28,7 +28,7 @@ async def test_hazard_01_the_library_commits_although_a_record_was_refused(groun
     await producer.begin_transaction()
     await producer.send(ground.prefix + topic, b"kept", partition=0)
     refused = await producer.send(ground.prefix + topic, incompressible(40_000), partition=1)
-    with still("hazard 1", "writer.py need not gather its deliveries before the offsets"):
+    with still("hazard 1", "transaction.py need not look at each batch before it commits"):
         await producer.commit_transaction()
         assert isinstance(refused.exception(), aiokafka.errors.MessageSizeTooLargeError)
         assert await ground.committed(TopicPartition(topic, 0), TopicPartition(topic, 1)) == [b"kept"]
@@ -144,7 +144,7 @@ async def test_hazard_05_offsets_of_a_topic_nobody_has_are_sent_by_the_library_f
     await producer.begin_transaction()
     offsets = {KafkaPartition(ground.prefix + "nowhere", 0): 1}
     sending = asyncio.create_task(producer.send_offsets_to_transaction(offsets, ground.prefix + "group"))
-    with still("hazard 5", "writer.py need not bound the sending of offsets"):
+    with still("hazard 5", "writer.py need not bound a commit"):
         async with asyncio.timeout(60):
             while sent.count("TxnOffsetCommitRequest") < 20:
                 assert not sending.done()
@@ -183,7 +183,7 @@ async def test_hazard_06_an_error_nobody_expected_kills_the_librarys_sender_and_
     producer._txn_manager._pid_and_epoch = PidAndEpoch(2**40, 0)
     await producer.begin_transaction()
     sending = await producer.send(topic, b"lost", partition=0)
-    with still("hazard 6", "writer.py may tell errors by their type and not by their causes"):
+    with still("hazard 6", "renewal.py may tell errors by their type and not by their causes"):
         with pytest.raises(aiokafka.errors.KafkaError) as raised:
             await sending
         assert type(raised.value) is aiokafka.errors.KafkaError

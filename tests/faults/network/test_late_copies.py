@@ -14,11 +14,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.producer import sender
 
 from pipeline.errors import TaskLost
 from pipeline.runtime.api import Emit
-from pipeline.runtime.kafka import patches
 from pipeline.runtime.log import TopicPartition
 from pipeline.testing.kafka_proxy import Delay, Direction, Drop, Fault, Hold
 from tests.integration.runtime.cluster import eventually
@@ -47,10 +45,8 @@ def answered(net: Net, api: str, client: str) -> Fault:
 
 
 @pytest.fixture
-async def stock(net: Net, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AIOKafkaProducer]:
-    """A transactional producer of the library as it is."""
-    for handler in patches.HANDLERS:
-        monkeypatch.setattr(handler, "do", sender.BaseHandler.do)
+async def stock(net: Net) -> AsyncIterator[AIOKafkaProducer]:
+    """A transactional producer of the library, used in its own way."""
     producer = AIOKafkaProducer(
         bootstrap_servers=net.proxy.bootstrap_servers,
         client_id="stock",

@@ -24,10 +24,10 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
 
 from pipeline.clock import SystemClock
 from pipeline.runtime.kafka import KafkaLog
+from pipeline.runtime.kafka.transaction import Transactions
 from pipeline.runtime.runner import StageRunner
 from pipeline.settings import KafkaSettings, RuntimeSettings
 
@@ -68,7 +68,7 @@ def at_the_nth(nth: int, act: Callable[[], None]) -> Callable[[], None]:
 def spoil(bootstrap: str, prefix: str, point: str, nth: int) -> None:
     """Act at the nth time that this process comes to ``point``."""
     count = at_the_nth(nth, {"frozen": freeze, "busy": busy}.get(point, die))
-    commit = AIOKafkaProducer.commit_transaction
+    commit = Transactions._commit
 
     async def before_commit(self: Any) -> None:
         count()  # records and offsets are written, nothing is decided
@@ -83,7 +83,7 @@ def spoil(bootstrap: str, prefix: str, point: str, nth: int) -> None:
         asyncio.get_running_loop().call_later(0.001, count)
         await commit(self)
 
-    AIOKafkaProducer.commit_transaction = {
+    Transactions._commit = {
         "before_commit": before_commit,
         "in_commit": in_commit,
         "after_commit": after_commit,
