@@ -18,9 +18,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -137,14 +138,16 @@ def lift_limits(settings: Settings) -> None:
         urllib.request.urlopen(request, timeout=30).close()
 
 
-async def load(settings: Settings, recipients: Sequence[str], rate: float, seconds: float) -> None:
+async def load(
+    settings: Settings, recipients: Sequence[str], rate: float, seconds: float, expires_in_s: int | None
+) -> None:
     """Publish requests at an even pace; numbers come again after a while, verification ids do not."""
     async with connected(settings, client_id="load") as (log, codec):
         producer = await log.producer()
         sending: set[asyncio.Task[tuple[int, int]]] = set()
         async for n, _ in evenly(rate, int(rate * seconds)):
             recipient = recipients[n % len(recipients)]
-            request = VerificationRequest(verification_id=f"soak-{n}", recipient=recipient)
+            request = VerificationRequest(verification_id=f"soak-{n}", recipient=recipient, expires_in_s=expires_in_s)
             emit = Emit(topics.REQUESTS, recipient.encode(), codec.encode(request))
             task = asyncio.create_task(producer.send(emit))
             sending.add(task)
@@ -154,21 +157,21 @@ async def load(settings: Settings, recipients: Sequence[str], rate: float, secon
 
 
 async def soak(
-    settings: Settings, process: subprocess.Popen[bytes], recipients: Sequence[str], rate: float, seconds: float
+    process: subprocess.Popen[bytes], settings: Settings, loading: Coroutine[Any, Any, None]
 ) -> list[Sample]:
     """Samples until all was published."""
     samples: list[Sample] = []
     began_s = time.monotonic()
-    loading = asyncio.create_task(load(settings, recipients, rate, seconds))
-    while not loading.done():
+    publishing = asyncio.create_task(loading)
+    while not publishing.done():
         # Not at once: a process that has just become ready has not measured its lag yet.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(loading), EVERY_S)
+            await asyncio.wait_for(asyncio.shield(publishing), EVERY_S)
         assert process.poll() is None, "the pipeline has ended"
         # The load goes on while the page is read.
         samples.append(await asyncio.to_thread(look, settings, process.pid, time.monotonic() - began_s))
         print(astuple(samples[-1]), file=sys.stderr, flush=True)
-    await loading
+    await publishing
     return samples
 
 
@@ -177,6 +180,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=float, default=200, help="requests a second")
+    parser.add_argument("--expires-in-s", type=int, default=None, help="of each code; nobody types one")
     wanted = parser.parse_args()
     recipients = numbers(100_000)  # takes seconds, in which a loop that runs would take no samples
     with (
@@ -185,7 +189,8 @@ def main() -> int:
         running(bootstrap, Path(folder)) as (settings, process),
     ):
         lift_limits(settings)
-        samples = on_loop(lambda: soak(settings, process, recipients, wanted.rate, wanted.minutes * 60))
+        requests = load(settings, recipients, wanted.rate, wanted.minutes * 60, wanted.expires_in_s)
+        samples = on_loop(lambda: soak(process, settings, requests))
     print(report(samples))
     return 0 if all(one.flat for one in growths(samples)) else 1
 
