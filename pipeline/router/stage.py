@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -286,6 +287,10 @@ class RouterStage:
             decided_at=now_ms,
         )
         refused = arrival.named_in(refused)
+        # Its end stands: the same published once more changes nothing, also when the router does not fail on that copy.
+        with contextlib.suppress(Exception):  # it may be this that the router fails on
+            content = content_hash(arrival.request, self._key_ring, self._validator)
+            effects.state[id_key(arrival.verification_id)] = self._memory.seen(content, refused.decision_id, now_ms)
         self._apply(Verdict(decision=refused, entries={}), arrival.bulk, arrival.trace, effects)
         self._count(arrival, refused.state.value, effects)
         return effects

@@ -10,6 +10,7 @@ from pipeline.errors import Poison
 from pipeline.records.internal import Decision, RoutingEvent
 from pipeline.records.public import Step
 from pipeline.records.types import Channel, DecisionKind, RoutingKind, VerificationState
+from pipeline.router import stage
 from pipeline.runtime.api import Effects
 from pipeline.settings import PolicySettings, Settings
 from tests.unit.router.support import (
@@ -226,6 +227,28 @@ def test_quarantine_does_not_end_what_was_decided_before() -> None:
     router.publish(request())
     record = router.record(topics.REQUESTS, CODEC.encode(request()), partition=place(PHONE))
     assert not router.stage.quarantine(record, router.state, NOW).emits
+
+
+@pytest.mark.parametrize("passed_on", [False, True])
+def test_the_same_request_once_more_changes_nothing_of_one_that_the_router_failed_on(passed_on: bool) -> None:
+    router = Router()
+    record = router.record(topics.REQUESTS, CODEC.encode(request()), partition=place(PHONE))
+    if passed_on:
+        (emit,) = router.publish(request(), partition=(place(PHONE) + 1) % PARTITIONS).emits
+        record = router.record(emit.topic, emit.value, partition=place(PHONE))
+    router.apply(router.stage.quarantine(record, router.state, NOW))
+    again = router.publish(request())
+    assert (again.emits, again.refusals) == ([], [])
+    assert router.publish(request(brand="another")).refusals[0].reason == "id_conflict"
+
+
+def test_a_request_still_ends_when_the_router_cannot_even_say_what_makes_it_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    router = Router()
+    monkeypatch.setattr(stage, "content_hash", None)
+    record = router.record(topics.REQUESTS, CODEC.encode(request()), partition=place(PHONE))
+    assert decision(router.stage.quarantine(record, router.state, NOW)).kind is DecisionKind.REFUSED
 
 
 def test_quarantine_of_events_answers_the_tracker_where_it_waits() -> None:
