@@ -81,7 +81,8 @@ class PostgresServer:
 
     def __enter__(self) -> PostgresServer:
         try:
-            self._start()
+            self._create()
+            self.start()
         except BaseException:
             self.stop()
             raise
@@ -90,10 +91,10 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _start(self) -> None:
+    def _create(self) -> None:
         if self._as_postgres:
             shutil.chown(self._home, "postgres", "postgres")
-        data, log = self._home / "data", self._home / "log"
+        data = self._home / "data"
         made = subprocess.run(
             [*self._as_postgres, str(self._programs / "initdb"), "--pgdata", str(data), "--username", "postgres",
              "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
@@ -101,6 +102,10 @@ class PostgresServer:
         )  # fmt: skip
         if made.returncode:
             raise PostgresAbsent(f"initdb failed: {made.stderr.strip()[-500:]}")
+
+    def start(self) -> None:
+        """Run it, until it takes connections."""
+        data, log = self._home / "data", self._home / "log"
         settings = {**self._settings, "port": str(self._port), "unix_socket_directories": str(self._home)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [*self._as_postgres, str(self._programs / "postgres"), "-D", str(data), *options]
@@ -111,6 +116,17 @@ class PostgresServer:
             if not self._process.running or time.monotonic() > until_s:
                 raise PostgresAbsent(f"the server does not start: {log.read_text()[-500:]}")
             time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it; what it wrote stays, to be recovered at the next :meth:`start`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def empty(self) -> None:
+        """In place of a server that was killed, one that knows nothing."""
+        shutil.rmtree(self._home / "data")
+        self._create()
 
     def stop(self) -> None:
         """End the server and remove all it wrote."""
@@ -129,12 +145,12 @@ def postgres() -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(PostgresServer())
-        except PostgresAbsent as absent:
-            _absent(str(absent))
+        except PostgresAbsent as error:
+            absent(str(error))
         yield server.url
 
 
-def _absent(reason: str) -> NoReturn:
+def absent(reason: str) -> NoReturn:
     """Skip on a person's machine; in CI (``CI=true``) a promise not tested is a failure."""
     if IN_CI:
         pytest.fail(f"PostgreSQL cannot be had: {reason}", pytrace=False)

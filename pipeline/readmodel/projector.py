@@ -23,6 +23,7 @@ from pipeline.readmodel.decoding import Decoder
 from pipeline.readmodel.fold import Folding
 from pipeline.readmodel.fold_write import FoldWriter
 from pipeline.readmodel.lag import LagMeter
+from pipeline.readmodel.migrating import prepare
 from pipeline.readmodel.opening import prepared
 from pipeline.readmodel.positions import TOPICS, Positions
 from pipeline.readmodel.tables import LIVE
@@ -186,6 +187,8 @@ class Projector:
             return positions.epoch(connection), self._positions.read(connection)
 
         owned = self._assigned or frozenset()
+        # Again, as in the place of a database that was away there may be another one, restored or empty.
+        await prepare(self._settings, self._database)
         self._epoch, known = await self._database.read(work)
         unknown = [where for where in owned if where not in known]
         starts = await self._log.start_offsets(unknown) if unknown else {}

@@ -89,9 +89,15 @@ class World:
     async def projecting(self, instances: int = 1) -> AsyncIterator[list[Projector]]:
         """Projectors that run within the block."""
         projectors = [await self.projector(number) for number in range(instances)]
+        async with self.projecting_with(*projectors):
+            yield projectors
+
+    @asynccontextmanager
+    async def projecting_with(self, *projectors: Projector) -> AsyncIterator[None]:
+        """These run within the block."""
         running = self.running = [asyncio.create_task(projector.run()) for projector in projectors]
         try:
-            yield projectors
+            yield
         finally:
             for projector in projectors:
                 projector.stop()
