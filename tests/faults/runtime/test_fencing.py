@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import Fenced, Misconfigured
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import KafkaLog
-from pipeline.runtime.runner import FENCED_LIMIT
+from pipeline.runtime.runner import FENCED_LIMIT, StageRunner
 from tests.integration.runtime.cluster import PARTITIONS, Cluster, assert_agree, keys_of
 from tests.integration.runtime.sample import Measured
 
@@ -49,32 +49,39 @@ async def test_of_two_live_owners_of_all_tasks_one_ends_after_a_few_takeovers_an
 ) -> None:
     # Two groups with the same transactional ids: each group says for good that its member owns everything.
     keys = [keys_of(number, 1)[0] for number in range(PARTITIONS)]
-    measures = (Measured(), Measured())
+    groups = ("count", "other")
     logs = [KafkaLog(cluster.settings, client_id=f"owner-{number}") for number in range(2)]
     for log in logs:
         await log.start()
-    runners = [
-        cluster.runner(log, measured, group=group)
-        for log, measured, group in zip(logs, measures, ("count", "other"), strict=True)
-    ]
-    works = [asyncio.create_task(runner.run()) for runner in runners]
+
+    def started(number: int) -> tuple[StageRunner[object], asyncio.Task[None]]:
+        runner = cluster.runner(logs[number], Measured(), group=groups[number])
+        return runner, asyncio.create_task(runner.run())
+
+    owners = [started(number) for number in range(2)]
     rounds = 0
     try:
         async with asyncio.timeout(100):
-            while not any(work.done() for work in works):
+            while not any(work.done() for _, work in owners):
                 await cluster.publish([(key, b"v") for key in keys])
                 rounds += 1
                 await asyncio.sleep(0.2)
-        loser = next(number for number, work in enumerate(works) if work.done())
+        loser = next(number for number, (_, work) in enumerate(owners) if work.done())
         with pytest.raises(Misconfigured, match="--instance"):
-            works[loser].result()
+            owners[loser][1].result()
         await cluster.publish([(key, b"v") for key in keys])
+        # What the one had begun to take when it ended may be the last straw for the other: it is started again then.
+        await asyncio.sleep(2)
+        if owners[1 - loser][1].done():
+            with pytest.raises(Misconfigured, match="--instance"):
+                owners[1 - loser][1].result()
+            owners[1 - loser] = started(1 - loser)
         found = await cluster.outputs(len(keys) * (rounds + 1), within_s=60)
-        assert not works[1 - loser].done()
+        assert not owners[1 - loser][1].done()
     finally:
-        for runner in runners:
+        for runner, _ in owners:
             runner.stop()
-        await asyncio.wait(works)
+        await asyncio.wait({work for _, work in owners})
         for log in logs:
             await log.stop()
     assert_agree(found, dict.fromkeys(keys, rounds + 1))
