@@ -194,6 +194,8 @@ class TrackerState(AvroRecord, frozen=True, kw_only=True):
     """Routes answered before the decision they belong to was read."""
     early_results: list[SendResult] = []
     early_statuses: list[EarlyStatus] = []
+    early_results_at: list[TimeMs] = []
+    """When the broker wrote each of ``early_results``; fewer where an earlier release kept some."""
 
 
 class TrackerForward(AvroRecord, frozen=True, kw_only=True):

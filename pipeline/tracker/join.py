@@ -202,7 +202,8 @@ def result(turn: Turn, told: SendResult, recorded_at: int) -> None:
     elif _hopeless(turn) or len(state.early_results) >= EARLY_KEPT:
         figures.foreign_result(turn, told)
     elif told not in state.early_results:
-        turn.put(early_results=[*state.early_results, told])
+        known_at = _early_at(turn)
+        turn.put(early_results=[*state.early_results, told], early_results_at=[*known_at, recorded_at])
 
 
 def status(turn: Turn, told: DeliveryStatus, recorded_at: int, reference: str | None = None) -> None:
@@ -255,12 +256,19 @@ def place_early(turn: Turn) -> None:
     results, statuses = turn.state.early_results, turn.state.early_statuses
     if not results and not statuses:
         return
-    turn.put(early_results=[], early_statuses=[])
-    for told in results:
-        # When it was written is not kept; it was before now, and mostly just before.
-        result(turn, told, turn.now_ms)
+    recorded_at = _early_at(turn)
+    turn.put(early_results=[], early_results_at=[], early_statuses=[])
+    for told, at in zip(results, recorded_at, strict=True):
+        result(turn, told, at)
     for early in statuses:
         status(turn, early.status, early.recorded_at, early.reference)
+
+
+def _early_at(turn: Turn) -> list[int]:
+    """When each early result was written: by the broker's clock, as a code's life is counted from it."""
+    known = turn.state.early_results_at
+    # An earlier release kept no times: before now, and mostly just before.
+    return [*known, *[turn.now_ms] * (len(turn.state.early_results) - len(known))]
 
 
 def give_up(turn: Turn) -> None:

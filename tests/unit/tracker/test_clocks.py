@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline import topics
 from pipeline.model.reasons import ReplyReason
+from pipeline.records.internal import Decision, SendResult
+from pipeline.records.types import AttemptResult
 from tests.unit.tracker.world import T0, World
 
 LIFE_MS = 300_000
@@ -33,6 +36,25 @@ def test_a_code_lives_from_its_call_whatever_its_sender_takes_for_the_time(
     assert T0 + LIFE_MS <= ends_at <= T0 + QUEUED_MS + CALL_MS + LIFE_MS
     if wrong_ms == 0:
         assert ends_at == T0 + QUEUED_MS + LIFE_MS
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["its decision read before", "its decision read after"])
+@pytest.mark.parametrize("wrong_ms", [-LIFE_MS, LIFE_MS])
+def test_a_code_lives_from_its_call_whatever_its_tracker_takes_for_the_time(
+    world: World, wrong_ms: int, early: bool
+) -> None:
+    called_at, told_at = T0 + QUEUED_MS, T0 + QUEUED_MS + CALL_MS
+    decided = world.accepted(plan=world.plan(requested_at=T0, queue_deadline_at=T0 + 10 * LIFE_MS))
+    # By its sender's fast clock, so that when it was written is all there is.
+    answer = world.result(1, AttemptResult.ACCEPTED, called_at=called_at + LIFE_MS, finished_at=told_at + LIFE_MS)
+    inputs: list[tuple[str, Decision | SendResult, int]] = [
+        (topics.DECISIONS, decided, T0),
+        (topics.RESULTS, answer, told_at),
+    ]
+    world.now_ms = told_at + wrong_ms
+    for topic, record, at_ms in reversed(inputs) if early else inputs:
+        world.give(topic, record, at_ms=at_ms)
+    assert world.last.expires_at == told_at + LIFE_MS
 
 
 def test_a_code_typed_in_time_is_valid_though_its_sender_is_five_minutes_slow(world: World) -> None:
