@@ -38,6 +38,15 @@ BACKOFF_S = 0.004
 """Pause between two transactions of one task while the markers of the first are being written."""
 
 KNOWN = {
+    "client.AIOKafkaClient.send": "246b277687d7b687",
+    "client.AIOKafkaClient._wait_on_metadata": "52b0a5ee78ef3aa0",
+    "client.AIOKafkaClient.coordinator_lookup": "19cc69fb75f8d667",
+    "client.AIOKafkaClient.force_metadata_update": "cb7befef21c8f3f9",
+    "producer.message_accumulator.BatchBuilder": "8050802ca7514186",
+    "producer.sender.BaseHandler": "41fc76293ab9b0b3",
+    "producer.sender.InitPIDHandler": "4f466dcfc4b1f233",
+    "producer.sender.Sender._coordinator_dead": "2776709866dba370",
+    "producer.sender.Sender._do_init_pid": "38139a8cce4f5925",
     "producer.producer.AIOKafkaProducer.create_batch": "c4efda4bb7a09741",
     "producer.producer.AIOKafkaProducer._partition": "e45fa9c539d431d1",
     "producer.sender.Sender._maybe_wait_for_pid": "577189636b56f6d9",

@@ -52,6 +52,8 @@ class Transactions:
         self._sender = producer._sender
         self._manager = producer._txn_manager
         self._accumulator = producer._message_accumulator
+        self.under_way: set[asyncio.Task[None]] = set()
+        """Requests to several leaders at once, which outlive a transaction that is given up."""
 
     async def start(self) -> None:
         """Connect and fence earlier producers of this transactional id."""
@@ -82,15 +84,9 @@ class Transactions:
             written += [self._accumulator._append_batch(batch, place) for batch in batches(self._producer, emits)]
         while missing := self._manager.partitions_to_add():
             await self._ask(library.AddPartitionsToTxnHandler(self._sender, set(missing)))
-        try:
-            while self._accumulator._batches:
-                await self._produce()
-        finally:
-            for batch in written:
-                if batch.future.done():
-                    batch.future.exception()  # seen, also of those behind the first that failed
-        for batch in written:
-            batch.future.result()
+        while self._accumulator._batches:
+            await self._produce()
+            _raise_refused(written)
 
     async def _produce(self) -> None:
         """Offer each partition's next batch to its leader; what may be tried again is queued anew."""
@@ -99,7 +95,8 @@ class Transactions:
         if len(requests) == 1:
             await requests[0]
         elif requests:
-            await asyncio.gather(*requests)
+            self.under_way = {asyncio.create_task(request) for request in requests}
+            await asyncio.gather(*self.under_way)
         if leaderless:
             await self._producer.client.force_metadata_update()
             await asyncio.sleep(self._sender._retry_backoff)
@@ -111,7 +108,6 @@ class Transactions:
         while (left := self._manager.offsets_to_commit()) is not None:
             node = await self._sender._find_coordinator(CoordinationType.GROUP, group)
             await ask(library.TxnOffsetCommitHandler(self._sender, *left), node)
-            self._check()
 
     async def _commit(self) -> None:
         self._manager.committing_transaction()
@@ -126,10 +122,20 @@ class Transactions:
         self._check()
 
     def _check(self) -> None:
-        """Raise what a handler has only noted: a topic or group that this client may not write to."""
+        """Raise what a handler has only noted: a topic or group that this client may not write to.
+
+        A commit would raise it as well, but records would be written before.
+        """
         noted = self._manager.wait_for_transaction_end()
         if noted.done():
             noted.result()
+
+
+def _raise_refused(written: Sequence[Any]) -> None:
+    """Raise why the first of these batches was refused; all are looked at, as each error wants to be seen."""
+    refused = [error for batch in written if batch.future.done() and (error := batch.future.exception())]
+    if refused:
+        raise refused[0]
 
 
 async def ask(handler: Any, node: int) -> None:

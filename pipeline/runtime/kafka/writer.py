@@ -101,8 +101,8 @@ class KafkaWriter:
         has no say any more.
         """
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await abandon(producer, *(() if self._work is None else (self._work,)))
+        if producer is not None and self._transactions is not None:
+            await abandon(producer, *self._transactions.under_way, *(() if self._work is None else (self._work,)))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

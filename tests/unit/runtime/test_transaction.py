@@ -11,9 +11,11 @@ import aiokafka.errors as errors
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.producer import sender
 from aiokafka.protocol.produce import ProduceRequest
 
 from pipeline.runtime.api import Emit
+from pipeline.runtime.kafka import transaction
 from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.transaction import AnswerLost, Transactions
 
@@ -88,7 +90,7 @@ async def transactions(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Async
     monkeypatch.setattr(producer.client, "_wait_on_metadata", known)
     monkeypatch.setattr(producer.client, "force_metadata_update", updated)
     monkeypatch.setattr(producer.client.cluster, "leader_for_partition", NODES.get)
-    monkeypatch.setattr(producer, "_partition", lambda topic, partition, *_: partition)
+    monkeypatch.setattr(producer._metadata, "partitions_for_topic", {"a": {0, 1}, "b": {0}}.get)
     monkeypatch.setattr(producer._sender, "_find_coordinator", coordinator)
     producer._txn_manager.set_pid_and_epoch(5, 0)
     yield Transactions(producer)
@@ -139,6 +141,67 @@ async def test_what_an_answer_asks_to_try_again_is_tried_again_and_nothing_else(
     await transactions.run(outputs(A0, A1), {A0: 3}, "group")
     once = ["AddPartitionsToTxn", "Produce", *TRANSACTIONAL[1:]]
     assert broker.names() == [each for known in once for each in [known] * (3 if known == name else 1)]
+
+
+async def test_it_pauses_before_it_asks_again(
+    transactions: Transactions, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(transaction, "asyncio", SimpleNamespace(sleep=sleep))
+    broker.instead["AddPartitionsToTxn"] = [errors.ConcurrentTransactions]
+    broker.instead["EndTxn"] = [errors.ConcurrentTransactions]
+    await transactions.run(outputs(A0), {}, "group")
+    assert slept == [sender.BACKOFF_OVERRIDE, 0.001]
+
+
+async def test_a_partition_without_a_leader_is_waited_for(
+    transactions: Transactions, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [-1, None, 1]
+    leader = {**NODES}.get
+    cluster = transactions._producer.client.cluster
+    monkeypatch.setattr(
+        cluster, "leader_for_partition", lambda place: told.pop(0) if place == A1 and told else leader(place)
+    )
+    await transactions.run(outputs(A0, A1), {}, "group")
+    assert broker.names() == ["AddPartitionsToTxn", "Produce", "Produce", "EndTxn"]
+
+
+async def test_a_partition_that_a_topic_does_not_have_is_told_before_anything_is_asked(
+    transactions: Transactions, broker: Broker
+) -> None:
+    with pytest.raises(AssertionError, match="Unrecognized partition"):
+        await transactions.run(outputs(A0, KafkaPartition("a", 7)), {}, "group")
+    assert broker.names() == []
+
+
+async def test_behind_a_refused_batch_no_further_one_is_written(transactions: Transactions, broker: Broker) -> None:
+    broker.instead["Produce"] = [errors.InvalidProducerEpoch]
+    with pytest.raises(errors.ProducerFenced):
+        await transactions.run({A0: [Emit("a", b"k", bytes(10_000), 0) for _ in range(5)]}, {}, "group")
+    assert broker.names() == ["AddPartitionsToTxn", "Produce"]
+
+
+async def test_what_is_asked_of_another_leader_when_it_is_given_up_runs_on_for_nobody(
+    transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def send(node: int, request: Any, *, group: Any = None) -> Any:
+        if isinstance(request, ProduceRequest):
+            if node == NODES[B0]:
+                raise ZeroDivisionError  # nothing that the library expects
+            await asyncio.Event().wait()
+        return await Broker().send(node, request, group=group)
+
+    monkeypatch.setattr(transactions._producer.client, "send", send)
+    before = asyncio.all_tasks()
+    with pytest.raises(ZeroDivisionError):
+        await transactions.run(outputs(A0, B0), {}, "group")
+    await abandon(transactions._producer, *transactions.under_way)
+    assert asyncio.all_tasks() == before
 
 
 async def test_records_refused_for_now_are_written_again_under_the_same_number(
