@@ -19,7 +19,8 @@ SEEDS ?= 2000
 JOBS ?= 2
 DEMO_ARGS ?=
 KAFKA_LINES ?= 4.3.1 3.9.1
-FAULTS := tests/faults tests/contract/log tests/integration/runtime
+FAULTS := tests/faults tests/contract/log tests/integration/runtime tests/integration/hanging tests/integration/senders \
+	tests/acceptance/test_kills.py tests/acceptance/providers
 
 .PHONY: help venv test test-faults simulate lint format demo bench schemas reference lock clean
 
@@ -37,7 +38,7 @@ $(INSTALLED): pyproject.toml deploy/requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: lint ## Check style and types, then run every test
+test: lint ## Check style and types, then run every test but the long faults
 ifeq ($(strip $(PYTEST_ARGS)),)
 	$(BIN)/python -m pytest $(PARALLEL) --ignore $(WHOLE)
 	$(BIN)/python -m pytest $(WHOLE)

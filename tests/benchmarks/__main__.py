@@ -1,8 +1,6 @@
 """``python -m tests.benchmarks [NAME ...]``."""
 
-import sys
-
 from tests.benchmarks.suite import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from functools import partial
 from itertools import pairwise
@@ -18,6 +17,7 @@ from itertools import pairwise
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 
+from tests.benchmarks import arguments
 from tests.benchmarks.figures import Figure, Figures, on_loop, percentile, shown
 from tests.benchmarks.kafka import broker, deployment, topics_of
 from tests.benchmarks.processes import cpu_s, listening
@@ -130,5 +130,6 @@ def measure(bootstrap: str, rates: tuple[int, ...] = RATES) -> Figures:
 
 
 if __name__ == "__main__":
+    wanted = arguments.rates(__doc__, RATES)
     with broker() as address:
-        print(shown(measure(address, tuple(map(int, sys.argv[1:])) or RATES)))
+        print(shown(measure(address, wanted)))

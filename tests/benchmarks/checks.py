@@ -24,6 +24,7 @@ from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import KafkaLog
 from pipeline.runtime.log import Log, TopicPartition, scan
 from pipeline.settings import Settings
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker, deployment, fill, topics_of
@@ -157,5 +158,6 @@ def measure(bootstrap: str) -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     with broker() as address:
         print(shown(measure(address)))

@@ -20,6 +20,7 @@ from pipeline.gateway.limits import Limits
 from pipeline.model.keys import KeyRing
 from pipeline.runtime.api import Measure
 from pipeline.settings import ApiKeySettings, GatewaySettings
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, on_loop, shown
 
 KEYS, CALLS, RUNS = 100, 10_000, 7
@@ -136,4 +137,5 @@ def measure() -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))

@@ -23,6 +23,7 @@ from pipeline.runtime.runner import StageRunner
 from pipeline.settings import KafkaSettings, RuntimeSettings
 from tests.benchmarks import bare_loop
 from tests.benchmarks import framework_load as load
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, shown
 from tests.benchmarks.framework_load import CODEC, PARTITIONS, TOPICS, Marks, records
 from tests.benchmarks.kafka import NoDeadLetters, broker, deployment, fill, topics_of, until
@@ -125,5 +126,6 @@ def measure(bootstrap: str) -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     with broker() as address:
         print(shown(measure(address)))

@@ -29,6 +29,7 @@ from pipeline.runtime.api import Emit, Measure
 from pipeline.senders import registry
 from pipeline.testing.clock import ManualClock
 from pipeline.testing.readmodel import MemoryReadModel
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, on_loop, shown
 from tests.benchmarks.flow import CODEC, NOW, RING, SETTINGS, requests
 
@@ -204,4 +205,5 @@ def measure() -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))

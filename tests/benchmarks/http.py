@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from pipeline.dev.ports import free_port
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.http_load import content_length, in_parallel, post
@@ -162,5 +163,6 @@ def measure(bootstrap: str) -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     with broker() as address:
         print(shown(measure(address)))

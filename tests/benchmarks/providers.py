@@ -18,6 +18,7 @@ from statistics import median
 from pipeline.clock import SystemClock
 from pipeline.senders.engine import SenderEngine
 from pipeline.senders.registry import Limits
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, on_loop, shown
 from tests.integration.senders.kinds import KINDS, due, engine, settings
 from tests.unit.senders.doubles import Partition, Task
@@ -144,4 +145,5 @@ def _ratio(one: list[float], other: list[float]) -> float:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))

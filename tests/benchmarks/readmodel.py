@@ -40,6 +40,7 @@ from pipeline.records.types import VerificationState
 from pipeline.runtime.api import Record
 from pipeline.settings.edges import ReadModelSettings
 from pipeline.topics import OUTCOMES
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.codec import NOW, OUTCOME
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, percentile, shown
 from tests.postgres_fixtures import PostgresAbsent, PostgresServer
@@ -294,4 +295,5 @@ def measure(*, rows: int = ROWS, with_plans: bool = False) -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure(with_plans=True)))

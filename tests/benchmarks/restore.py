@@ -25,6 +25,7 @@ from pipeline.runtime.store import Store
 from pipeline.runtime.timers import Timers
 from pipeline.settings import KafkaSettings, RuntimeSettings
 from pipeline.tracker.stage import TrackerStage
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figure, Figures, best, on_loop, shown
 from tests.benchmarks.flow import CODEC, NOW, tracker
 from tests.benchmarks.kafka import Kept, NoDeadLetters, broker, deployment, fill, topics_of, until
@@ -183,5 +184,6 @@ def measure(bootstrap: str) -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     with broker() as address:
         print(shown(measure(address)))

@@ -14,6 +14,7 @@ import phonenumbers
 from pipeline.model import numbering_python  # noqa: F401  (it has phonenumbers keep its expressions)
 from pipeline.model.numbering import Library
 from pipeline.model.recipient import read_numbers_with
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, shown
 from tests.benchmarks.flow import MIX_OF_REQUESTS, Driven, inputs_of_router, numbers, router
 
@@ -62,4 +63,5 @@ def measure() -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))

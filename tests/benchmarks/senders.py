@@ -20,6 +20,7 @@ from pipeline.senders.providers.ycloud import YCloud
 from pipeline.senders.registry import Limits
 from pipeline.senders.transport import AiohttpTransport
 from pipeline.settings import YCloudSettings
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, most, on_loop, shown
 from tests.unit.senders.doubles import CODEC, KEYS, Partition, Task, command
 
@@ -147,4 +148,5 @@ def measure() -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tempfile
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from pipeline.process import connected
 from pipeline.records.public import VerificationRequest
 from pipeline.runtime.api import Emit
 from pipeline.settings import Settings
+from tests.benchmarks import arguments
 from tests.benchmarks.figures import Figure, Figures, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker
@@ -101,5 +101,6 @@ def measure(bootstrap: str, rates: tuple[int, ...] = RATES) -> Figures:
 
 
 if __name__ == "__main__":
+    wanted = arguments.rates(__doc__, RATES)
     with broker() as address:
-        print(shown(measure(address, tuple(map(int, sys.argv[1:])) or RATES)))
+        print(shown(measure(address, wanted)))

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from pipeline.process import spare_collections
+from tests.benchmarks.arguments import names
 from tests.benchmarks.figures import Figures, shown, write
 from tests.benchmarks.kafka import broker
 
@@ -36,18 +37,16 @@ def fresh(name: str, bootstrap: str | None) -> Figures:
         return pool.submit(run, name, bootstrap).result()
 
 
-def main(names: list[str]) -> None:
-    unknown = set(names) - {*PURE, *ON_KAFKA}
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join((*PURE, *ON_KAFKA))}")
+def main() -> None:
+    wanted = names(__doc__, (*PURE, *ON_KAFKA))
     figures: Figures = {}
     for name in PURE:
-        if not names or name in names:
+        if name in wanted:
             figures |= fresh(name, None)
-    if not names or set(names) & set(ON_KAFKA):
+    if wanted & set(ON_KAFKA):
         with broker() as bootstrap:
             for name in ON_KAFKA:
-                if not names or name in names:
+                if name in wanted:
                     figures |= fresh(name, bootstrap)
     print(shown(figures))
     write(figures, RESULT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.records.tracker_state import TrackerState
 from pipeline.records.types import VerificationState
+from tests.benchmarks.arguments import expect_none
 from tests.benchmarks.figures import Figures, best, shown
 from tests.benchmarks.flow import MIX_OF_EVENTS, Driven, inputs_of_router, inputs_of_tracker, router, tracker
 
@@ -38,4 +39,5 @@ def measure() -> Figures:
 
 
 if __name__ == "__main__":
+    expect_none(__doc__)
     print(shown(measure()))
