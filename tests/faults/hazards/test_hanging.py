@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaProducer
 from pipeline.errors import LogUnavailable
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka import client
-from pipeline.runtime.kafka.readers import KafkaGroupReader, KafkaReader
+from pipeline.runtime.kafka.members import KafkaGroupReader
+from pipeline.runtime.kafka.readers import KafkaReader
 from pipeline.runtime.log import TopicPartition
 
 from .ground import Ground, still
@@ -43,7 +44,7 @@ async def test_hazard_04_the_library_waits_for_brokers_without_end(ground: Groun
         delivery = await producer.send(topic, b"undelivered", partition=0)
         waits = {"flush": producer.flush, "commit": producer.commit_transaction, "stop": producer.stop}
         waiting[what] = asyncio.ensure_future(waits[what]() if what in waits else asyncio.shield(delivery))
-    with still("hazard 4", "writer.py, client.py and abandon.py need not bound what they wait for"):
+    with still("hazard 4", "writer.py, producer.py, client.py and abandon.py need not bound what they wait for"):
         await asyncio.wait(waiting.values(), timeout=SEVERAL_TIMEOUTS_S)
         assert [what for what, wait in waiting.items() if wait.done()] == []
     for wait in waiting.values():

@@ -13,7 +13,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 
 from pipeline.clock import SystemClock
 from pipeline.runtime.api import Emit
-from pipeline.runtime.kafka.readers import KafkaGroupReader
+from pipeline.runtime.kafka.members import KafkaGroupReader
 from pipeline.runtime.log import TopicPartition
 from pipeline.runtime.runner import StageRunner
 from pipeline.settings import RuntimeSettings
@@ -78,7 +78,7 @@ async def test_hazard_09_the_library_sends_no_heartbeat_while_the_assigned_callb
 
     await ground.member(topic, listener=Listener(assigned=slow), **FAST)
     await eventually(lambda: bool(beats))
-    with still("hazard 9", "the assigned callback of readers.py and runner.py may take its time"):
+    with still("hazard 9", "the assigned callback of members.py and runner.py may take its time"):
         assert beats[0] == 0
 
 
@@ -182,7 +182,7 @@ async def test_hazard_11_the_library_swallows_what_a_callback_raises_and_calls_n
     listener = Listener(assigned=fail)
     await (await ground.producer()).send_and_wait(ground.prefix + topic, b"v", partition=0)
     member = await ground.member(topic, listener=listener, **FAST)
-    with still("hazard 11", "readers.py need not keep a callback's failure for the next fetch"):
+    with still("hazard 11", "members.py need not keep a callback's failure for the next fetch"):
         async with asyncio.timeout(30):
             while not await member.getmany(timeout_ms=100):
                 pass
@@ -202,7 +202,7 @@ async def test_hazard_12_a_canceled_fetch_of_the_librarys_counts_as_one_that_nev
     fetching.cancel()
     await asyncio.wait({fetching})
     await asyncio.sleep(0.2)
-    with still("hazard 12", "readers.py may cancel a fetch"):
+    with still("hazard 12", "members.py may cancel a fetch"):
         assert member._subscription.fetcher_idle_time == 0
 
 
@@ -226,7 +226,7 @@ async def test_hazard_13_of_two_assignors_the_library_joins_once_for_each(ground
     options = {"client_id": "both", "group_instance_id": "static", "partition_assignment_strategy": both}
     member = await ground.member(topic, **FAST, **options)
     await eventually(lambda: sent.count("JoinGroupRequest", "both") > 1 or bool(member.assignment()))
-    with still("hazard 13", "readers.py may name more than one assignor"):
+    with still("hazard 13", "members.py may name more than one assignor"):
         assert sent.count("JoinGroupRequest", "both") > 1
 
 

@@ -119,7 +119,7 @@ async def test_trap_our_writer_sends_records_before_offsets(ground: Ground, sent
 @pytest.mark.parametrize(
     ("code", "what", "where"),
     [
-        (82, "FENCED_INSTANCE_ID", "readers.py may tell a twin by it"),
+        (82, "FENCED_INSTANCE_ID", "members.py may tell a twin by it"),
         (90, "PRODUCER_FENCED", "writer.py may tell a fenced writer by it"),
         (120, "TRANSACTION_ABORTABLE", "writer.py may abort and go on"),
     ],
@@ -135,7 +135,7 @@ def fields(request: Any) -> set[str]:
 
 
 def test_trap_heartbeats_of_the_library_do_not_name_their_instance() -> None:
-    with still("the trap of nameless heartbeats", "readers.py need not count how often its place was forgotten"):
+    with still("the trap of nameless heartbeats", "members.py need not count how often its place was forgotten"):
         assert "group_instance_id" not in fields(group.HeartbeatRequest)
         assert "group_instance_id" in fields(group.JoinGroupRequest)
 

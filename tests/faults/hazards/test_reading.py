@@ -12,7 +12,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from pipeline.runtime.api import Emit
-from pipeline.runtime.kafka.readers import KafkaGroupReader
+from pipeline.runtime.kafka.members import KafkaGroupReader
 from pipeline.runtime.log import TopicPartition
 from tests.contract.log.support import eventually
 

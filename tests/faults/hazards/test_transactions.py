@@ -41,7 +41,7 @@ async def test_hazard_02_a_refused_record_spoils_the_librarys_producer_for_its_p
     await producer.send_and_wait(topic, b"before", partition=0)
     with pytest.raises(aiokafka.errors.MessageSizeTooLargeError):
         await producer.send_and_wait(topic, incompressible(40_000), partition=0)
-    with still("hazard 2", "client.py need not put a fresh producer in the place of one that was refused a record"):
+    with still("hazard 2", "producer.py need not put a fresh producer in the place of one that was refused a record"):
         for _ in range(2):
             with pytest.raises(aiokafka.errors.OutOfOrderSequenceNumber):
                 await producer.send_and_wait(topic, b"after", partition=0)

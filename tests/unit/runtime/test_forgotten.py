@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.runtime.kafka.readers import KafkaGroupReader
+from pipeline.runtime.kafka.members import KafkaGroupReader
 from pipeline.settings import KafkaSettings
 
 
