@@ -3,9 +3,10 @@
     python -m tests.benchmarks.soak --minutes 30 --rate 200
 
 Every 10 s `run all` is looked at; at the end a table of what was seen, and for each value the straight line through the
-second half (least squares). Flat is what would grow by no more than its limit in :data:`LIMITS` in an hour; the exit
-status is 1 when something is not. State grows with every verification that is remembered, so an hour's worth of entries
-is allowed for: memory is judged by what is left after :data:`STATE_BYTES` for each entry that came.
+second half (least squares). Flat is what is not known to grow by more than its limit in :data:`LIMITS` in an hour, by
+two standard errors of the line; the exit status is 1 when something is not. State grows with every verification that is
+remembered, so an hour's worth of entries is allowed for: memory is judged by what is left after :data:`STATE_BYTES` for
+each entry that came.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,8 @@ from tests.benchmarks.processes import cpu_s, open_files, resident_bytes
 from tests.benchmarks.whole_pipeline import HOST, evenly, running
 
 EVERY_S = 10.0
+LEAST = 3
+"""Samples that a line needs to have an error."""
 STATE_BYTES = 4_000
 """What an entry of state may hold on to, with its timers and its place in the store."""
 
@@ -65,25 +69,32 @@ class Limit:
 LIMITS = {"memory_mb": Limit(0.10, 20), "files": Limit(0.0, 10), "tasks": Limit(0.10, 50), "lag": Limit(0.10, 200)}
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """How steeply the line of least squares through these points rises; 0 where it has no direction."""
+def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """How steeply the line of least squares through these points rises, and the standard error of that."""
     middle_x = sum(x for x, _ in points) / len(points)
     middle_y = sum(y for _, y in points) / len(points)
     spread = sum((x - middle_x) ** 2 for x, _ in points)
-    return sum((x - middle_x) * (y - middle_y) for x, y in points) / spread if spread else 0.0
+    if len(points) < LEAST or not spread:
+        return 0.0, 0.0
+    rise = sum((x - middle_x) * (y - middle_y) for x, y in points) / spread
+    left = sum((y - middle_y - rise * (x - middle_x)) ** 2 for x, y in points)
+    return rise, math.sqrt(left / (len(points) - 2) / spread)
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What one value does."""
+    """What one value does, in an hour."""
 
     name: str
-    per_hour: float
+    growth: float
+    error: float
+    """Its standard error: lag goes up and down by more than an hour may add."""
     limit: float
 
     @property
     def flat(self) -> bool:
-        return self.per_hour <= self.limit
+        """Whether it is not known, with some 97 %, to grow by more than it may."""
+        return self.growth - 2 * self.error <= self.limit
 
 
 def growths(samples: Sequence[Sample]) -> list[Growth]:
@@ -95,7 +106,8 @@ def growths(samples: Sequence[Sample]) -> list[Growth]:
         if name == "memory_mb":
             values = [(one.at_s, one.memory_mb - one.entries * STATE_BYTES / 1e6) for one in half]
         mean = sum(getattr(one, name) for one in half) / len(half)
-        found.append(Growth(name, slope(values) * 3_600, max(limit.least, limit.share * mean)))
+        rise, error = slope(values)
+        found.append(Growth(name, rise * 3_600, error * 3_600, max(limit.least, limit.share * mean)))
     return found
 
 
@@ -106,7 +118,7 @@ def report(samples: Sequence[Sample]) -> str:
     lines += ["  ".join(f"{value:10.1f}" for value in astuple(one)) for one in samples]
     for one in growths(samples):
         says = "flat" if one.flat else "NOT FLAT"
-        lines.append(f"{one.name}: {one.per_hour:+.1f} in an hour, at most {one.limit:.1f}: {says}")
+        lines.append(f"{one.name}: {one.growth:+.1f} ± {one.error:.1f} in an hour, at most {one.limit:.1f}: {says}")
     return "\n".join(lines)
 
 

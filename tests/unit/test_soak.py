@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from tests.benchmarks.soak import LIMITS, STATE_BYTES, Sample, growths, report, slope
@@ -34,7 +37,15 @@ def test_a_run_in_which_nothing_grows_is_flat() -> None:
 def test_each_value_that_goes_on_growing_is_told(name: str) -> None:
     grown = run(**{name: 1_000})
     assert not_flat(grown) == [name]
-    assert f"{name}: +1000.0 in an hour" in report(grown)
+    assert f"{name}: +1000.0 ± 0.0 in an hour" in report(grown)
+
+
+def test_what_goes_up_and_down_by_more_than_it_may_grow_is_flat_and_grows_all_the_same() -> None:
+    def swung(samples: list[Sample]) -> list[Sample]:
+        return [replace(one, lag=one.lag + (500 if n % 3 else -500)) for n, one in enumerate(samples)]
+
+    assert not_flat(swung(run(lag=300))) == []
+    assert not_flat(swung(run(lag=30_000))) == ["lag"]
 
 
 def test_what_grows_only_in_the_first_half_is_flat() -> None:
@@ -48,7 +59,7 @@ def test_memory_may_grow_by_the_state_that_comes_and_by_no_more() -> None:
     assert not_flat(run(entries=an_hour, memory_mb=an_hour * STATE_BYTES / 1e6 + 100)) == ["memory_mb"]
 
 
-def test_the_slope_is_that_of_the_line_of_least_squares() -> None:
-    assert slope([(0, 1), (1, 3), (2, 5)]) == 2
-    assert slope([(0, 0), (1, 3), (2, 0)]) == 0
-    assert slope([(5, 7)]) == 0
+def test_the_slope_is_that_of_the_line_of_least_squares_with_its_error() -> None:
+    assert slope([(0, 1), (1, 3), (2, 5)]) == (2, 0)
+    assert slope([(0, 0), (1, 3), (2, 0)]) == (0, pytest.approx(math.sqrt(3)))
+    assert slope([(5, 7), (6, 8)]) == (0, 0)

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from pipeline.errors import LogUnavailable
 from pipeline.runtime.api import Emit
-from pipeline.runtime.kafka import client
+from pipeline.runtime.kafka import producer as producers
 from pipeline.runtime.kafka.members import KafkaGroupReader
 from pipeline.runtime.kafka.readers import KafkaReader
 from pipeline.runtime.log import TopicPartition
@@ -56,7 +56,7 @@ async def test_hazard_04_our_producer_tells_that_nothing_was_acknowledged_and_st
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = await ground.topic()
-    monkeypatch.setattr(client, "FLUSH_S", 0.5)
+    monkeypatch.setattr(producers, "FLUSH_S", 0.5)
     ground.settings = ground.settings.model_copy(update={"request_timeout_ms": 1_000})
     producer = await (await ground.log()).producer()
     await producer.send(Emit(topic, b"key", b"before", 0))
