@@ -41,7 +41,7 @@ from tests.benchmarks.whole_pipeline import HOST, evenly, running
 EVERY_S = 10.0
 LEAST = 3
 """Samples that a line needs to have an error."""
-STATE_BYTES = 4_000
+STATE_BYTES = 1_500
 """What an entry of state may hold on to, with its timers and its place in the store."""
 
 
