@@ -43,9 +43,23 @@ def test_a_benchmark_that_does_not_exist_is_refused_with_the_names_of_those_that
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no benchmark rooter" in done.stderr
     assert "router, tracker" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", ".start_to_call", ".http", ".readmodel", ".soak"])
+def test_who_asks_a_benchmark_for_help_gets_it_and_nothing_is_measured(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks{name}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage:")
 
 
 def test_a_restore_is_measured_on_a_broker_until_its_task_runs(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
