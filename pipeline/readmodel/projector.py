@@ -187,8 +187,10 @@ class Projector:
             return positions.epoch(connection), self._positions.read(connection)
 
         owned = self._assigned or frozenset()
-        # Again, as in the place of a database that was away there may be another one, restored or empty.
-        await prepare(self._settings, self._database)
+        if self._waits_for is not None:
+            # In the place of a database that was away there may be another one, restored or empty. Not at each
+            # rebalance: looking at the tables reads the migrations from files, and the loop waits for that.
+            await prepare(self._settings, self._database)
         self._epoch, known = await self._database.read(work)
         unknown = [where for where in owned if where not in known]
         starts = await self._log.start_offsets(unknown) if unknown else {}
