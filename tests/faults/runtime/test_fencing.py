@@ -20,6 +20,11 @@ def restores(measured: Measured) -> int:
     return sum(name == "restore_seconds" for name, _, _ in measured.seen)
 
 
+def assert_told_to_end(work: asyncio.Task[None]) -> None:
+    with pytest.raises(Misconfigured, match="--instance"):
+        work.result()
+
+
 async def test_an_owner_whose_task_was_taken_gives_up_asks_the_group_once_and_takes_it_back(cluster: Cluster) -> None:
     (key,) = keys_of(0, 1)
     async with cluster.running() as (runner, measured):
@@ -59,6 +64,14 @@ async def test_of_two_live_owners_of_all_tasks_one_ends_after_a_few_takeovers_an
         return runner, asyncio.create_task(runner.run())
 
     owners = [started(number) for number in range(2)]
+
+    async def supervised(number: int) -> None:
+        # What the other had begun to take when it ended may be the last straw for this one.
+        await asyncio.wait({owners[number][1]})
+        assert_told_to_end(owners[number][1])
+        owners[number] = started(number)
+        await asyncio.Event().wait()
+
     rounds = 0
     try:
         async with asyncio.timeout(100):
@@ -67,16 +80,12 @@ async def test_of_two_live_owners_of_all_tasks_one_ends_after_a_few_takeovers_an
                 rounds += 1
                 await asyncio.sleep(0.2)
         loser = next(number for number, (_, work) in enumerate(owners) if work.done())
-        with pytest.raises(Misconfigured, match="--instance"):
-            owners[loser][1].result()
+        assert_told_to_end(owners[loser][1])
         await cluster.publish([(key, b"v") for key in keys])
-        # What the one had begun to take when it ended may be the last straw for the other: it is started again then.
-        await asyncio.sleep(2)
-        if owners[1 - loser][1].done():
-            with pytest.raises(Misconfigured, match="--instance"):
-                owners[1 - loser][1].result()
-            owners[1 - loser] = started(1 - loser)
+        supervisor = asyncio.create_task(supervised(1 - loser))
         found = await cluster.outputs(len(keys) * (rounds + 1), within_s=60)
+        assert not supervisor.done()
+        supervisor.cancel()
         assert not owners[1 - loser][1].done()
     finally:
         for runner, _ in owners:
