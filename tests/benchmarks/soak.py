@@ -27,16 +27,14 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline import topics
-from pipeline.process import connected
 from pipeline.records.public import VerificationRequest
-from pipeline.runtime.api import Emit
 from pipeline.settings import Settings
 from tests.benchmarks.figures import on_loop
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker
 from tests.benchmarks.processes import cpu_s, open_files, resident_bytes
-from tests.benchmarks.whole_pipeline import HOST, evenly, running
+from tests.benchmarks.request_load import publish
+from tests.benchmarks.whole_pipeline import HOST, running
 
 EVERY_S = 10.0
 LEAST = 3
@@ -153,19 +151,13 @@ def lift_limits(settings: Settings) -> None:
 async def load(
     settings: Settings, recipients: Sequence[str], rate: float, seconds: float, expires_in_s: int | None
 ) -> None:
-    """Publish requests at an even pace; numbers come again after a while, verification ids do not."""
-    async with connected(settings, client_id="load") as (log, codec):
-        producer = await log.producer()
-        sending: set[asyncio.Task[tuple[int, int]]] = set()
-        async for n, _ in evenly(rate, int(rate * seconds)):
-            recipient = recipients[n % len(recipients)]
-            request = VerificationRequest(verification_id=f"soak-{n}", recipient=recipient, expires_in_s=expires_in_s)
-            emit = Emit(topics.REQUESTS, recipient.encode(), codec.encode(request))
-            task = asyncio.create_task(producer.send(emit))
-            sending.add(task)
-            task.add_done_callback(sending.discard)
-        await asyncio.gather(*sending)
-        await producer.stop()
+    """Numbers come again after a while, verification ids do not."""
+
+    def request(n: int) -> VerificationRequest:
+        recipient = recipients[n % len(recipients)]
+        return VerificationRequest(verification_id=f"soak-{n}", recipient=recipient, expires_in_s=expires_in_s)
+
+    await publish(settings, rate, int(rate * seconds), request)
 
 
 async def soak(

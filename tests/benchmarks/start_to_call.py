@@ -8,24 +8,21 @@ latency stands the CPU that a request costs `run all` and the broker: whoever sh
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
-from pipeline import topics
-from pipeline.process import connected
 from pipeline.records.public import VerificationRequest
-from pipeline.runtime.api import Emit
 from pipeline.settings import Settings
 from tests.benchmarks import arguments
 from tests.benchmarks.figures import Figure, Figures, on_loop, percentile, shown
 from tests.benchmarks.flow import numbers
 from tests.benchmarks.kafka import broker
 from tests.benchmarks.processes import cpu_s, listening
-from tests.benchmarks.whole_pipeline import HOST, PARTITIONS, evenly, running
+from tests.benchmarks.request_load import publish
+from tests.benchmarks.whole_pipeline import HOST, PARTITIONS, running
 
 RATES = (20, 200, 1_000)
 """Requests a second."""
@@ -34,23 +31,14 @@ LATE_S = 180
 """How long the last calls may take after the last request; what is not called by then counts as called then."""
 
 
-async def publish(settings: Settings, rate: int, seconds: int, first: int) -> dict[str, float]:
-    """Publish at this rate without waiting for anything; when each was handed to the producer (epoch ms)."""
-    published: dict[str, float] = {}
+def published_at(settings: Settings, rate: int, seconds: int, first: int) -> dict[str, float]:
+    """Publish from the ``first`` on at this rate; when each was handed to the producer (epoch ms)."""
     recipients = numbers(first + rate * seconds)[first:]
-    async with connected(settings, client_id="load") as (log, codec):
-        producer = await log.producer()
-        sending: set[asyncio.Task[tuple[int, int]]] = set()
-        async for n, _ in evenly(rate, len(recipients)):
-            request = VerificationRequest(verification_id=f"bench-{first + n}", recipient=recipients[n])
-            emit = Emit(topics.REQUESTS, recipients[n].encode(), codec.encode(request))
-            published[request.verification_id] = time.time() * 1000
-            task = asyncio.create_task(producer.send(emit))
-            sending.add(task)
-            task.add_done_callback(sending.discard)
-        await asyncio.gather(*sending)
-        await producer.stop()
-    return published
+
+    def request(n: int) -> VerificationRequest:
+        return VerificationRequest(verification_id=f"bench-{first + n}", recipient=recipients[n])
+
+    return on_loop(lambda: publish(settings, rate, len(recipients), request))
 
 
 def calls(simulator: str) -> dict[str, int]:
@@ -69,10 +57,10 @@ def at_rate(bootstrap: str, rate: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder, running(bootstrap, Path(folder)) as (settings, pipeline):
         page = f"http://{HOST}:{settings.simulator.port}"
         both = {"run all": pipeline.pid, "the broker": listening(bootstrap)}
-        on_loop(lambda: publish(settings, rate, WARM_UP_S, 0))
+        published_at(settings, rate, WARM_UP_S, 0)
         before_s = {name: cpu_s(pid) for name, pid in both.items()}
         began_s = time.monotonic()
-        published = on_loop(lambda: publish(settings, rate, RUN_S, WARM_UP_S * rate))
+        published = published_at(settings, rate, RUN_S, WARM_UP_S * rate)
         end_s = time.monotonic() + LATE_S
         while not published.keys() <= (called := calls(page)).keys() and time.monotonic() < end_s:
             time.sleep(0.5)

@@ -48,7 +48,7 @@ class Transactions:
     """
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
+        self.producer = producer
         self._sender = producer._sender
         self._manager = producer._txn_manager
         self._accumulator = producer._message_accumulator
@@ -57,7 +57,7 @@ class Transactions:
 
     async def start(self) -> None:
         """Connect and fence earlier producers of this transactional id."""
-        await self._producer.client.bootstrap()
+        await self.producer.client.bootstrap()
         await self._sender._maybe_wait_for_pid()
 
     async def run(
@@ -79,9 +79,9 @@ class Transactions:
         """Return when every record is acknowledged."""
         written = []
         for place, emits in outputs.items():
-            await self._producer.client._wait_on_metadata(place.topic)
-            self._producer._partition(place.topic, place.partition, None, None, None, None)  # raises when unknown
-            written += [self._accumulator._append_batch(batch, place) for batch in batches(self._producer, emits)]
+            await self.producer.client._wait_on_metadata(place.topic)
+            self.producer._partition(place.topic, place.partition, None, None, None, None)  # raises when unknown
+            written += [self._accumulator._append_batch(batch, place) for batch in batches(self.producer, emits)]
         while missing := self._manager.partitions_to_add():
             await self._ask(library.AddPartitionsToTxnHandler(self._sender, set(missing)))
         while self._accumulator._batches:
@@ -98,7 +98,7 @@ class Transactions:
             self.under_way = {asyncio.create_task(request) for request in requests}
             await asyncio.gather(*self.under_way)
         if leaderless:
-            await self._producer.client.force_metadata_update()
+            await self.producer.client.force_metadata_update()
             await asyncio.sleep(self._sender._retry_backoff)
 
     async def _send_offsets(self, offsets: Mapping[KafkaPartition, OffsetAndMetadata], group: str) -> None:

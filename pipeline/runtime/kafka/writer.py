@@ -31,14 +31,13 @@ class KafkaWriter:
         self._id = transactional_id
         self._transaction_timeout_ms = transaction_timeout_ms
         self._deadline_s = deadline_s
-        self._producer: AIOKafkaProducer | None = None
         self._transactions: Transactions | None = None
         self._work: asyncio.Task[None] | None = None
         """What was begun last, which :meth:`stop` ends."""
 
     async def start(self) -> None:
         """Fence earlier writers; raises DeadlinePassed when the coordinator does not answer in time."""
-        self._producer = AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             **connection_options(self._settings, self._id),
             transactional_id=self._prefix + self._id,
             transaction_timeout_ms=self._transaction_timeout_ms,
@@ -47,7 +46,7 @@ class KafkaWriter:
             max_batch_size=BATCH_BYTES,
             compression_type=compression(self._settings),
         )
-        self._transactions = Transactions(self._producer)
+        self._transactions = Transactions(producer)
         self._work = asyncio.create_task(self._transactions.start())
         try:
             await within(self._work, self._deadline_s, f"start of writer {self._id}")
@@ -79,7 +78,7 @@ class KafkaWriter:
             raise self._doubt(error) from error
 
     def _started(self) -> Transactions:
-        if self._producer is None or self._transactions is None:
+        if self._transactions is None:
             raise TaskLost(f"writer {self._id} was not started")
         return self._transactions
 
@@ -100,9 +99,10 @@ class KafkaWriter:
         There is nothing to wait for: what a commit has returned from is delivered, and in what it has not, this writer
         has no say any more.
         """
-        producer, self._producer = self._producer, None
-        if producer is not None and self._transactions is not None:
-            await abandon(producer, *self._transactions.under_way, *(() if self._work is None else (self._work,)))
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            begun = () if self._work is None else (self._work,)
+            await abandon(transactions.producer, *transactions.under_way, *begun)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

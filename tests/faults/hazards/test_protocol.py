@@ -71,7 +71,7 @@ async def test_trap_our_writer_tells_of_the_lost_answer_and_its_successor_decide
     log = await ground.log()
     writer = log.writer("task")
     await writer.start()
-    losing_answers(writer._producer, name)
+    losing_answers(writer._transactions.producer, name)
     with pytest.raises(TaskLost, match="RequestTimedOutError"):
         await writer.commit(emits(partition, b"first"), {partition: 1}, "group")
     await writer.stop()

@@ -224,5 +224,5 @@ async def test_hazard_08_the_library_leaves_a_transaction_open_when_it_stops(gro
 
 
 def _producer(writer: KafkaWriter) -> object:
-    assert writer._producer is not None
-    return writer._producer
+    assert writer._transactions is not None
+    return writer._transactions.producer

@@ -57,8 +57,8 @@ async def test_a_commit_whose_answer_never_comes_ends_at_its_deadline(net: Net, 
         writer._deadline_s = 1.0  # only now, as the start may take longer on a busy machine
         with net.proxy.during(Fault(Hold(), api, client="task", direction=TO_STAGE, times=None)):
             if api == "FIND_COORDINATOR":
-                assert writer._producer is not None
-                writer._producer._sender._coordinators.clear()
+                assert writer._transactions is not None
+                writer._transactions.producer._sender._coordinators.clear()
             async with asyncio.timeout(60):
                 with pytest.raises(TaskLost, match="did not end within 1 s"):
                     await writer.commit([Emit("out", b"k", b"v", 0)], {}, "group")

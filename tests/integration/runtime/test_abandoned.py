@@ -55,8 +55,8 @@ async def impatient(cluster: Cluster) -> AsyncIterator[KafkaLog]:
 
 def deaf(writer: KafkaWriter, group: int) -> None:
     """From now on no answer to this writer arrives, though its requests do."""
-    assert writer._producer is not None
-    for (_, each), connection in writer._producer.client._conns.items():
+    assert writer._transactions is not None
+    for (_, each), connection in writer._transactions.producer.client._conns.items():
         if each == group:
             connection._writer.transport.pause_reading()
 

@@ -163,7 +163,7 @@ async def test_a_partition_without_a_leader_is_waited_for(
 ) -> None:
     told = [-1, None, 1]
     leader = {**NODES}.get
-    cluster = transactions._producer.client.cluster
+    cluster = transactions.producer.client.cluster
     monkeypatch.setattr(
         cluster, "leader_for_partition", lambda place: told.pop(0) if place == A1 and told else leader(place)
     )
@@ -196,11 +196,11 @@ async def test_what_is_asked_of_another_leader_when_it_is_given_up_runs_on_for_n
             await asyncio.Event().wait()
         return await Broker().send(node, request, group=group)
 
-    monkeypatch.setattr(transactions._producer.client, "send", send)
+    monkeypatch.setattr(transactions.producer.client, "send", send)
     before = asyncio.all_tasks()
     with pytest.raises(ZeroDivisionError):
         await transactions.run(outputs(A0, B0), {}, "group")
-    await abandon(transactions._producer, *transactions.under_way)
+    await abandon(transactions.producer, *transactions.under_way)
     assert asyncio.all_tasks() == before
 
 
