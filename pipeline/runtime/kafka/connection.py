@@ -8,7 +8,13 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.errors import LogUnavailable
 from pipeline.settings import KafkaSettings
+
+
+def no_broker(bootstrap_servers: str) -> LogUnavailable:
+    """To raise when none of these can be connected to."""
+    return LogUnavailable(f"no Kafka broker answers at {bootstrap_servers}")
 
 
 def connection_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:

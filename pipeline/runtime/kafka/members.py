@@ -17,7 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from pipeline.errors import LogUnavailable, Misconfigured
 from pipeline.runtime.api import Record
-from pipeline.runtime.kafka.connection import connection_options
+from pipeline.runtime.kafka.connection import connection_options, no_broker
 from pipeline.runtime.kafka.lean_records import LEAN
 from pipeline.runtime.kafka.names import Names
 from pipeline.runtime.kafka.readers import FETCH_WAIT_MS, STOPPED, stopped
@@ -146,7 +146,7 @@ class KafkaGroupReader:
             await self.consumer.start()
         except aiokafka.errors.KafkaConnectionError as error:
             await stopped(self.consumer)
-            raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
+            raise no_broker(self._settings.bootstrap_servers) from error
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Next records; a position that retention has overrun moves to the first record kept and is counted."""

@@ -38,6 +38,7 @@ BACKOFF_S = 0.004
 """Pause between two transactions of one task while the markers of the first are being written."""
 
 KNOWN = {
+    "client.AIOKafkaClient.bootstrap": "198943b004e55849",
     "client.AIOKafkaClient.send": "246b277687d7b687",
     "client.AIOKafkaClient._wait_on_metadata": "52b0a5ee78ef3aa0",
     "client.AIOKafkaClient.coordinator_lookup": "19cc69fb75f8d667",

@@ -14,7 +14,7 @@ from pipeline.errors import LogUnavailable, RecordTooLarge
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.batching import BATCH_BYTES, delivered
-from pipeline.runtime.kafka.connection import compression, connection_options
+from pipeline.runtime.kafka.connection import compression, connection_options, no_broker
 from pipeline.runtime.kafka.renewal import RenewedProducer
 from pipeline.runtime.kafka.waiting import within
 from pipeline.runtime.partition import partition_for
@@ -50,7 +50,7 @@ class KafkaProducer:
         try:
             await self._producer.start(self._settings.connect_timeout_s)
         except Exception as error:
-            raise LogUnavailable(f"no Kafka broker answers at {self._settings.bootstrap_servers}") from error
+            raise no_broker(self._settings.bootstrap_servers) from error
 
     async def send(self, emit: Emit, *, timestamp_ms: int | None = None) -> tuple[int, int]:
         """Write one record and wait until all in-sync replicas have it."""

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from pipeline.errors import DeadlinePassed, LogUnavailable
 from pipeline.runtime.api import Record
 from pipeline.runtime.kafka.abandon import abandon_consumer, cut_off
-from pipeline.runtime.kafka.connection import connection_options
+from pipeline.runtime.kafka.connection import connection_options, no_broker
 from pipeline.runtime.kafka.lean_records import LEAN
 from pipeline.runtime.kafka.names import Names
 from pipeline.runtime.kafka.waiting import within
@@ -76,7 +76,7 @@ class KafkaReader:
         try:
             await connected(self._consumer, self._connect_timeout_s)
         except (aiokafka.errors.KafkaConnectionError, DeadlinePassed) as error:
-            raise LogUnavailable(f"no Kafka broker answers at {self._bootstrap_servers}") from error
+            raise no_broker(self._bootstrap_servers) from error
         theirs = {self._names.theirs(partition): offset for partition, offset in starts.items()}
         self._consumer.assign(list(theirs))
         for partition, offset in theirs.items():

@@ -57,7 +57,13 @@ class Transactions:
 
     async def start(self) -> None:
         """Connect and fence earlier producers of this transactional id."""
-        await self.producer.client.bootstrap()
+        client = self.producer.client
+        await client.bootstrap()
+        # A broker that has just come back may name no broker, not even itself. The library takes that for an answer,
+        # and fails by an assertion when it then looks for the coordinator.
+        while not client.cluster.brokers():
+            await asyncio.sleep(self._sender._retry_backoff)
+            await client.force_metadata_update()
         await self._sender._maybe_wait_for_pid()
 
     async def run(

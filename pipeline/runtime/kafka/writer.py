@@ -13,7 +13,7 @@ from pipeline.errors import DeadlinePassed, Fenced, LogUnavailable, PipelineErro
 from pipeline.runtime.api import Emit
 from pipeline.runtime.kafka.abandon import abandon
 from pipeline.runtime.kafka.batching import BATCH_BYTES, by_partition
-from pipeline.runtime.kafka.connection import compression, connection_options
+from pipeline.runtime.kafka.connection import compression, connection_options, no_broker
 from pipeline.runtime.kafka.transaction import Transactions
 from pipeline.runtime.kafka.waiting import within
 from pipeline.runtime.log import TopicPartition
@@ -36,7 +36,7 @@ class KafkaWriter:
         """What was begun last, which :meth:`stop` ends."""
 
     async def start(self) -> None:
-        """Fence earlier writers; raises DeadlinePassed when the coordinator does not answer in time."""
+        """Fence earlier writers; LogUnavailable: no broker answers, DeadlinePassed: no coordinator does in time."""
         producer = AIOKafkaProducer(
             **connection_options(self._settings, self._id),
             transactional_id=self._prefix + self._id,
@@ -52,6 +52,8 @@ class KafkaWriter:
             await within(self._work, self._deadline_s, f"start of writer {self._id}")
         except PipelineError:
             raise
+        except aiokafka.errors.KafkaConnectionError as error:
+            raise no_broker(self._settings.bootstrap_servers) from error
         except Exception as error:
             raise self._doubt(error) from error
 

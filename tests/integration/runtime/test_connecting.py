@@ -66,6 +66,14 @@ async def test_a_kafka_that_never_starts_is_told_at_the_end_with_its_address_and
     assert caplog.text == ""
 
 
+async def test_a_writer_tells_that_no_broker_answers() -> None:
+    # As of a broker that went away after the process had connected: waiting helps, so it is not the writer's trouble.
+    writer = KafkaLog(KafkaSettings(bootstrap_servers="127.0.0.1:9")).writer("task")
+    with pytest.raises(LogUnavailable, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):
+        await writer.start()
+    await writer.stop()
+
+
 @pytest.mark.parametrize("argv", [["send", "+4915112345678"], ["watch"], ["topics", "check"]])
 def test_a_person_at_a_terminal_is_told_of_a_refused_connection_without_waiting(
     argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -273,3 +273,27 @@ async def test_what_the_broker_does_not_allow_is_raised_as_what_it_is(
     with pytest.raises(error):
         await transactions.run(outputs(A0), {A0: 3}, "group")
     assert broker.names()[-1] == name
+
+
+async def test_brokers_that_name_none_are_asked_again_before_a_coordinator_is_looked_for(
+    transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = transactions.producer.client
+    named: list[set[int]] = [set(), set(), {1}]
+    asked: list[str] = []
+
+    async def bootstrap() -> None:
+        asked.append("bootstrap")
+
+    async def update() -> None:
+        asked.append("metadata")
+
+    async def start() -> None:
+        asked.append("coordinator")
+
+    monkeypatch.setattr(client, "bootstrap", bootstrap)
+    monkeypatch.setattr(client, "force_metadata_update", update)
+    monkeypatch.setattr(client.cluster, "brokers", lambda: named.pop(0))
+    monkeypatch.setattr(transactions._sender, "_maybe_wait_for_pid", start)
+    await transactions.start()
+    assert asked == ["bootstrap", "metadata", "metadata", "coordinator"]
