@@ -17,6 +17,8 @@ WAIT_S = 15
 """The first step's; it passes while nobody looks."""
 LIFE_S = 40
 """So does the code's."""
+RECEIPT_S = 8
+"""By then the tracker is away."""
 PERSONS = 20
 
 
@@ -33,16 +35,18 @@ def test_what_was_written_while_it_was_away_is_handled_before_what_fell_due(
 ) -> None:
     folder, processes = tmp_path_factory.mktemp("away"), each_alone("ycloud", "neutrino")
     with installed(kafka=kafka, folder=folder, processes=processes) as house, visited(house) as client:
-        # By then the tracker is away.
-        house.simulator.behave("ycloud", default={"receipt": {"delay_ms": 5_000}})
+        house.simulator.behave("ycloud", default={"receipt": {"delay_ms": RECEIPT_S * 1_000}})
         persons = [next(people) for _ in range(PERSONS)]
         asked = {_ask(client, person, mode=("verify", "reach")[n % 2]): person for n, person in enumerate(persons)}
         typing, reached = list(asked)[::2], list(asked)[1::2]
         codes = {each: house.simulator.code(asked[each]) for each in asked}
+        # It knows when each message was sent: what it finds when it is back has been due for half a minute.
+        for each in asked:
+            client.outcome(each, lambda outcome: [one["result"] for one in outcome["attempts"]] == ["accepted"])
         tracker = house.children["tracker"]
         tracker.kill()
         gone = time.monotonic()
-        time.sleep(6)
+        time.sleep(RECEIPT_S + 2)
         checks = {each: client.check(each, codes[each]) for each in typing}
         client.flush()
         time.sleep(max(0, AWAY_S - (time.monotonic() - gone)))
