@@ -46,13 +46,18 @@ async def in_sync(bootstrap_servers: str, brokers: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def _asked(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    # A filter of its own each time: several brokers are asked at once, and a level that is put back by each would stay
+    # where the last one found it.
     client_log = logging.getLogger("aiokafka")
-    level = client_log.level
-    client_log.setLevel(logging.CRITICAL)
+
+    def drop(_: logging.LogRecord) -> bool:
+        return False
+
+    client_log.addFilter(drop)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=_PATIENCE_MS)
     try:
         await admin.start()
         yield admin
     finally:
         await admin.close()
-        client_log.setLevel(level)
+        client_log.removeFilter(drop)

@@ -89,7 +89,7 @@ class KafkaWriter:
         causes = list(_chain(error))
         # A coordinator that aborted a transaction of ours for its timeout raises the epoch as well; the reaction
         # is the same: somebody else decides who owns the task now.
-        if any(isinstance(c, aiokafka.errors.ProducerFenced | aiokafka.errors.InvalidProducerEpoch) for c in causes):
+        if any(isinstance(c, aiokafka.errors.ProducerFenced) for c in causes):
             return Fenced(f"another writer took over {self._id}")
         if any(isinstance(c, aiokafka.errors.MessageSizeTooLargeError) for c in causes):
             return RecordTooLarge(f"the broker refused an output of {self._id} for its size")
