@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Mapping
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from pipeline.errors import Misconfigured, UnknownWriter
 from pipeline.runtime.api import Effects, Queue, Record, StateView
 from pipeline.runtime.log import TopicPartition
+from pipeline.runtime.task import Task
 from pipeline.settings import RuntimeSettings
 from pipeline.testing.memory_log import Faults, MemoryLog
 from tests.integration.runtime.sample import Count, CountingStage
@@ -152,6 +155,71 @@ async def test_a_stop_waits_for_calls_as_long_as_settings_promise_and_still_ends
         await asyncio.wait({work}, timeout=settings.shutdown_s)
         assert work.done()
     assert drained == ["call"] * world.partitions
+
+
+@world
+async def test_whoever_lost_a_task_begins_no_more_of_its_work_on_the_outside(world: World) -> None:
+    """What waits there for its turn is the new owner's to tell of; a call begun now would be one that nobody knows."""
+    told: list[str] = []
+
+    class Noting(Calling):
+        call_s = 1.0
+
+        def __init__(self) -> None:
+            told.append("made")
+
+        async def drain(self) -> None:
+            told.append("drained")
+            await super().drain()
+
+    async with world.running(Noting) as (_, _, _):
+        await asyncio.sleep(2)
+        assert told == ["made"] * world.partitions
+        told.clear()
+        await world.log.writer("count.0").start()
+        await world.publish(b"v", partition=0)
+        await asyncio.sleep(10)
+        # Once it is its own again; the rebalance in between ends and begins the other task as well.
+        assert told[0] == "drained"
+        assert sorted(told) == ["drained"] * world.partitions + ["made"] * world.partitions
+
+
+def test_a_timer_that_waits_for_its_inputs_asks_once_how_far_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A goal that is set anew at each look runs away under load, and nothing ever fires."""
+    asked: list[int] = []
+    ends = Task.ends
+
+    def noted(task: Task[Count], taken_ms: int, found: Mapping[TopicPartition, int]) -> None:
+        asked.append(taken_ms)
+        ends(task, taken_ms, found)
+
+    class Full(Calling):
+        call_s = 0.0
+        has_room = False
+
+        def room(self, queue: Queue) -> int:
+            return 10 if Full.has_room else 0
+
+    monkeypatch.setattr(Task, "ends", noted)
+
+    @world
+    async def story(world: World) -> None:
+        due_ms = world.clock.now_ms() + 10_000
+        await world.publish(b"wake:%d" % due_ms)
+        async with world.running():
+            await asyncio.sleep(2)
+        await world.publish(b"v", key=b"other")
+        async with world.running(Full):
+            await asyncio.sleep(30)
+            # Asked within the deadline's own millisecond, it has to be asked for a second time.
+            assert len(asked) <= 2
+            assert asked[-1] > due_ms
+            Full.has_room = True
+            await world.publish(b"v", key=b"other")
+            await asyncio.sleep(2)
+        assert [orjson.loads(value)[0] for value in await world.values()] == ["in", "in", "timer", "in"]
+
+    story()
 
 
 class Foreign(CountingStage):

@@ -67,3 +67,13 @@ def test_what_was_refused_beyond_a_mark_is_told_until_the_mark_has_passed_it() -
     assert again.beyond() == {"t": [4]}
     again.release("t", 3)
     assert again.beyond() == {}
+
+
+def test_what_was_refused_right_at_the_mark_is_told_until_it_is_read_again() -> None:
+    marks = Marks()
+    marks.start({"t": 3}, {"t": [4]})
+    marks.handled("t", 3, hold=False)
+    assert marks.mark("t") == 4
+    assert marks.beyond() == {"t": [4]}
+    marks.handled("t", 4, hold=False)
+    assert marks.beyond() == {}
