@@ -1,7 +1,6 @@
-"""All benchmarks one after the other, each in a process of its own.
+"""All benchmarks one after the other, each in a process of its own."""
 
-Not in ``__main__``: a spawned interpreter does not import a package's ``__main__`` again, so it would not find ``run``.
-"""
+# Not in ``__main__``: a spawned interpreter does not import a package's ``__main__`` again, and would not find ``run``.
 
 from __future__ import annotations
 
